@@ -1,0 +1,205 @@
+"""Extracts an archive that nobody vouches for.
+
+Rules: every step below the target is taken from a directory descriptor with O_NOFOLLOW, so no link, whether it was there before or came with the
+archive, is ever written through. A file is made anew, never written over. No member leaves the target, none is a device, none keeps
+setuid, setgid or sticky bits. Directories get their modes and times last. Anything else about an archive than its
+members being extracted is an ``ArchiveError``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import IO
+
+from ..errors import ArchiveError, OutputError
+from ..limits import MAX_MEMBERS, MAX_UNPACKED
+from .entry import modification_time
+
+__all__ = ["unpack"]
+
+_READ = 512 * 1024
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    UnicodeError,
+    ValueError,
+)
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def unpack(
+    file: IO[bytes],
+    target: str,
+    *,
+    private: bool = False,
+    max_members: int = MAX_MEMBERS,
+    max_bytes: int = MAX_UNPACKED,
+) -> Iterator[None]:
+    """Extracts the zip in ``file`` below the existing directory ``target``, yielding often.
+
+    :param private: nothing is left readable for others, as artifacts should be.
+    :raises ArchiveError: the archive is damaged, hostile or too large. What had been extracted before stays.
+    :raises OutputError: the target cannot be written.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive, _Tree(target, private) as tree:
+            members = archive.infolist()
+            if len(members) > max_members:
+                raise ArchiveError(f"the archive has {len(members)} members, more than the limit of {max_members}")
+            for member in members:
+                for written in _extract(archive, member, tree):
+                    max_bytes -= written
+                    if max_bytes < 0:
+                        raise ArchiveError(f"the archive grows beyond the limit, at {member.filename[:200]!r}")
+                    yield
+    except OSError as exc:
+        raise OutputError(f"cannot extract into {target}: {exc.strerror or exc}") from exc
+    except _DAMAGED as exc:
+        raise ArchiveError(f"the archive is damaged: {exc}") from exc
+
+
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, tree: _Tree) -> Iterator[int]:
+    """Extracts one member, yielding the number of bytes written."""
+    parts = _parts(member.filename)
+    mode = member.external_attr >> 16
+    mtime_ns = modification_time(member.extra, member.date_time)
+    if member.is_dir():
+        tree.add_directory(parts, mode, mtime_ns)
+    elif not parts:
+        raise ArchiveError(f"a member of the archive has no name of its own: {member.filename[:200]!r}")
+    elif stat.S_IFMT(mode) == stat.S_IFLNK:
+        if member.file_size > 4096:
+            raise ArchiveError(f"the target of the link {member.filename[:200]!r} is too long")
+        tree.add_link(parts, archive.read(member), mtime_ns)
+    elif stat.S_IFMT(mode) in (0, stat.S_IFREG):
+        with archive.open(member) as source, tree.new_file(parts, mode, mtime_ns) as fd:
+            while chunk := source.read(_READ):
+                view = memoryview(chunk)
+                while view:
+                    view = view[os.write(fd, view) :]
+                yield len(chunk)
+    else:
+        raise ArchiveError(f"the archive contains something that is not a file: {member.filename[:200]!r}")
+    yield 0
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """A member's name below the target.
+
+    :raises ArchiveError: it would leave the target.
+    """
+    if name.startswith("/") or "\0" in name:
+        raise ArchiveError(f"a member of the archive has an absolute name: {name[:200]!r}")
+    parts = tuple(part for part in name.split("/") if part not in ("", "."))
+    if ".." in parts:
+        raise ArchiveError(f"a member of the archive leaves its target: {name[:200]!r}")
+    return parts
+
+
+class _Tree:
+    """The target directory, reached through descriptors only."""
+
+    def __init__(self, target: str, private: bool) -> None:
+        self._mask = 0o700 if private else 0o777
+        self._root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._parent = self._root
+        self._parent_parts: tuple[str, ...] = ()
+        self._made: dict[tuple[str, ...], tuple[int, int]] = {}
+
+    def __enter__(self) -> _Tree:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        try:
+            self._finish_directories()
+        finally:
+            self._leave()
+            os.close(self._root)
+
+    def add_directory(self, parts: tuple[str, ...], mode: int, mtime_ns: int) -> None:
+        self._enter(parts)
+        if parts in self._made:
+            self._made[parts] = (mode & self._mask or 0o700, mtime_ns)
+
+    def add_link(self, parts: tuple[str, ...], target: bytes, mtime_ns: int) -> None:
+        self._enter(parts[:-1])
+        self._clear(parts)
+        os.symlink(target, parts[-1], dir_fd=self._parent)
+        os.utime(parts[-1], ns=(mtime_ns, mtime_ns), dir_fd=self._parent, follow_symlinks=False)
+
+    @contextlib.contextmanager
+    def new_file(self, parts: tuple[str, ...], mode: int, mtime_ns: int) -> Iterator[int]:
+        self._enter(parts[:-1])
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            fd = os.open(parts[-1], flags, 0o600, dir_fd=self._parent)
+        except FileExistsError:
+            self._clear(parts)
+            fd = os.open(parts[-1], flags, 0o600, dir_fd=self._parent)
+        try:
+            yield fd
+            os.fchmod(fd, mode & self._mask if mode else 0o600)
+            os.utime(fd, ns=(mtime_ns, mtime_ns))
+        finally:
+            os.close(fd)
+
+    def _clear(self, parts: tuple[str, ...]) -> None:
+        """Makes room for a file or link; a directory stays and is an error."""
+        try:
+            os.unlink(parts[-1], dir_fd=self._parent)
+        except FileNotFoundError:
+            pass
+        except (IsADirectoryError, PermissionError) as exc:
+            raise ArchiveError(f"cannot put {'/'.join(parts)!r} in the place of what is there: {exc.strerror}") from exc
+
+    def _enter(self, parts: tuple[str, ...]) -> None:
+        """Makes ``parts`` the current parent, creating what is missing, following nothing."""
+        if parts == self._parent_parts:
+            return
+        self._leave()
+        fd = self._root
+        for depth, part in enumerate(parts, 1):
+            try:
+                below = self._open_directory(fd, part, parts[:depth])
+            finally:
+                if fd != self._root:
+                    os.close(fd)
+            fd = below
+        self._parent, self._parent_parts = fd, parts
+
+    def _open_directory(self, above: int, name: str, parts: tuple[str, ...]) -> int:
+        try:
+            return os.open(name, _DIRECTORY, dir_fd=above)
+        except FileNotFoundError:
+            os.mkdir(name, 0o700, dir_fd=above)
+            self._made[parts] = (0o755 & self._mask, -1)
+            return os.open(name, _DIRECTORY, dir_fd=above)
+        except NotADirectoryError as exc:
+            raise ArchiveError(f"a member of the archive goes through a link or file: {'/'.join(parts)!r}") from exc
+
+    def _leave(self) -> None:
+        if self._parent != self._root:
+            os.close(self._parent)
+        self._parent, self._parent_parts = self._root, ()
+
+    def _finish_directories(self) -> None:
+        for parts in sorted(self._made, key=len, reverse=True):
+            mode, mtime_ns = self._made[parts]
+            with contextlib.suppress(ArchiveError, OSError):
+                self._enter(parts)
+                if mtime_ns >= 0:
+                    os.utime(self._parent, ns=(mtime_ns, mtime_ns))
+                os.fchmod(self._parent, mode)
+        self._leave()

@@ -1,0 +1,79 @@
+"""Every error that this package raises, as one tree.
+
+    ReceptorRunnerError                70  a fault of ours, or one that nothing more precise describes
+    ├── UsageError                     64  the caller asked for something that makes no sense
+    ├── InputError                     66  a private data dir, playbook or file is missing or unreadable
+    ├── OutputError                    73  an artifact dir, a stream or a temporary directory cannot be written
+    │   └── OutputClosedError          73  the reader of our output has gone
+    ├── ProtocolError                  76  a stream says something that no stage says; carries the byte offset
+    ├── TruncatedStreamError           76  a stream ended before its own end mark
+    ├── ArchiveError                   76  an archive is damaged or refused
+    ├── ConfigurationError             78  a job's parameters or settings cannot be used
+    └── Interrupted                   130  a signal or a cancel callback asked to stop
+
+Rules: an error's text is one line that says what, where and what to do; the exit status belongs to the class; foreign errors
+are mapped at the border where they appear, with ``from``.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArchiveError",
+    "ConfigurationError",
+    "InputError",
+    "Interrupted",
+    "OutputClosedError",
+    "OutputError",
+    "ProtocolError",
+    "ReceptorRunnerError",
+    "TruncatedStreamError",
+    "UsageError",
+]
+
+
+class ReceptorRunnerError(Exception):
+    """The root of the tree. ``exit_code`` is the status a command ends with."""
+
+    exit_code = 70
+
+
+class UsageError(ReceptorRunnerError):
+    exit_code = 64
+
+
+class InputError(ReceptorRunnerError):
+    exit_code = 66
+
+
+class OutputError(ReceptorRunnerError):
+    exit_code = 73
+
+
+class OutputClosedError(OutputError):
+    pass
+
+
+class ProtocolError(ReceptorRunnerError):
+    """A stream is not what a stage writes. ``offset`` counts bytes from the beginning of the stream."""
+
+    exit_code = 76
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(f"{message} (byte {offset} of the stream)")
+        self.offset = offset
+
+
+class TruncatedStreamError(ReceptorRunnerError):
+    exit_code = 76
+
+
+class ArchiveError(ReceptorRunnerError):
+    exit_code = 76
+
+
+class ConfigurationError(ReceptorRunnerError):
+    exit_code = 78
+
+
+class Interrupted(ReceptorRunnerError):
+    exit_code = 130

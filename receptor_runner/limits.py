@@ -1,0 +1,59 @@
+"""Every bound on what is read, held or waited for, each with its reason.
+
+Rules: sizes are bytes, times are seconds; a reader takes its limit as a parameter whose default is here.
+"""
+
+from __future__ import annotations
+
+#: One line of a stream. Ansible results are cut at 700 kB by the callback plugin, other workers send what they like.
+MAX_LINE = 128 * 1024 * 1024
+
+#: One archive, packed. A project of 20 GB has been reported by users of the peer.
+MAX_ARCHIVE = 64 * 1024**3
+
+#: One archive, unpacked: what a small hostile archive may grow to.
+MAX_UNPACKED = 256 * 1024**3
+
+#: Members of one archive.
+MAX_MEMBERS = 5_000_000
+
+#: What is kept of text that is not part of the protocol, to explain a broken stream.
+MAX_FOREIGN = 16 * 1024
+
+#: The text of one event; what is beyond follows as ``verbose`` events, so that memory does not grow with a job's output.
+MAX_EVENT_TEXT = 4 * 1024 * 1024
+
+#: One line of text outside of events; a longer one is cut into several ``verbose`` events.
+MAX_VERBOSE_TEXT = 1024 * 1024
+
+#: One frame of the callback plugin: a result of 700 kB and everything around it, with room.
+MAX_FRAME = 64 * 1024 * 1024
+
+#: How much of the latest output a password prompt may span.
+PROMPT_WINDOW = 2048
+
+#: Unit of reading and writing.
+BLOCK = 64 * 1024
+
+#: Longest time that output waits for more of it before it is sent on.
+FLUSH_SECONDS = 0.05
+
+#: Stopping a job: interrupt at once, terminate and kill these seconds later.
+TERM_SECONDS = 3.0
+KILL_SECONDS = 5.0
+
+#: After a job's own end its leftovers are not worth that much patience.
+LEFTOVER_TERM_SECONDS = 0.5
+LEFTOVER_KILL_SECONDS = 2.0
+
+#: Receptor kills a worker 10 s after its interrupt: artifacts not on their way by then are cut down to a small archive.
+ARCHIVE_SECONDS = 7.5
+
+#: How long ``process`` goes on reading after the first Ctrl-C: a worker needs no longer to say how the job ended.
+LINGER_SECONDS = 10.0
+
+#: How long ``process`` reads on behind the end mark, so that a writer with a last word does not die of a closed pipe.
+DRAIN_SECONDS = 2.0
+
+#: How often a cancel callback is asked.
+CANCEL_POLL_SECONDS = 0.25

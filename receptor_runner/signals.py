@@ -1,0 +1,74 @@
+"""Signals as something to poll: a flag with a file descriptor.
+
+Rules: a handler only raises the flag; nothing here ends a process. Outside of the main thread no handler is installed, and a flag can
+still be raised by hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+__all__ = ["StopFlag", "stop_on_signals"]
+
+
+class StopFlag:
+    """Raised by a signal or by :meth:`raise_`; readable (in the sense of poll) from then on."""
+
+    def __init__(self) -> None:
+        self._read_end, self._write_end = os.pipe()
+        os.set_blocking(self._write_end, False)
+        #: Signal numbers in the order of arrival; 0 stands for :meth:`raise_`.
+        self.reasons: list[int] = []
+
+    def fileno(self) -> int:
+        return self._read_end
+
+    @property
+    def raised(self) -> bool:
+        return bool(self.reasons)
+
+    def raise_(self, reason: int = 0) -> None:
+        self.reasons.append(reason)
+        with contextlib.suppress(OSError):
+            os.write(self._write_end, b"!")
+
+    def acknowledge(self) -> None:
+        """Makes the descriptor quiet until the next reason arrives; :attr:`raised` stays."""
+        os.set_blocking(self._read_end, False)
+        with contextlib.suppress(OSError):
+            while os.read(self._read_end, 64):
+                pass
+
+    def close(self) -> None:
+        os.close(self._read_end)
+        os.close(self._write_end)
+
+    def __enter__(self) -> StopFlag:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+@contextlib.contextmanager
+def stop_on_signals(*numbers: signal.Signals) -> Iterator[StopFlag]:
+    """A flag that the given signals (default: SIGINT and SIGTERM) raise while the context lasts."""
+    with StopFlag() as flag:
+        if threading.current_thread() is not threading.main_thread():
+            yield flag
+            return
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            flag.raise_(number)
+
+        previous = {number: signal.signal(number, handle) for number in numbers or (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield flag
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
