@@ -11,7 +11,7 @@ import os
 import select
 import stat
 import time
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from .errors import InputError, OutputClosedError, OutputError
 from .limits import BLOCK, MAX_LINE
@@ -45,16 +45,21 @@ class Output(Protocol):
     def closed_by_reader(self) -> bool:
         """Whether the reader is known to have gone."""
 
+    def fileno(self) -> int | None:
+        """A descriptor that polls as an error when the reader goes; None if there is no such."""
+
 
 class FdInput:
-    """A descriptor, read in blocks."""
+    """A descriptor, read in blocks. A wait also ends when ``flag`` is raised or the reader of ``output`` goes away."""
 
-    def __init__(self, fd: int, flag: StopFlag | None = None) -> None:
+    def __init__(self, fd: int, flag: StopFlag | None = None, output: Output | None = None) -> None:
         self._fd = fd
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
         if flag is not None:
             self._poll.register(flag.fileno(), select.POLLIN)
+        if output is not None and output.fileno() is not None:
+            self._poll.register(output.fileno(), 0)
 
     def read(self, wanted: int, timeout: float | None) -> bytes | None:
         ready = self._poll.poll(None if timeout is None else max(0, timeout) * 1000)
@@ -114,6 +119,9 @@ class FdOutput:
             return False
         return any(events & (select.POLLERR | select.POLLNVAL) for _, events in self._poll.poll(0))
 
+    def fileno(self) -> int | None:
+        return None if self._regular else self._fd
+
 
 class FileOutput:
     """A caller's file object, flushed after each write."""
@@ -134,12 +142,15 @@ class FileOutput:
     def closed_by_reader(self) -> bool:
         return False
 
+    def fileno(self) -> int | None:
+        return None
 
-def open_input(file: IO[bytes] | None, flag: StopFlag | None = None) -> Input:
+
+def open_input(file: Any, flag: StopFlag | None = None, output: Output | None = None) -> Input:
     """The input of a stage: ``file``, or standard input."""
-    return FdInput(0, flag) if file is None else FileInput(file)
+    return FdInput(0, flag, output) if file is None else FileInput(file)
 
 
-def open_output(file: IO[bytes] | None) -> Output:
+def open_output(file: Any) -> Output:
     """The output of a stage: ``file``, or standard output."""
     return FdOutput(1) if file is None else FileOutput(file)

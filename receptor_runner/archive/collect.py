@@ -62,7 +62,7 @@ def _entry(item: os.DirEntry[str], name: str, report: Report) -> Entry | None:
     try:
         name.encode()
     except UnicodeEncodeError:
-        report(item.path, "its name is not UTF-8", False)
+        report(item.path, "left out: its name is not UTF-8", False)
         return None
     try:
         found = item.stat(follow_symlinks=False)
@@ -76,5 +76,5 @@ def _entry(item: os.DirEntry[str], name: str, report: Report) -> Entry | None:
     if kind in (stat.S_IFREG, stat.S_IFDIR):
         return Entry(name, found.st_mode, found.st_mtime_ns, found.st_size, path=item.path)
     if kind not in _SILENT_KINDS:
-        report(item.path, f"it is {_KINDS.get(kind, 'not a file')}", False)
+        report(item.path, f"left out: it is {_KINDS.get(kind, 'not a file')}", False)
     return None

@@ -9,6 +9,7 @@ members being extracted is an ``ArchiveError``.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import struct
@@ -131,7 +132,7 @@ class _Tree:
     def add_directory(self, parts: tuple[str, ...], mode: int, mtime_ns: int) -> None:
         self._enter(parts)
         if parts in self._made:
-            self._made[parts] = (mode & self._mask or 0o700, mtime_ns)
+            self._made[parts] = (mode & self._mask if mode else 0o700, mtime_ns)
 
     def add_link(self, parts: tuple[str, ...], target: bytes, mtime_ns: int) -> None:
         self._enter(parts[:-1])
@@ -186,7 +187,9 @@ class _Tree:
             os.mkdir(name, 0o700, dir_fd=above)
             self._made[parts] = (0o755 & self._mask, -1)
             return os.open(name, _DIRECTORY, dir_fd=above)
-        except NotADirectoryError as exc:
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
             raise ArchiveError(f"a member of the archive goes through a link or file: {'/'.join(parts)!r}") from exc
 
     def _leave(self) -> None:

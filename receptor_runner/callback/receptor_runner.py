@@ -1,0 +1,510 @@
+"""Ansible callback plugin: tells the guard what happens, event by event, inside the output.
+
+It runs in Ansible's interpreter, wherever that is, so it imports nothing but Ansible and the standard library, and loads with Python 3.8 and
+ansible-core 2.13 as well as with the newest.
+
+Rules: whichever stdout callback the user chose stays what it is; its methods and the methods of ``Display`` are put between two frames each. Without
+a key there are no frames. Only the process that read the key writes frames: a fork forgets it. A fault in here never
+costs the job more than the fields of one event. The frame's format is in ``receptor_runner/guard/carve.py``, the events' fields are those that
+controllers know from ansible-runner.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import hmac
+import json
+import os
+import sys
+import threading
+import uuid
+from contextlib import contextmanager
+
+from ansible import constants as C
+from ansible.executor.task_queue_manager import TaskQueueManager
+from ansible.plugins.callback import CallbackBase
+from ansible.utils.display import Display
+
+DOCUMENTATION = """
+    name: receptor_runner
+    type: notification
+    short_description: Frames job events inside the output
+    description:
+      - Used by receptor-runner. Does nothing elsewhere.
+"""
+
+CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
+
+#: A result that is longer than this as JSON is emptied; the variable is the one that users of ansible-runner know.
+MAX_RESULT = int(os.environ.get("MAX_EVENT_RES", "700000"))
+OMIT_DATA = os.environ.get("RUNNER_OMIT_EVENTS", "").lower() == "true"
+ONLY_FAILED_DATA = os.environ.get("RUNNER_ONLY_FAILED_EVENTS", "").lower() == "true"
+AD_HOC = bool(os.environ.get("AD_HOC_COMMAND_ID"))
+FAILED_EVENTS = ("runner_on_failed", "runner_on_async_failed", "runner_on_item_failed")
+
+#: ``Display`` methods and the event that text shown through them becomes.
+DISPLAY_EVENTS = {
+    "verbose": "verbose",
+    "_verbose_display": "verbose",
+    "debug": "debug",
+    "deprecated": "deprecated",
+    "_deprecated": "deprecated",
+    "warning": "warning",
+    "_warning": "warning",
+    "error_as_warning": "warning",
+    "system_warning": "system_warning",
+    "error": "error",
+    "_error": "error",
+}
+
+
+def _read_key():
+    """The key of this run; whoever comes later finds none."""
+    path = os.environ.get("RECEPTOR_RUNNER_KEY_FILE")
+    if not path:
+        return None
+    try:
+        with open(path, encoding="ascii") as file:
+            key = bytes.fromhex(file.read())
+        os.unlink(path)
+    except (OSError, ValueError):
+        return None
+    return key or None
+
+
+def _now():
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
+def _plain(value):
+    """What JSON does not know."""
+    ciphertext = getattr(value, "_ciphertext", None)
+    if ciphertext is not None:
+        return {"__ansible_vault": ciphertext.decode() if isinstance(ciphertext, bytes) else str(ciphertext)}
+    if isinstance(value, (datetime.date, datetime.datetime)):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, (set, frozenset)):
+        return list(value)
+    return str(value)
+
+
+def _dump(value):
+    return json.dumps(value, default=_plain, skipkeys=True)
+
+
+class Frames:
+    """Writes frames around what is shown. Threads take turns; a callback that shows text through Display stays one event."""
+
+    def __init__(self, key):
+        self._key = key
+        self._sequence = 0
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._kinds = threading.local()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self):
+        self._key = None
+
+    @contextmanager
+    def around(self, kind, build):
+        """A frame before and after, with the JSON that ``build()`` returns in the first; nothing inside of another frame."""
+        if self._key is None:
+            yield
+            return
+        with self._lock:
+            if self._depth:
+                yield
+                return
+            self._depth += 1
+            try:
+                self._write(kind, build())
+                try:
+                    yield
+                finally:
+                    self._write("c", "")
+            finally:
+                self._depth -= 1
+
+    @contextmanager
+    def showing(self, event, **fields):
+        """Text shown meanwhile becomes an event of this name; the outermost one decides."""
+        if getattr(self._kinds, "current", None) is not None:
+            yield
+            return
+        self._kinds.current = (event, fields)
+        try:
+            yield
+        finally:
+            self._kinds.current = None
+
+    def shown(self):
+        return getattr(self._kinds, "current", None) or ("verbose", {})
+
+    def _digest(self, text):
+        return hmac.digest(self._key, text.encode("ascii"), "sha256").hex()[:32]
+
+    def _write(self, kind, body):
+        if self._key is None:
+            return
+        self._sequence += 1
+        head = "%d;%s;%d" % (self._sequence, kind, len(body))
+        tail = self._digest("body;%d;%s" % (self._sequence, body)) if body else ""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout.write("\x1b_rr;%s;%s;%s%s\x1b\\" % (head, self._digest("head;" + head), body, tail))
+        sys.stdout.flush()
+
+
+class Events:
+    """Builds events. Keeps what later events must repeat: playbook, play and task."""
+
+    def __init__(self):
+        self._playbook = {}
+        self._play = {}
+        self._task = {}
+        self._started = {}
+        self._seen = {}
+        self._job = {}
+        for variable in ("JOB_ID", "AD_HOC_COMMAND_ID", "PROJECT_UPDATE_ID"):
+            value = os.environ.get(variable, "")
+            if value.isdigit():
+                self._job[variable.lower()] = int(value)
+
+    def build(self, event, fields, task=None, verbosity=None):
+        """One event as JSON."""
+        data = dict(self._playbook)
+        data.update(self._play)
+        data.update(self._task if task is None else self._task_fields(task))
+        data.update(fields)
+        data.setdefault("uuid", str(uuid.uuid4()))
+        head = {"uuid": data["uuid"], "event": event, "pid": os.getpid(), "created": _now().isoformat()}
+        head.update(self._job)
+        for key in ("task_uuid", "play_uuid", "playbook_uuid"):
+            if data.get(key) and data[key] != data["uuid"]:
+                head["parent_uuid"] = data[key]
+                break
+        if verbosity is not None:
+            head["verbosity"] = verbosity
+        if OMIT_DATA or (ONLY_FAILED_DATA and event not in FAILED_EVENTS):
+            data = {}
+        head["event_data"] = data
+        return self._bounded(event, head, data)
+
+    @staticmethod
+    def _bounded(event, head, data):
+        text = _dump(head)
+        if len(text) > MAX_RESULT and event != "playbook_on_stats" and "res" in data:
+            if len(_dump(data["res"])) > MAX_RESULT:
+                data["res"] = {}
+                text = _dump(head)
+        return text
+
+    def broken(self, event, problem):
+        """What is left of an event that could not be built."""
+        return _dump(
+            {
+                "uuid": str(uuid.uuid4()),
+                "event": event,
+                "pid": os.getpid(),
+                "created": _now().isoformat(),
+                "event_data": {"receptor_runner_error": repr(problem)},
+            }
+        )
+
+    def _unique(self, identifier):
+        """Ansible repeats identifiers of plays (serial) and tasks (free strategy): the second is ``…_2``."""
+        count = self._seen[identifier] = self._seen.get(identifier, 0) + 1
+        return identifier if count == 1 else "%s_%d" % (identifier, count)
+
+    @staticmethod
+    def _task_fields(task):
+        fields = {
+            "task": task.name or task.action,
+            "task_uuid": str(task._uuid),
+            "task_action": task.action,
+            "resolved_action": getattr(task, "resolved_action", task.action),
+            "task_args": "",
+        }
+        try:
+            fields["task_path"] = task.get_path()
+        except AttributeError:
+            pass
+        if C.DISPLAY_ARGS_TO_STDOUT:
+            args = ", ".join("%s=%s" % item for item in task.args.items())
+            fields["task_args"] = CENSORED if task.no_log else args
+        role = getattr(task, "_role", None)
+        if role:
+            fields["role"] = role._role_name
+            resolved = role.get_name() if hasattr(role, "get_name") else role._role_name
+            if resolved != role._role_name:
+                fields["resolved_role"] = resolved
+        return fields
+
+    @staticmethod
+    def _pattern(play):
+        hosts = getattr(play, "hosts", "")
+        return ",".join(hosts) if isinstance(hosts, list) else hosts
+
+    # one method for each method of a stdout callback: the event's name, its fields, and its task if it has one of its own
+
+    def v2_playbook_on_start(self, playbook):
+        identifier = str(uuid.uuid4())
+        self._playbook = {"playbook": getattr(playbook, "_file_name", "???"), "playbook_uuid": identifier}
+        self._play, self._task = {}, {}
+        return "playbook_on_start", {"uuid": identifier}, None
+
+    def v2_playbook_on_play_start(self, play):
+        if AD_HOC:
+            return None
+        identifier = self._unique(str(play._uuid))
+        pattern = self._pattern(play)
+        name = play.get_name().strip() or pattern
+        self._play = {"play": name, "play_uuid": identifier, "play_pattern": pattern}
+        self._task = {}
+        return "playbook_on_play_start", {"name": name, "pattern": pattern, "uuid": identifier}, None
+
+    def v2_playbook_on_task_start(self, task, is_conditional=False):
+        self._task = self._task_fields(task)
+        if AD_HOC:
+            return None
+        fields = {"name": task.get_name(), "is_conditional": bool(is_conditional)}
+        fields["uuid"] = self._unique(str(task._uuid))
+        return "playbook_on_task_start", fields, task
+
+    def v2_playbook_on_cleanup_task_start(self, task):
+        return self.v2_playbook_on_handler_task_start(task)
+
+    def v2_playbook_on_handler_task_start(self, task):
+        self._task = self._task_fields(task)
+        fields = {"name": task.get_name(), "uuid": str(task._uuid), "is_conditional": True}
+        return "playbook_on_task_start", fields, task
+
+    def v2_playbook_on_vars_prompt(self, varname, private=True, prompt=None, encrypt=None, confirm=False, *rest, **more):
+        names = ("salt_size", "salt", "default", "unsafe")
+        fields = {"varname": varname, "private": private, "prompt": prompt, "encrypt": encrypt, "confirm": confirm}
+        fields.update(dict.fromkeys(names), **dict(zip(names, rest)))
+        fields.update({name: more[name] for name in names if name in more})
+        return "playbook_on_vars_prompt", fields, None
+
+    def v2_playbook_on_include(self, included_file):
+        name = included_file._filename if included_file is not None else None
+        return "playbook_on_include", {"included_file": name}, None
+
+    def v2_playbook_on_import_for_host(self, result, imported_file):
+        return "playbook_on_import_for_host", {}, None
+
+    def v2_playbook_on_not_import_for_host(self, result, missing_file):
+        return "playbook_on_not_import_for_host", {}, None
+
+    def v2_playbook_on_no_hosts_matched(self):
+        return "playbook_on_no_hosts_matched", {}, None
+
+    def v2_playbook_on_no_hosts_remaining(self):
+        return "playbook_on_no_hosts_remaining", {}, None
+
+    def v2_playbook_on_notify(self, handler, host):
+        return "playbook_on_notify", {"host": host.get_name(), "handler": handler.get_name()}, None
+
+    def v2_playbook_on_stats(self, stats):
+        self._play, self._task = {}, {}
+        names = ("changed", "dark", "failures", "ignored", "ok", "processed", "rescued", "skipped")
+        fields = {name: getattr(stats, name, {}) for name in names}
+        fields["artifact_data"] = getattr(stats, "custom", {}).get("_run", {})
+        return "playbook_on_stats", fields, None
+
+    def v2_runner_on_start(self, host, task):
+        self._started[host.get_name()] = _now()
+        return "runner_on_start", {"host": host.get_name()}, task
+
+    def v2_runner_on_ok(self, result):
+        if _part(result, "task").action in ("setup", "gather_facts", "ansible.builtin.setup", "ansible.builtin.gather_facts"):
+            facts = _part(result, "result").get("ansible_facts")
+            if isinstance(facts, dict):
+                facts.pop("ansible_env", None)
+        return self._ended("runner_on_ok", result)
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        return self._ended("runner_on_failed", result, ignore_errors=ignore_errors)
+
+    def v2_runner_on_unreachable(self, result):
+        name, fields, task = self._ended("runner_on_unreachable", result)
+        del fields["event_loop"]
+        return name, fields, task
+
+    def v2_runner_on_skipped(self, result):
+        name, fields, task = self._ended("runner_on_skipped", result)
+        del fields["res"]
+        return name, fields, task
+
+    def _ended(self, name, result, **more):
+        host, task = _part(result, "host"), _part(result, "task")
+        start, end = self._started.get(host.get_name()), _now()
+        fields = {
+            "host": host.get_name(),
+            "remote_addr": host.address,
+            "res": _censored(_part(result, "result")),
+            "start": start,
+            "end": end if start else None,
+            "duration": (end - start).total_seconds() if start else None,
+            "event_loop": getattr(task, "loop_with", None),
+        }
+        fields.update(more)
+        return name, fields, task
+
+    def v2_runner_on_no_hosts(self, task):
+        return "runner_on_no_hosts", {}, task
+
+    def v2_runner_on_async_poll(self, result):
+        return self._with_job("runner_on_async_poll", result)
+
+    def v2_runner_on_async_ok(self, result):
+        return self._with_job("runner_on_async_ok", result)
+
+    def v2_runner_on_async_failed(self, result):
+        return self._with_job("runner_on_async_failed", result)
+
+    def _with_job(self, name, result):
+        name, fields, task = self._item(name, result)
+        fields["jid"] = _part(result, "result").get("ansible_job_id")
+        return name, fields, task
+
+    def v2_on_file_diff(self, result):
+        fields = {"host": _part(result, "host").get_name(), "diff": _part(result, "result").get("diff")}
+        return "runner_on_file_diff", fields, _part(result, "task")
+
+    def v2_runner_item_on_ok(self, result):
+        return self._item("runner_item_on_ok", result)
+
+    def v2_runner_item_on_failed(self, result):
+        return self._item("runner_item_on_failed", result)
+
+    def v2_runner_item_on_skipped(self, result):
+        return self._item("runner_item_on_skipped", result)
+
+    def v2_runner_retry(self, result):
+        return self._item("runner_retry", result)
+
+    @staticmethod
+    def _item(name, result):
+        fields = {"host": _part(result, "host").get_name(), "res": _censored(_part(result, "result"))}
+        return name, fields, _part(result, "task")
+
+
+def _part(result, name):
+    """``host``, ``task`` or ``result`` of a task result: ansible-core 2.19 gave them public names."""
+    return getattr(result, name) if hasattr(type(result), name) else getattr(result, "_" + name)
+
+
+def _censored(result):
+    if result.get("_ansible_no_log", False):
+        return {"censored": CENSORED}
+    items = result.get("results")
+    if isinstance(items, list) and any(isinstance(item, dict) and item.get("_ansible_no_log") for item in items):
+        result = dict(result)
+        result["results"] = [
+            {"censored": CENSORED} if isinstance(item, dict) and item.get("_ansible_no_log") else item for item in items
+        ]
+    return result
+
+
+def _wrap_display(frames, events):
+    """Text that is shown outside of callbacks becomes an event, too."""
+    show = Display.display
+
+    @functools.wraps(show)
+    def display(self, *args, **kwargs):
+        name, fields = frames.shown()
+        verbosity = fields.get("verbosity")
+        data = {"remote_addr": fields["host"]} if fields.get("host") else {}
+        with frames.around("d", lambda: events.build(name, data, verbosity=verbosity)):
+            return show(self, *args, **kwargs)
+
+    Display.display = display
+    for method, event in DISPLAY_EVENTS.items():
+        if hasattr(Display, method):
+            setattr(Display, method, _showing(frames, event, getattr(Display, method)))
+
+
+def _showing(frames, event, method):
+    verbose = event == "verbose"
+
+    @functools.wraps(method)
+    def wrapper(self, *args, **kwargs):
+        fields = {}
+        if verbose:
+            host = kwargs.get("host", args[1] if len(args) > 1 else None)
+            caplevel = kwargs.get("caplevel", args[2] if len(args) > 2 else 2)
+            fields = {"host": host, "verbosity": (2 if caplevel is None else caplevel) + 1}
+        with frames.showing(event, **fields):
+            return method(self, *args, **kwargs)
+
+    return wrapper
+
+
+def _wrap_callback(frames, events, callback):
+    """Puts every method of the stdout callback that is an event between frames."""
+    names = [name for name in dir(Events) if name.startswith("v2_")]
+    for name in names:
+        method = getattr(callback, name, None)
+        if method is not None:
+            setattr(callback, name, _framed(frames, events, name, method))
+    implemented = getattr(callback, "_implemented_callback_methods", None)
+    if implemented is not None:
+        callback._implemented_callback_methods = frozenset(implemented).union(names)
+
+
+def _framed(frames, events, name, method):
+    describe = getattr(events, name)
+
+    @functools.wraps(method)
+    def wrapper(*args, **kwargs):
+        try:
+            described = describe(*args, **kwargs)
+        except Exception as exc:  # a newer ansible-core: the job matters more than one event's fields
+            problem = exc
+            with frames.around("o", lambda: events.broken(name[3:], problem)):
+                return method(*args, **kwargs)
+        if described is None:
+            return method(*args, **kwargs)
+        event, fields, task = described
+        with frames.around("o", lambda: events.build(event, fields, task)):
+            return method(*args, **kwargs)
+
+    return wrapper
+
+
+def _install(key):
+    frames, events = Frames(key), Events()
+    _wrap_display(frames, events)
+    send = TaskQueueManager.send_callback
+
+    @functools.wraps(send)
+    def send_callback(self, *args, **kwargs):
+        if not getattr(self, "_receptor_runner_framed", False):
+            self._receptor_runner_framed = True
+            callback = getattr(self, "_stdout_callback", None)
+            if not isinstance(callback, CallbackBase):
+                callback = self._callback_plugins[0]
+            _wrap_callback(frames, events, callback)
+        return send(self, *args, **kwargs)
+
+    TaskQueueManager.send_callback = send_callback
+
+
+_KEY = _read_key()
+if _KEY is not None:
+    _install(_KEY)
+del _KEY
+
+
+class CallbackModule(CallbackBase):
+    """Nothing by itself: loading this file did it all."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "receptor_runner"
+    CALLBACK_NEEDS_ENABLED = False

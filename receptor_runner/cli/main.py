@@ -1,0 +1,129 @@
+"""The entry point: one group of commands, one place where errors become a line and an exit status.
+
+Rules: usage errors are 64, every other error has its status in its class. A worker says what went wrong in its stream, not on standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from .. import __version__
+from ..errors import ReceptorRunnerError, UsageError
+
+__all__ = ["complain", "main"]
+
+_COMMANDS = {"transmit": "stages", "worker": "stages", "process": "stages", "run": "stages"}
+
+
+class _LazyGroup(click.Group):
+    """Loads the module of a command when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f".{_COMMANDS[cmd_name]}", __package__)
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="receptor-runner", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Run Ansible across a Receptor mesh.
+
+    \b
+    receptor-runner transmit DIR -p site.yml | receptor-runner worker | receptor-runner process DIR
+    """
+
+
+def main() -> NoReturn:
+    """``receptor-runner``."""
+    arguments = sys.argv[1:]
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        _configure_logging(arguments)
+        code = cli.main(arguments, prog_name="receptor-runner", standalone_mode=False)
+    except click.ClickException as exc:
+        code = _fail(arguments, _usage_text(exc), UsageError.exit_code)
+    except ReceptorRunnerError as exc:
+        code = _fail(arguments, str(exc), exc.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        code = 130
+    _leave(code if isinstance(code, int) else 0)
+
+
+def complain(text: str) -> None:
+    """One line on standard error."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"receptor-runner: {' '.join(text.splitlines())}\n")
+        sys.stderr.flush()
+
+
+def _usage_text(exc: click.ClickException) -> str:
+    hint = ""
+    if isinstance(exc, click.UsageError) and exc.ctx is not None:
+        hint = f" (see {exc.ctx.command_path} --help)"
+    return exc.format_message() + hint
+
+
+def _fail(arguments: list[str], text: str, code: int) -> int:
+    if arguments[:1] == ["worker"] and not os.isatty(1):
+        from ..protocol import END_OF_STREAM, encode
+        from ..status import error_status
+
+        with contextlib.suppress(OSError):
+            os.write(1, encode(error_status(text, text, code)) + END_OF_STREAM)
+    else:
+        complain(text)
+    return code
+
+
+def _configure_logging(arguments: list[str]) -> None:
+    """Warnings to standard error; all of it with ``--debug``; a worker keeps silent."""
+    root = logging.getLogger("receptor_runner")
+    if arguments[:1] == ["worker"]:
+        root.addHandler(logging.NullHandler())
+        root.propagate = False
+        return
+    debug = "--debug" in arguments or bool(os.environ.get("RECEPTOR_RUNNER_DEBUG"))
+    handler: logging.Handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("receptor-runner: %(levelname)s: %(message)s"))
+    path = _log_file(arguments)
+    if path:
+        try:
+            handler = logging.FileHandler(path, encoding="utf-8")
+        except OSError as exc:
+            raise UsageError(f"cannot write the log file {path}: {exc.strerror}") from exc
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG if debug else logging.WARNING)
+
+
+def _log_file(arguments: list[str]) -> str | None:
+    for number, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name in ("--log-file", "--logfile"):
+            return value if equals else next(iter(arguments[number + 1 :]), None)
+    return os.environ.get("RECEPTOR_RUNNER_LOG_FILE") or None
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process; a reader of our output who has gone is no reason for a traceback."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        devnull: Any = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, 1)
+    sys.exit(code)

@@ -1,0 +1,212 @@
+"""Options that several commands share, and what becomes of them.
+
+Rules: names and meanings are those of ``ansible-runner transmit``; what it lacks is below the line that says so. Every option can be given as
+``RECEPTOR_RUNNER_<OPTION>``, and the variables of the peer are read, too.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["check_ident_option", "job_options", "job_parameters", "log_options", "option", "output_options"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def option(*names: str, envvar: Sequence[str] = (), **attributes: Any) -> Callable[[F], F]:
+    """A click option that also reads its variable."""
+    long = next(name for name in names if name.startswith("--")).split("/")[0]
+    variable = "RECEPTOR_RUNNER_" + long.lstrip("-").replace("-", "_").upper()
+    return click.option(*names, envvar=[variable, *envvar], **attributes)
+
+
+def _all(decorators: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+log_options = _all(
+    [
+        option("--debug/--no-debug", default=False, help="Log what happens, to standard error or the log file."),
+        option("--log-file", "--logfile", "log_file", metavar="FILE", help="Append the log to FILE."),
+    ]
+)
+
+output_options = _all(
+    [
+        option("-q", "--quiet", is_flag=True, help="Print nothing of the job's output."),
+        option("-j", "--json", "json_mode", is_flag=True, help="Print the job's events as JSON lines."),
+        option("--exit-zero", is_flag=True, help="Exit 0 however the job ended, as ansible-runner process does."),
+    ]
+)
+
+_what = [
+    option("-p", "--playbook", envvar=["RUNNER_PLAYBOOK"], help="The playbook to run, in the project directory."),
+    option("-m", "--module", envvar=["RUNNER_MODULE"], help="The module to run, without a playbook."),
+    option("-r", "--role", envvar=["RUNNER_ROLE"], help="The role to run, without a playbook."),
+    option("-a", "--args", "module_args", help="Arguments for the module."),
+    option("--hosts", help="The hosts to run a module or role on."),
+    option("--limit", help="Run on these hosts of the inventory only."),
+    option("--inventory", help="An inventory file, directory or script, or host1,host2."),
+    option("--forks", help="How many hosts at once."),
+    option("--cmdline", help="Options for ansible-playbook or ansible."),
+    option("-v", "verbosity", "--verbosity", count=True, help="More output of Ansible; up to five times."),
+]
+
+_runner = [
+    option("-i", "--ident", help="Name of the job, and of its directory of artifacts. [default: random]"),
+    option("-b", "--binary", envvar=["RUNNER_BINARY"], help="Full path of the command to run instead of Ansible's."),
+    option("--rotate-artifacts", type=int, default=0, help="Accepted as ansible-runner does; nothing is removed."),
+    option("--artifact-dir", help="Directory of artifacts. [default: DIR/artifacts]"),
+    option("--project-dir", help="Directory of playbooks; travels as DIR/project."),
+    option("--omit-event-data", is_flag=True, help="Leave the data out of events."),
+    option("--only-failed-event-data", is_flag=True, help="Leave the data out of events that are not failures."),
+    option("--omit-env-files", "suppress_env_files", is_flag=True, help="Have no files of the env directory written."),
+    option("--roles-path", envvar=["ANSIBLE_ROLES_PATH"], help="Directories of roles; they travel along."),
+    option("--role-vars", help="Variables for the role: 'name=value name2=value2'."),
+    option("--role-skip-facts", is_flag=True, help="Gather no facts for the role."),
+]
+
+_containers = [
+    option("--container-image", help="Run the job in a container of this image."),
+    option("--container-volume-mount", "container_volume_mounts", multiple=True, help="HOST_DIR:CONTAINER_DIR[:OPTIONS]."),
+    option("--container-option", "container_options", multiple=True, help="An option for the container engine."),
+]
+
+# what ansible-runner transmit lacks
+
+_isolation = [
+    option("--process-isolation", is_flag=True, help="Isolate the job in a container or sandbox."),
+    option("--process-isolation-executable", help="podman, docker or bwrap."),
+    option("--process-isolation-path", help="Where a sandbox keeps its files."),
+    option("--process-isolation-hide-paths", multiple=True, help="A path that the sandbox does not show."),
+    option("--process-isolation-show-paths", multiple=True, help="A path that the sandbox shows."),
+    option("--process-isolation-ro-paths", multiple=True, help="A path that the sandbox shows read-only."),
+    option("--directory-isolation-base-path", help="Run on a copy of the project, below this directory."),
+]
+
+_more = [
+    option("--tags", help="Only tasks with these tags."),
+    option("--skip-tags", help="No tasks with these tags."),
+    option("-e", "--extra-vars", multiple=True, help="Variables: name=value, JSON, YAML, or @FILE."),
+    option("--exclude", multiple=True, metavar="GLOB", help="Leave out what matches, by path in DIR or by name."),
+]
+
+job_options = _all([*_what, *_runner, *_containers, *_isolation, *_more])
+
+
+def check_ident_option(ident: str | None) -> None:
+    if ident and os.path.isfile(ident):
+        raise click.UsageError(f"-i is the ident of the job, and {ident} is a file; did you mean --inventory?")
+
+
+def job_parameters(directory: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a job from the options of its command.
+
+    :raises click.UsageError: they contradict each other.
+    """
+    given = [name for name in ("playbook", "module", "role") if options.get(name)]
+    if len(given) > 1:
+        raise click.UsageError(f"give one of --{', --'.join(given)}, not {len(given)}")
+    if options["hosts"] and not (options["module"] or options["role"]):
+        raise click.UsageError("The --hosts option can only be used with -m or -r")
+    if not given and not options["binary"] and not os.path.isfile(os.path.join(directory, "args")):
+        if not os.path.isdir(directory):
+            raise _missing(directory)
+        raise click.UsageError("The -p option must be specified when not using -m or -r, or a file DIR/args")
+    check_ident_option(options["ident"])
+    parameters = {name: value for name, value in options.items() if value not in (None, (), 0, False, "")}
+    for name in ("container_volume_mounts", "container_options"):
+        if name in parameters:
+            parameters[name] = list(parameters[name])
+    for name in ("hide", "show", "ro"):
+        if f"process_isolation_{name}_paths" in parameters:
+            parameters[f"process_isolation_{name}_paths"] = list(parameters[f"process_isolation_{name}_paths"])
+    parameters.update(private_data_dir=directory, ident=options["ident"] or uuid.uuid4().hex)
+    if options["module"] and options["hosts"]:
+        parameters["host_pattern"] = parameters.pop("hosts")
+    if options["container_image"]:
+        parameters["process_isolation"] = True
+    if options["role_vars"]:
+        parameters["role_vars"] = _key_values(options["role_vars"])
+    if parameters.pop("extra_vars", None):
+        parameters["extravars"] = _extra_vars(options["extra_vars"])
+    return parameters
+
+
+def _missing(directory: str) -> Exception:
+    from ..errors import InputError
+
+    return InputError(f"the private data dir {os.path.abspath(directory)} does not exist")
+
+
+def _key_values(text: str) -> dict[str, Any]:
+    import ast
+    import shlex
+
+    values: dict[str, Any] = {}
+    for word in shlex.split(text):
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"{word!r} is not name=value")
+        try:
+            values[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            values[name] = value
+    return values
+
+
+def _extra_vars(given: Sequence[str]) -> dict[str, Any]:
+    """What Ansible's own ``-e`` takes, as one dictionary: the later wins."""
+    variables: dict[str, Any] = {}
+    for text in given:
+        if text.startswith("@"):
+            variables.update(_load_mapping(_file_text(text[1:]), text))
+        elif text.lstrip()[:1] in ("{", "[") or ("\n" in text and ":" in text):
+            variables.update(_load_mapping(text, text[:40]))
+        else:
+            variables.update(_plain_key_values(text))
+    return variables
+
+
+def _plain_key_values(text: str) -> dict[str, str]:
+    import shlex
+
+    values = {}
+    for word in shlex.split(text):
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"-e {word!r} is not name=value, JSON, YAML or @FILE")
+        values[name] = value
+    return values
+
+
+def _file_text(path: str) -> str:
+    from ..errors import InputError
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InputError(f"cannot read the file of extra variables {path}: {exc}") from exc
+
+
+def _load_mapping(text: str, where: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        raise click.UsageError(f"-e {where} is neither JSON nor YAML: {str(exc).splitlines()[0]}") from exc
+    if not isinstance(value, dict):
+        raise click.UsageError(f"-e {where} is not a mapping of names to values")
+    return value

@@ -1,0 +1,164 @@
+"""The commands ``transmit``, ``worker``, ``process`` and ``run``.
+
+Rules: as for the package.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from typing import Any
+
+import click
+
+from .options import check_ident_option, job_options, job_parameters, log_options, option, output_options
+
+__all__ = ["process", "run", "transmit", "worker"]
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@job_options
+@output_options
+@log_options
+def transmit(directory: str, **options: Any) -> int:
+    """Turn the job in the private data dir DIR into a stream on standard output."""
+    from ..signals import stop_on_signals
+    from ..streams import FdOutput
+    from ..transmit import Transmitter
+
+    if stat.S_ISCHR(os.fstat(1).st_mode) and os.isatty(1):
+        raise click.UsageError("the stream is not for a terminal; pipe it into a worker or a file")
+    parameters, transmitter_options = _job(directory, options)
+    with stop_on_signals() as flag:
+        Transmitter(parameters, transmitter_options).run(FdOutput(1), flag)
+    return 0
+
+
+def _job(directory: str, options: dict[str, Any], *, only_own_artifacts: bool = False) -> tuple[dict[str, Any], Any]:
+    from ..transmit import TransmitterOptions
+
+    exclude = options.pop("exclude")
+    for name in ("debug", "log_file", "exit_zero"):
+        options.pop(name)
+    transmitter_options = TransmitterOptions(
+        exclude=exclude, only_own_artifacts=only_own_artifacts, inventory_from_cwd=True
+    )
+    return job_parameters(directory, options), transmitter_options
+
+
+@click.command()
+@click.option("--private-data-dir", "--private_data_dir", "private_data_dir", help="Where to work. [default: temporary]")
+@click.option("--delete", is_flag=True, help="Delete the private data dir before and after.")
+@click.option("--keepalive-seconds", type=float, help="Send a keep-alive after this long a silence.")
+def worker(private_data_dir: str | None, delete: bool, keepalive_seconds: float | None) -> int:
+    """Read a job from standard input, run it, and write its results to standard output."""
+    from ..guard.tree import adopt_orphans, stop_descendants
+    from ..limits import LEFTOVER_KILL_SECONDS, LEFTOVER_TERM_SECONDS
+    from ..signals import stop_on_signals
+    from ..streams import FdInput, FdOutput
+    from ..worker import Worker, WorkerOptions
+
+    if os.isatty(0):
+        raise click.UsageError("worker reads a job from standard input; pipe the output of transmit into it")
+    if delete and private_data_dir is None:
+        raise click.UsageError("--delete needs --private-data-dir")
+    if keepalive_seconds is None:
+        keepalive_seconds = _number(os.environ.get("ANSIBLE_RUNNER_KEEPALIVE_SECONDS"))
+    adopt_orphans()
+    with stop_on_signals() as flag:
+        output = FdOutput(1)
+        worker_options = WorkerOptions(private_data_dir, delete, keepalive_seconds)
+        result = Worker(FdInput(0, flag, output), output, flag, worker_options).run()
+        stop_descendants(LEFTOVER_TERM_SECONDS, LEFTOVER_KILL_SECONDS)
+    return result.exit_code
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@option("-i", "--ident", help="Put the artifacts into DIR/artifacts/IDENT. [default: DIR/artifacts]")
+@click.option("--in", "file", metavar="FILE", help="Read the stream from FILE instead of standard input.")
+@output_options
+@log_options
+def process(directory: str, ident: str | None, file: str | None, **options: Any) -> int:
+    """Read a worker's stream from standard input: print, save artifacts in the private data dir DIR, and exit as the job did."""
+    from ..errors import InputError
+    from ..interface import artifact_dir
+    from ..privatedata import PrivateDataDir
+    from ..process import Processor, ProcessorOptions
+    from ..signals import stop_on_signals
+    from ..streams import FdInput
+
+    check_ident_option(ident)
+    if file is None and os.isatty(0):
+        raise click.UsageError("process reads a stream from standard input or --in FILE, not from a terminal")
+    place = PrivateDataDir(directory)
+    try:
+        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC) if file is not None else 0
+    except OSError as exc:
+        raise InputError(f"cannot read {file}: {exc.strerror}") from exc
+    processor_options = ProcessorOptions(
+        artifact_dir(place, None, ident),
+        settings=place.mapping("env/settings") or {},
+        printer=_printer(quiet=options["quiet"], json_mode=options["json_mode"]),
+    )
+    with stop_on_signals() as flag:
+        result = Processor(FdInput(fd, flag), flag, processor_options).run()
+        if file is None and result.exit_code != InputError.exit_code:
+            result.drain()
+    return _report(result, exit_zero=options["exit_zero"])
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@job_options
+@output_options
+@log_options
+def run(directory: str, **options: Any) -> int:
+    """Run the job in the private data dir DIR on this machine: transmit, work and process in one."""
+    from ..parameters import check_ident
+    from ..pipeline import run_here
+    from ..privatedata import PrivateDataDir
+    from ..process import ProcessorOptions
+    from ..signals import stop_on_signals
+
+    exit_zero = options["exit_zero"]
+    printer = _printer(quiet=options["quiet"], json_mode=options["json_mode"])
+    parameters, transmitter_options = _job(directory, options, only_own_artifacts=True)
+    place = PrivateDataDir.existing(directory)
+    artifacts = os.path.abspath(parameters.get("artifact_dir") or place.artifacts)
+    processor_options = ProcessorOptions(
+        os.path.join(artifacts, check_ident(parameters["ident"])),
+        settings=place.mapping("env/settings") or {},
+        printer=printer,
+    )
+    with stop_on_signals() as flag:
+        result = run_here(parameters, transmitter_options, processor_options, flag)
+    return _report(result, exit_zero=exit_zero)
+
+
+def _printer(*, quiet: bool, json_mode: bool) -> Any:
+    from ..printing import JSONPrinter, TextPrinter
+
+    if quiet:
+        return None
+    if json_mode:
+        return JSONPrinter(sys.stdout.buffer)
+    return TextPrinter(sys.stdout.buffer, terminal=sys.stdout.isatty())
+
+
+def _report(result: Any, *, exit_zero: bool) -> int:
+    """One line on standard error for an end that Ansible's output does not explain."""
+    if result.job_explanation:
+        from .main import complain
+
+        complain(result.job_explanation)
+    return 0 if exit_zero else int(result.exit_code)

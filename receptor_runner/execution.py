@@ -1,0 +1,168 @@
+"""A stage's handle on the guard: starts it, tells it what to run, takes what it reports.
+
+Rules: never prints, never archives; the guard is started with ``subprocess.Popen`` from the interpreter and the module path of this process, so
+that a daemon's odd environment and working directory do not matter. Whoever enters :class:`Guard` leaves it, and then it is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from .boot import command
+from .command import Command
+from .errors import ConfigurationError, OutputError, ReceptorRunnerError
+from .guard.channel import HEADER
+from .limits import BLOCK, KILL_SECONDS
+
+__all__ = ["Guard", "GuardDiedError", "Result"]
+
+#: The guard's own deadlines add up to less; after this it is not the guard that we know.
+_CLOSE_SECONDS = KILL_SECONDS + 10.0
+
+
+class GuardDiedError(ReceptorRunnerError):
+    """The guard ended without a result; ``diagnosis`` is what it said on its standard error."""
+
+    def __init__(self, diagnosis: str) -> None:
+        super().__init__("the process that guards the command was killed or failed")
+        self.diagnosis = diagnosis
+
+
+class Result(NamedTuple):
+    """How a command ended. ``events`` counts the job events that were sent."""
+
+    rc: int
+    status: str
+    events: int
+    output_error: str | None
+
+
+class Guard:
+    """One guard process, for one job.
+
+    :param inherit: descriptors that stay open as long as the guard lives: the lock on a private data dir.
+    """
+
+    def __init__(self, inherit: Sequence[int] = ()) -> None:
+        self._buffer = b""
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        self._process = subprocess.Popen(
+            command("receptor_runner.guard.main"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            cwd="/",
+            pass_fds=inherit,
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._commands = self._process.stdin
+        self._output = self._process.stdout
+        os.set_blocking(self._output.fileno(), False)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def fileno(self) -> int:
+        return self._output.fileno()
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def setup(self, *, temporary: bool = False, remove: str | None = None) -> str:
+        """Answers the path of a temporary directory, if one was asked for.
+
+        :param remove: a directory that is removed at the end.
+        """
+        self._send({"setup": {"temporary": temporary, "remove": remove}})
+        while True:
+            select.select([self._output], [], [])
+            for kind, content in self.frames():
+                if kind == b"P":
+                    return content.decode()
+                self.result(content)
+
+    def own(self, path: str) -> None:
+        """``path`` and all below it go when the guard does."""
+        self._send({"own": path})
+
+    def run(self, job: Command) -> None:
+        self._send({"run": job.to_json()})
+
+    def cancel(self) -> None:
+        self._send({"cancel": True})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            self._commands.write(json.dumps(message).encode() + b"\n")
+            self._commands.flush()
+        except OSError:
+            return  # it died; reading says so
+
+    def frames(self) -> Iterator[tuple[bytes, bytes]]:
+        """What has arrived since the last call.
+
+        :raises GuardDiedError: nothing will arrive any more.
+        """
+        try:
+            data = os.read(self._output.fileno(), BLOCK)
+        except BlockingIOError:
+            return
+        if not data:
+            raise GuardDiedError(self._diagnosis())
+        self._buffer += data
+        while len(self._buffer) >= HEADER.size:
+            kind, length = HEADER.unpack_from(self._buffer)
+            end = HEADER.size + length
+            if len(self._buffer) < end:
+                return
+            content = self._buffer[HEADER.size : end]
+            self._buffer = self._buffer[end:]
+            yield kind, content
+
+    def result(self, content: bytes) -> Result:
+        """The content of an ``R`` frame.
+
+        :raises ConfigurationError: the command does not exist.
+        :raises OutputError: the guard has no place for temporary files.
+        :raises GuardDiedError: the guard failed.
+        """
+        data = json.loads(content)
+        if "not_found" in data:
+            raise ConfigurationError(f"{data['not_found']}; install ansible-core where the worker runs, or set PATH")
+        if "fault" in data:
+            if data["fault"].startswith("cannot make"):
+                raise OutputError(data["fault"])
+            raise GuardDiedError(data["fault"])
+        return Result(data["rc"], data["status"], data["events"], data["output_error"])
+
+    def _diagnosis(self) -> str:
+        self._stderr.seek(0)
+        return self._stderr.read(64 * 1024).decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Ends the guard, and with it everything that it started or was to remove."""
+        if self._stderr.closed:
+            return
+        try:
+            self._commands.close()
+        except OSError:
+            pass
+        try:
+            self._process.wait(_CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._output.close()
+        self._stderr.close()

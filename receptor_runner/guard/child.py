@@ -1,0 +1,115 @@
+"""The command on a pseudo terminal.
+
+Rules: started with pexpect, 24 lines of 80 columns without echo, as the peer does, since output is wrapped to the width; read with plain
+reads, because pexpect keeps all that it has not matched. The key for events and the key for ssh-agent are laid out here, just before they are needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from typing import Any
+
+import pexpect
+
+__all__ = ["Child", "CommandNotFound"]
+
+_READ = 64 * 1024
+
+
+class CommandNotFound(Exception):
+    pass
+
+
+class Child:
+    """A running command. ``spec`` is a :class:`receptor_runner.command.Command` as JSON."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.rc: int | None = None
+        self._made: list[str] = []
+        try:
+            self._write_event_key(spec)
+            if spec["ssh_key"]:
+                self._offer_ssh_key(spec)
+            self._spawn = self._start(spec)
+        except BaseException:
+            self.remove_files()
+            raise
+        self.pid: int = self._spawn.pid
+        self.fd: int = self._spawn.child_fd
+        self.eof = False
+
+    def _start(self, spec: dict[str, Any]) -> Any:
+        command, *arguments = spec["argv"]
+        try:
+            return pexpect.spawn(
+                command, arguments, cwd=spec["cwd"], env=spec["env"], echo=False, preexec_fn=_default_signals
+            )
+        except pexpect.ExceptionPexpect as exc:
+            raise CommandNotFound(str(exc).splitlines()[0]) from exc
+
+    def _write_event_key(self, spec: dict[str, Any]) -> None:
+        path = spec["event_key_path"]
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        self._made.append(path)
+        with os.fdopen(fd, "w") as file:
+            file.write(spec["event_key"])
+
+    def _offer_ssh_key(self, spec: dict[str, Any]) -> None:
+        """A fifo that a process of its own fills, since opening it waits for the reader."""
+        path = spec["ssh_key_path"]
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        os.mkfifo(path, 0o600)
+        self._made.append(path)
+        key = spec["ssh_key"].encode()
+        if os.fork():
+            return
+        try:
+            _default_signals()
+            os.setsid()
+            os.closerange(0, 256)
+            with open(path, "wb") as fifo:
+                fifo.write(key if key.endswith(b"\n") else key + b"\n")
+        finally:
+            os._exit(0)
+
+    def read(self) -> bytes:
+        """Output that is there; empty, and :attr:`eof` set, when nobody can write any more."""
+        try:
+            data = os.read(self.fd, _READ)
+        except OSError:
+            data = b""
+        self.eof = self.eof or not data
+        return data
+
+    def answer(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self.fd, text.encode() + b"\n")
+
+    def ended(self, wait_status: int) -> None:
+        """The command was reaped."""
+        code = os.waitstatus_to_exitcode(wait_status)
+        self.rc = code if code >= 0 else 128 - code
+        self._spawn.ptyproc.terminated = True
+
+    def close(self) -> None:
+        if self.rc is not None:
+            self._spawn.ptyproc.delayafterclose = 0
+            self._spawn.close()
+        self.remove_files()
+
+    def remove_files(self) -> None:
+        for path in self._made:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        self._made.clear()
+
+
+def _default_signals() -> None:
+    """A daemon or a shell in the background may have left signals ignored: Ansible must hear an interrupt."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)

@@ -1,0 +1,143 @@
+"""The guard's main function.
+
+Rules: everything that will be needed is imported before the first command is taken; a fault of the guard becomes a result, never silence; what is
+temporary goes last, on every path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import traceback
+from typing import Any
+
+from .channel import Channel
+from .child import CommandNotFound
+from .session import Session
+from .tree import adopt_orphans, stop_descendants
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Serves one stage on descriptors 0 and 1; ends when descriptor 0 does."""
+    guard = _Guard(Channel(0, 1))
+    try:
+        guard.serve()
+    finally:
+        guard.clean()
+    return 0
+
+
+class _Guard:
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        #: Trees that are ours as a whole, and single files and directories that were made in somebody else's.
+        self._trees: list[str] = []
+        self._made: list[str] = []
+        self._session: Session | None = None
+        self._stop_requested = False
+        self._wakeup, write_end = os.pipe()
+        os.set_blocking(self._wakeup, False)
+        os.set_blocking(write_end, False)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        adopt_orphans()
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        self._stop_requested = True
+        if self._session is not None:
+            self._session.stop_requested = True
+
+    def serve(self) -> None:
+        while not self._channel.closed:
+            poll = select.poll()
+            poll.register(self._channel.commands, select.POLLIN)
+            poll.register(self._wakeup, select.POLLIN)
+            if self._channel.pending:
+                poll.register(self._channel.output, select.POLLOUT)
+            ready = {fd for fd, _ in poll.poll()}
+            self._channel.flush()
+            if self._wakeup in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wakeup, 512)
+            if self._channel.commands in ready:
+                for command in self._channel.receive():
+                    self._obey(command)
+
+    def _obey(self, command: dict[str, Any]) -> None:
+        if "setup" in command:
+            self._setup(command["setup"])
+        elif "own" in command:
+            self._trees.append(command["own"])
+        elif "run" in command:
+            self._run(command["run"])
+        elif command.get("cancel"):
+            self._stop_requested = True
+
+    def _setup(self, setup: dict[str, Any]) -> None:
+        path = ""
+        if setup["remove"]:
+            self._trees.append(setup["remove"])
+        if setup["temporary"]:
+            try:
+                path = tempfile.mkdtemp(prefix="receptor-runner-")
+                self._trees.append(path)
+            except OSError as exc:
+                self._result(fault=f"cannot make a temporary directory in {tempfile.gettempdir()}: {exc.strerror}")
+                return
+        self._channel.send(b"P", path.encode())
+
+    def _run(self, spec: dict[str, Any]) -> None:
+        self._made += spec["made"]
+        try:
+            self._session = Session(spec, self._channel, self._wakeup)
+            self._session.stop_requested = self._stop_requested
+            self._result(**self._session.run())
+        except CommandNotFound as exc:
+            self._result(not_found=str(exc))
+        except Exception:
+            self._result(fault=traceback.format_exc())
+
+    def _result(self, **result: Any) -> None:
+        self._channel.send(b"R", json.dumps(result).encode())
+
+    def clean(self) -> None:
+        """Stops what may be left, and removes what was to be removed, the newest first."""
+        stop_descendants(0.0, 1.0)
+        for path in reversed(self._made):
+            _remove_made(path)
+        for path in reversed(self._trees):
+            _remove_tree(path)
+
+
+def _remove_made(path: str) -> None:
+    """A file, or a directory if nobody else put anything into it."""
+    with contextlib.suppress(OSError):
+        if os.path.isdir(path) and not os.path.islink(path):
+            os.rmdir(path)
+        else:
+            os.unlink(path)
+
+
+def _remove_tree(path: str) -> None:
+    """A directory with all that is in it; a job may have left some that their owner cannot write."""
+    shutil.rmtree(path, ignore_errors=True)
+    if os.path.isdir(path):
+        for directory, _, _ in os.walk(path):
+            with contextlib.suppress(OSError):
+                os.chmod(directory, 0o700)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,227 @@
+"""Runs one command from its start to the moment when nothing of it is left.
+
+Rules: one loop, one poll; every wait ends by the earliest of its deadlines. When the stage does not take output, the terminal is not read. A command
+that ended by itself has ended well even if a stop comes too late; what it left running is stopped all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+from typing import Any
+
+from ..limits import (
+    BLOCK,
+    FLUSH_SECONDS,
+    KILL_SECONDS,
+    LEFTOVER_KILL_SECONDS,
+    LEFTOVER_TERM_SECONDS,
+    TERM_SECONDS,
+)
+from ..status import CANCELED, RC_STOPPED, TIMEOUT, status_from_rc
+from .carve import Carver
+from .channel import Channel
+from .child import Child
+from .prompts import Prompts
+from .tree import Stopper, descendants, reap
+
+__all__ = ["Session"]
+
+#: After the last process is gone, output still in the terminal arrives at once or never.
+_LAST_OUTPUT_SECONDS = 0.2
+
+
+class Session:
+    """One run. ``wakeup`` becomes readable when a signal arrives; ``stop_requested`` is asked then."""
+
+    def __init__(self, spec: dict[str, Any], channel: Channel, wakeup: int) -> None:
+        self._spec = spec
+        self._channel = channel
+        self._wakeup = wakeup
+        self._carver = Carver(bytes.fromhex(spec["event_key"]), spec["ident"])
+        self._prompts = Prompts([(pattern, answer) for pattern, answer in spec["prompts"]])
+        self._stopper = Stopper()
+        self._stopped_as: str | None = None
+        self._output = _OutputFiles(spec)
+        self._lines: list[bytes] = []
+        self._lines_size = 0
+        self._flush_at: float | None = None
+        self._started = self._last_output = time.monotonic()
+        self.stop_requested = False
+
+    def run(self) -> dict[str, Any]:
+        """Returns ``rc``, ``status``, ``events`` (how many) and ``output_error`` (text or null).
+
+        :raises CommandNotFound: there is nothing to run.
+        """
+        child = Child(self._spec)
+        try:
+            self._follow(child)
+        finally:
+            child.close()
+        self._take(self._carver.finish())
+        self._flush()
+        self._output.close()
+        status = self._stopped_as or status_from_rc(child.rc if child.rc is not None else RC_STOPPED)
+        rc = RC_STOPPED if self._stopped_as else child.rc
+        return {"rc": rc, "status": status, "events": self._carver.counter, "output_error": self._output.error}
+
+    def _follow(self, child: Child) -> None:
+        alive = True
+        while alive or not child.eof:
+            ready = self._poll(child, alive)
+            if self._wakeup in ready:
+                self._drain_wakeup()
+            if self._channel.commands in ready:
+                self._take_commands()
+            self._channel.flush()
+            if child.fd in ready:
+                self._read(child)
+            elif self._prompts and (answer := self._prompts.answer()) is not None:
+                child.answer(answer)
+                self._last_output = time.monotonic()
+            elif not alive and not self._channel.congested:
+                return
+            self._reap(child)
+            if alive:
+                alive = self._advance(child)
+
+    def _poll(self, child: Child, alive: bool) -> set[int]:
+        poll = select.poll()
+        poll.register(self._wakeup, select.POLLIN)
+        if not self._channel.closed:
+            poll.register(self._channel.commands, select.POLLIN)
+        if self._channel.pending:
+            poll.register(self._channel.output, select.POLLOUT)
+        if not child.eof and not self._channel.congested:
+            poll.register(child.fd, select.POLLIN)
+        wait = self._wait_seconds(child) if alive else _LAST_OUTPUT_SECONDS
+        return {fd for fd, _ in poll.poll(None if wait is None else wait * 1000)}
+
+    def _wait_seconds(self, child: Child) -> float | None:
+        now = time.monotonic()
+        waits = [self._stopper.wait_seconds()]
+        if self._prompts.waiting:
+            waits.append(0.0)
+        if self._flush_at is not None:
+            waits.append(self._flush_at - now)
+        if not self._stopper.started:
+            waits += [moment - now for moment, _ in self._limits()]
+        known = [wait for wait in waits if wait is not None]
+        return max(0.0, min(known)) if known else None
+
+    def _limits(self) -> list[tuple[float, str]]:
+        limits = []
+        if self._spec["job_timeout"]:
+            limits.append((self._started + self._spec["job_timeout"], TIMEOUT))
+        if self._spec["idle_timeout"]:
+            limits.append((self._last_output + self._spec["idle_timeout"], TIMEOUT))
+        return limits
+
+    def _drain_wakeup(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._wakeup, 512):
+                pass
+
+    def _take_commands(self) -> None:
+        for command in self._channel.receive():
+            if command.get("cancel"):
+                self.stop_requested = True
+
+    def _read(self, child: Child) -> None:
+        text = self._carver.receive(child.read())
+        if text and self._prompts:
+            self._prompts.receive(text)
+        self._take(text)
+        self._last_output = time.monotonic()
+
+    def _take(self, text: bytes) -> None:
+        self._output.write(text)
+        if self._carver.lines:
+            self._lines += self._carver.lines
+            self._lines_size += sum(map(len, self._carver.lines))
+            self._carver.lines.clear()
+        if self._flush_at is None and (self._lines or text):
+            self._flush_at = time.monotonic() + FLUSH_SECONDS
+        if self._lines_size >= BLOCK:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._flush_at = None
+        self._output.flush()
+        if self._lines:
+            self._channel.send_lines(b"".join(self._lines))
+            self._lines.clear()
+            self._lines_size = 0
+
+    def _reap(self, child: Child) -> None:
+        for pid, status in reap():
+            if pid == child.pid:
+                child.ended(status)
+
+    def _advance(self, child: Child) -> bool:
+        """Does what time asks for. False once nothing of the job is left."""
+        now = time.monotonic()
+        if self._flush_at is not None and self._flush_at <= now:
+            self._flush()
+        if child.rc is None:
+            self._check_stop(now)
+        elif not self._stopper.started:
+            if not descendants():
+                return False
+            self._stopper.start(LEFTOVER_TERM_SECONDS, LEFTOVER_KILL_SECONDS)
+        if not self._stopper.started:
+            return True
+        return self._stopper.step() and not (child.rc is not None and not descendants())
+
+    def _check_stop(self, now: float) -> None:
+        reason = CANCELED if self.stop_requested or self._channel.closed else None
+        for moment, status in self._limits():
+            if reason is None and moment <= now:
+                reason = status
+        if reason is not None and self._stopped_as is None:
+            self._stopped_as = reason
+            self._stopper.start(TERM_SECONDS, KILL_SECONDS)
+
+
+class _OutputFiles:
+    """The ``stdout`` and ``stderr`` artifacts. A terminal has one output: ``stderr`` stays empty, as the peer's does."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.error: str | None = None
+        self._file = None
+        if spec["output_files"]:
+            try:
+                self._file = open(_new_file(spec["artifact_dir"], "stdout"), "wb", buffering=BLOCK)  # noqa: SIM115
+                os.close(_new_file(spec["artifact_dir"], "stderr"))
+            except OSError as exc:
+                self._fail(exc)
+
+    def write(self, data: bytes) -> None:
+        self._guarded(lambda file: file.write(data))
+
+    def flush(self) -> None:
+        self._guarded(lambda file: file.flush())
+
+    def close(self) -> None:
+        self._guarded(lambda file: file.close())
+
+    def _guarded(self, action: Any) -> None:
+        if self._file is None or self.error is not None:
+            return
+        try:
+            action(self._file)
+        except OSError as exc:
+            self._fail(exc)
+
+    def _fail(self, exc: OSError) -> None:
+        self.error = f"cannot write the artifact stdout: {exc.strerror}"
+
+
+def _new_file(directory: str, name: str) -> int:
+    path = os.path.join(directory, name)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

@@ -1,0 +1,116 @@
+"""The process tree below this process, whatever sessions and groups its members moved to.
+
+Rules: only descendants are ever signalled. On Linux orphans stay descendants, because this process is made their reaper
+(PR_SET_CHILD_SUBREAPER, prctl(2)); elsewhere an orphan escapes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+
+import psutil
+
+__all__ = ["Stopper", "adopt_orphans", "descendants", "reap", "signal_descendants", "stop_descendants"]
+
+_PR_SET_CHILD_SUBREAPER = 36
+#: How often those are killed again that were forked while their parents were being killed.
+_KILL_AGAIN_SECONDS = 0.1
+#: After this long a process that does not die of SIGKILL (in the kernel, or another user's) is given up.
+_GIVE_UP_SECONDS = 3.0
+
+
+def adopt_orphans() -> None:
+    """Orphaned descendants become children of this process."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def descendants() -> list[psutil.Process]:
+    """All living descendants; a zombie is not alive."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def signal_descendants(number: int) -> int:
+    """Signals every descendant; returns how many there were."""
+    found = descendants()
+    for process in found:
+        try:
+            process.send_signal(number)
+        except (psutil.Error, OSError):
+            continue
+    return len(found)
+
+
+def reap() -> Iterator[tuple[int, int]]:
+    """Process ids and wait statuses of children that have ended."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        yield pid, status
+
+
+class Stopper:
+    """INT, TERM and KILL over all descendants, each at its time after :meth:`start`."""
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[float, int]] = []
+        self._killing_since: float | None = None
+
+    @property
+    def started(self) -> bool:
+        return bool(self._steps)
+
+    def start(self, term_after: float, kill_after: float) -> None:
+        """Begins, or hurries if it has begun already."""
+        now = time.monotonic()
+        steps = [(now + term_after, int(signal.SIGTERM)), (now + kill_after, int(signal.SIGKILL))]
+        if not self._steps:
+            self._steps = [(now, int(signal.SIGINT)), *steps]
+        elif steps[-1][0] < self._steps[-1][0]:
+            self._steps = steps
+
+    def wait_seconds(self) -> float | None:
+        """Until the next step."""
+        return max(0.0, self._steps[0][0] - time.monotonic()) if self._steps else None
+
+    def step(self) -> bool:
+        """Does what is due. False if nothing is left to stop, or nothing that can be stopped."""
+        now = time.monotonic()
+        if not self._steps or self._steps[0][0] > now:
+            return True
+        number = self._steps.pop(0)[1]
+        if not signal_descendants(number):
+            return False
+        if number == signal.SIGKILL:
+            self._killing_since = self._killing_since or now
+            self._steps = [(now + _KILL_AGAIN_SECONDS, number)]
+            return now - self._killing_since < _GIVE_UP_SECONDS
+        return True
+
+
+def stop_descendants(term_after: float, kill_after: float) -> None:
+    """Stops and reaps every descendant, and returns when none is left or can be stopped."""
+    if not descendants():
+        return
+    stopper = Stopper()
+    stopper.start(term_after, kill_after)
+    while stopper.step() and descendants():
+        time.sleep(min(0.05, stopper.wait_seconds() or 0.0))
+        for _ in reap():
+            pass

@@ -1,0 +1,52 @@
+"""Takes an archive out of a stream and puts it where it belongs.
+
+Rules: the archive is spooled to a file without a name, checked against the digest if the sender told one, and only then extracted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import IO
+
+from .archive.pack import spool
+from .archive.unpack import unpack
+from .errors import ArchiveError, OutputError
+from .messages import ArchiveStart
+
+__all__ = ["Intake"]
+
+
+class Intake:
+    """One archive on its way in."""
+
+    def __init__(self, start: ArchiveStart) -> None:
+        self._expected = start.sha256
+        self._digest = hashlib.sha256()
+        self._file: IO[bytes] = spool()
+
+    def receive(self, chunk: bytes) -> None:
+        """:raises OutputError: the temporary directory is full."""
+        if self._expected:
+            self._digest.update(chunk)
+        try:
+            self._file.write(chunk)
+        except OSError as exc:
+            raise OutputError(f"cannot store an archive on its way in: {exc.strerror}") from exc
+
+    def extract(self, target: str, *, private: bool = False) -> Iterator[None]:
+        """Extracts into ``target``, yielding often.
+
+        :raises ArchiveError: it is not what was sent, or not acceptable.
+        :raises OutputError: ``target`` cannot be written.
+        """
+        if self._expected and self._digest.hexdigest() != self._expected:
+            raise ArchiveError("the archive is damaged: its digest is not what the sender told")
+        try:
+            self._file.flush()
+        except OSError as exc:
+            raise OutputError(f"cannot store an archive on its way in: {exc.strerror}") from exc
+        yield from unpack(self._file, target, private=private)
+
+    def close(self) -> None:
+        self._file.close()

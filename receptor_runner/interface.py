@@ -1,0 +1,128 @@
+"""The Python API in the shape of ``ansible_runner.interface``.
+
+Rules: one dictionary of parameters does for every streamer, and what is not for it is ignored. Nothing is printed but a job's own output, and that
+only unless ``quiet``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from .delivery import Handlers
+from .errors import UsageError
+from .parameters import DEFAULTS, LOCAL, check_ident, unknown_names
+from .printing import JSONPrinter, Printer, TextPrinter
+from .privatedata import PrivateDataDir
+from .process import Processor, ProcessorOptions
+from .runner import Runner
+from .signals import StopFlag
+from .streams import open_input, open_output
+from .transmit import Transmitter
+from .worker import Worker, WorkerOptions
+
+__all__ = ["run", "run_async"]
+
+logger = logging.getLogger(__name__)
+
+
+def run(**parameters: Any) -> Any:
+    """Runs a job, or one stage of it.
+
+    :param streamer: ``transmit``, ``worker``, ``process``, or nothing for a local run.
+    :param _input: a binary file object (``readline`` and ``read`` are enough); default: standard input.
+    :param _output: a binary file object; default: standard output.
+    :returns: an object with ``status`` and ``rc``: a :class:`~receptor_runner.transmit.Transmitter`,
+        :class:`~receptor_runner.worker.Worker`, :class:`~receptor_runner.process.Processor` or :class:`~receptor_runner.runner.Runner`.
+    :raises ReceptorRunnerError: the stage could not begin; how a job ended is in the result.
+    """
+    streamer = parameters.get("streamer")
+    if streamer == "transmit":
+        return Transmitter(parameters).run(open_output(parameters.get("_output")))
+    for name in unknown_names(parameters):
+        logger.warning("ignoring the unknown parameter %s", name)
+    if streamer == "worker":
+        return _work(parameters)
+    if streamer == "process":
+        return _process(parameters)
+    if streamer:
+        raise UsageError(f"there is no streamer {streamer!r}; use transmit, worker or process")
+    return _local(parameters).run()
+
+
+def run_async(**parameters: Any) -> tuple[threading.Thread, Any]:
+    """A local run in a thread of its own: the thread, started, and the :class:`~receptor_runner.runner.Runner`."""
+    runner = _local(parameters)
+    thread = threading.Thread(target=runner.run, name=f"receptor-runner-{runner.parameters.ident}", daemon=True)
+    thread.start()
+    return thread, runner
+
+
+def _work(parameters: Mapping[str, Any]) -> Worker:
+    options = WorkerOptions(
+        private_data_dir=parameters.get("private_data_dir"),
+        keepalive=parameters.get("keepalive_seconds"),
+        cancel_callback=parameters.get("cancel_callback"),
+        defaults={name: value for name, value in parameters.items() if name in DEFAULTS},
+    )
+    with StopFlag() as flag:
+        output = open_output(parameters.get("_output"))
+        return Worker(open_input(parameters.get("_input"), flag, output), output, flag, options).run()
+
+
+def _process(parameters: Mapping[str, Any]) -> Processor:
+    private_data_dir = parameters.get("private_data_dir") or tempfile.mkdtemp(prefix="receptor-runner-")
+    place = PrivateDataDir(private_data_dir)
+    settings = parameters.get("settings")
+    options = ProcessorOptions(
+        artifact_dir=artifact_dir(place, parameters.get("artifact_dir"), parameters.get("ident")),
+        handlers=_handlers(parameters),
+        settings=settings if settings is not None else place.mapping("env/settings") or {},
+        printer=_printer(parameters),
+        cancel_callback=parameters.get("cancel_callback"),
+    )
+    with StopFlag() as flag:
+        return Processor(open_input(parameters.get("_input"), flag), flag, options).run()
+
+
+def artifact_dir(place: PrivateDataDir, given: Any, ident: Any) -> str:
+    """Where the peer's ``process`` puts artifacts: ``given`` itself, else ``artifacts`` with the ident if there is one."""
+    if given:
+        return os.path.abspath(given)
+    return str(place.artifacts / check_ident(ident)) if ident not in (None, "") else str(place.artifacts)
+
+
+def _local(parameters: Mapping[str, Any]) -> Runner:
+    known = {name: value for name, value in parameters.items() if name in DEFAULTS or name in LOCAL}
+    return Runner(
+        known,
+        _handlers(parameters),
+        cancel_callback=parameters.get("cancel_callback"),
+        printer=_printer(parameters),
+    )
+
+
+def _handlers(parameters: Mapping[str, Any]) -> Handlers:
+    return Handlers(
+        event=parameters.get("event_handler"),
+        status=parameters.get("status_handler"),
+        artifacts=parameters.get("artifacts_handler"),
+        finished=parameters.get("finished_callback"),
+    )
+
+
+def _printer(parameters: Mapping[str, Any]) -> Printer | None:
+    """The job's output on standard output, as ``ansible_runner`` does unless it is told to be quiet."""
+    if parameters.get("quiet") or parameters.get("suppress_ansible_output"):
+        return None
+    binary = getattr(sys.stdout, "buffer", None)
+    if binary is None:
+        return None
+    if parameters.get("json_mode"):
+        return JSONPrinter(binary)
+    return TextPrinter(binary, terminal=sys.stdout.isatty())

@@ -1,0 +1,44 @@
+"""Keeps secrets out of what is sent and stored about a command.
+
+Rules: what a job sees is never touched. A value is masked when its name says that it is secret, when it is a password or key of the job, or
+when it contains one of at least eight characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["MASK", "Masker"]
+
+MASK = "**********"
+
+_SECRET_NAME = re.compile(
+    r"passw|passphrase|secret|token|credential|api_?key|private_?key|access_?key|(?:^|_)(?:pass|pwd|key)$", re.I
+)
+_INNOCENT_NAME = re.compile(r"^(?:OLD)?PWD$|_(?:FILE|PATH|DIR|CHECKING)$", re.I)
+_SUBSTRING = 8
+
+
+class Masker:
+    """Masks ``secrets`` in environments and argument vectors."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._whole = {secret for secret in secrets if secret}
+        longest_first = sorted((s for s in self._whole if len(s) >= _SUBSTRING), key=len, reverse=True)
+        self._inside = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def text(self, value: str) -> str:
+        if value in self._whole:
+            return MASK
+        return self._inside.sub(MASK, value) if self._inside else value
+
+    def argv(self, argv: Sequence[str]) -> list[str]:
+        return [self.text(argument) for argument in argv]
+
+    def env(self, env: Mapping[str, str]) -> dict[str, str]:
+        return {name: MASK if _secret_name(name) and value else self.text(value) for name, value in env.items()}
+
+
+def _secret_name(name: str) -> bool:
+    return bool(_SECRET_NAME.search(name)) and not _INNOCENT_NAME.search(name)

@@ -1,0 +1,157 @@
+"""Puts what a job was given as data into files of its private data dir, where Ansible finds it.
+
+Rules: never writes over a file that is there. What need not stand beside the user's files goes into the runtime directory of the job, the rest
+is listed in ``made``; both are removed when the job is over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigurationError, InputError, OutputError
+from .inventory import as_files, find_source, is_host_list, merged_files
+from .parameters import Parameters
+from .privatedata import PrivateDataDir
+
+__all__ = ["Materials", "is_collection_playbook"]
+
+
+@dataclass
+class Materials:
+    """Finds or makes the files of one job."""
+
+    parameters: Parameters
+    place: PrivateDataDir
+    runtime: Path
+    made: list[str] = field(default_factory=list)
+
+    def playbook(self) -> str | None:
+        """What to give ``ansible-playbook``.
+
+        :raises InputError: there is no such playbook.
+        """
+        parameters = self.parameters
+        play: Any = parameters["playbook"]
+        if parameters["role"]:
+            play = [self._role_play()]
+        if isinstance(play, Mapping):
+            play = [play]
+        if isinstance(play, (list, tuple)):
+            return self._make(self.place.project, "main.json", json.dumps(play).encode()).name
+        if not play:
+            return None
+        play = str(play)
+        if not (self.place.cwd / play).is_file() and not is_collection_playbook(play):
+            raise InputError(f"the playbook: {play} could not be found in {self.place.cwd}")
+        return play
+
+    def _role_play(self) -> dict[str, Any]:
+        parameters = self.parameters
+        role: dict[str, Any] = {"name": parameters["role"]}
+        if parameters["role_vars"]:
+            role["vars"] = parameters["role_vars"]
+        play: dict[str, Any] = {"hosts": parameters["hosts"] or "all", "roles": [role]}
+        if parameters["role_skip_facts"]:
+            play["gather_facts"] = False
+        return play
+
+    def inventories(self) -> list[str]:
+        """What to give as ``-i``, in order."""
+        source = self.parameters["inventory"]
+        if not source:
+            return [str(self.place.inventory)] if self.place.inventory.exists() else []
+        if not isinstance(source, list):
+            return [self._inventory(source)]
+        if all(isinstance(one, str) for one in source):
+            return [self._inventory(one) for one in source]
+        return [self._merged(source)]
+
+    def _bases(self) -> tuple[Path, ...]:
+        return self.place.inventory, self.place.path
+
+    def _inventory(self, source: Any) -> str:
+        if isinstance(source, str):
+            found = find_source(source, self._bases())
+            if found is not None:
+                return str(found)
+            if is_host_list(source):
+                return source
+            if source.startswith("/"):
+                raise InputError(f"the inventory {source} does not exist")
+        elif not isinstance(source, Mapping):
+            raise ConfigurationError(f"an inventory must be a text or a dictionary, not {type(source).__name__}")
+        name, data = as_files(source)
+        return str(self._make(self.place.inventory, name, data))
+
+    def _merged(self, sources: list[Any]) -> str:
+        directory = self.runtime / "inventory"
+        directory.mkdir(mode=0o700)
+        for entry in merged_files(sources, self._bases(), "", lambda *_: None):
+            path = directory / entry.name
+            if stat.S_ISDIR(entry.mode):
+                path.mkdir(mode=0o700)
+                continue
+            path.write_bytes(entry.data if entry.data is not None else Path(str(entry.path)).read_bytes())
+            path.chmod(stat.S_IMODE(entry.mode) & 0o700)
+        return str(directory)
+
+    def extravars(self) -> list[str]:
+        """What to give as ``-e``: files, so that no value is seen in the process list."""
+        arguments = []
+        if (self.place.env / "extravars").is_file():
+            arguments.append(f"@{self.place.env / 'extravars'}")
+        value = self.parameters["extravars"]
+        if isinstance(value, dict) and value:
+            path = self.runtime / "extravars.json"
+            path.write_text(json.dumps(value))
+            path.chmod(0o600)
+            arguments.append(f"@{path}")
+        elif isinstance(value, str) and value:
+            if not (self.place.path / value).is_file():
+                raise InputError(f"the file of extra variables {value} does not exist in {self.place.path}")
+            arguments.append(f"@{self.place.path / value}")
+        return arguments
+
+    def roles_path(self, configured: str) -> str:
+        """``ANSIBLE_ROLES_PATH`` with relative parts found in the private data dir, as the peer's stages send them."""
+        parts = [self._roles_directory(part) for part in configured.split(":") if part]
+        if self.parameters["role"] and str(self.place.roles) not in parts:
+            parts.append(str(self.place.roles))
+        return ":".join(parts)
+
+    def _roles_directory(self, part: str) -> str:
+        if part.startswith(("/", "~")):
+            return part
+        for base in (self.place.roles, self.place.path):
+            if (base / part).is_dir():
+                return os.path.normpath(base / part)
+        return part
+
+    def _make(self, directory: Path, name: str, data: bytes) -> Path:
+        """A new 0600 file in ``directory``, under another name if there is one already."""
+        try:
+            if not directory.is_dir():
+                directory.mkdir(mode=0o700, parents=True)
+                self.made.append(str(directory))
+            path = directory / name
+            if path.exists():
+                path = path.with_name(f"{path.stem}-{self.parameters.ident}{path.suffix}")
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            self.made.append(str(path))
+            with os.fdopen(fd, "wb") as file:
+                file.write(data)
+        except OSError as exc:
+            raise OutputError(f"cannot write {directory / name}: {exc.strerror}") from exc
+        return path
+
+
+def is_collection_playbook(name: str) -> bool:
+    """``namespace.collection.playbook``: found by Ansible, not in the project."""
+    parts = name.split(".")
+    return len(parts) >= 3 and all(part.isidentifier() for part in parts) and parts[-1] not in ("yml", "yaml", "json")

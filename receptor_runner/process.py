@@ -1,0 +1,229 @@
+"""The third stage: reads a worker's stream, prints, calls handlers, saves artifacts, and says how the job ended.
+
+Rules: the stream is a stranger's; nothing outside of the artifact directory is touched. It is whole only if its end mark came, every event that the
+worker counted came, and its last status is a final one; otherwise the verdict is unknown and never success.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .artifacts import ArtifactDir
+from .delivery import Delivery, Handlers, RunnerConfig
+from .errors import Interrupted, ProtocolError, ReceptorRunnerError, TruncatedStreamError
+from .intake import Intake
+from .limits import CANCEL_POLL_SECONDS, DRAIN_SECONDS, LINGER_SECONDS, MAX_FOREIGN
+from .messages import EXTENSION, ArchiveData, ArchiveEnd, ArchiveStart, Foreign, JobEvent, JSONObject, Message, Status
+from .printing import Printer
+from .protocol import Decoder
+from .signals import StopFlag
+from .status import CANCELED, ERROR, RUNNING, STARTING, UNSTARTED, error_status, exit_status
+from .streams import Input
+
+__all__ = ["Processor", "ProcessorOptions"]
+
+logger = logging.getLogger(__name__)
+
+_EMPTY = (
+    "Unexpected empty line encountered during worker stream. "
+    "Worker did not produce events or streaming was aborted, check execution node health."
+)
+_PARSE_ERROR = "Failed to JSON parse a line from worker stream. Error:"
+_READ_ERROR = "Failed to read from worker stream. Error:"
+
+
+@dataclass
+class ProcessorOptions:
+    """Where things go. ``artifact_dir`` holds the artifacts of this job directly."""
+
+    artifact_dir: str
+    handlers: Handlers = field(default_factory=Handlers)
+    settings: JSONObject = field(default_factory=dict)
+    printer: Printer | None = None
+    cancel_callback: Callable[[], bool] | None = None
+    #: Called on the first signal, to cancel the job whose end is then awaited.
+    on_interrupt: Callable[[], None] | None = None
+
+
+class Processor:
+    """One job's results.
+
+    After :meth:`run`: ``status``, ``rc`` (of the job, None if it did not tell), ``exit_code``, ``stats`` (the
+    data of ``playbook_on_stats``), ``artifact_dir``, ``config``, ``job_explanation`` and ``result_traceback`` (of an ``error``).
+    """
+
+    def __init__(self, source: Input, flag: StopFlag, options: ProcessorOptions) -> None:
+        self.artifact_dir = options.artifact_dir
+        self.config = RunnerConfig(options.settings)
+        self.rc: int | None = None
+        self.exit_code = 0
+        self._source = source
+        self._flag = flag
+        self._options = options
+        self._decoder = Decoder()
+        self._delivery: Delivery | None = None
+        self._intake: Intake | None = None
+        self._foreign = b""
+        self._give_up_at: float | None = None
+        self._extracted = False
+
+    @property
+    def status(self) -> str:
+        return self._delivery.status if self._delivery is not None else UNSTARTED
+
+    @property
+    def stats(self) -> JSONObject | None:
+        return self._delivery.stats if self._delivery is not None else None
+
+    @property
+    def job_explanation(self) -> str | None:
+        return self._delivery.status_data.get("job_explanation") if self._delivery is not None else None
+
+    @property
+    def result_traceback(self) -> str | None:
+        return self._delivery.status_data.get("result_traceback") if self._delivery is not None else None
+
+    def run(self) -> Processor:
+        """:raises OutputError: the artifact directory cannot be used at all."""
+        with ArtifactDir(self.artifact_dir) as artifacts:
+            if artifacts.has_events():
+                logger.warning("%s has the events of an earlier run; those of this one are added", self.artifact_dir)
+            self._delivery = Delivery(self._options.handlers, self.config, artifacts, self._options.printer)
+            try:
+                self._read(self._delivery)
+            except Interrupted as exc:
+                self._end_interrupted(self._delivery, exc)
+            except ReceptorRunnerError as exc:
+                self._end_badly(self._delivery, self._in_peers_words(exc), exc.exit_code)
+            else:
+                self._end_well(self._delivery, artifacts)
+            finally:
+                self._close_intake()
+            self._finish(self._delivery)
+        return self
+
+    def _read(self, delivery: Delivery) -> None:
+        while not self._decoder.finished:
+            data = self._source.read(self._decoder.wanted, self._wait_seconds())
+            self._check_stop()
+            if data is None:
+                continue
+            messages = self._decoder.receive(data) if data else self._decoder.receive_eof()
+            for message in messages:
+                if type(message) is JobEvent:
+                    delivery.event(message.data, message.raw)
+                else:
+                    self._take(message, delivery)
+            delivery.flush()
+            if not data and not self._decoder.finished:
+                raise TruncatedStreamError(self._ended_early(delivery))
+
+    def _wait_seconds(self) -> float | None:
+        if self._give_up_at is not None:
+            return max(0.0, self._give_up_at - time.monotonic())
+        return CANCEL_POLL_SECONDS if self._options.cancel_callback is not None else None
+
+    def _check_stop(self) -> None:
+        """The first Ctrl-C lets a stream that has begun come to its end; anything else ends the stage."""
+        if self._options.cancel_callback is not None and self._options.cancel_callback():
+            raise Interrupted("cancelled by the cancel callback")
+        if self._give_up_at is not None and time.monotonic() >= self._give_up_at:
+            raise Interrupted(f"the stream did not end within {LINGER_SECONDS:.0f} s of the interrupt")
+        if not self._flag.raised:
+            return
+        reasons = self._flag.reasons
+        cancel = self._options.on_interrupt
+        if len(reasons) > 1 or (cancel is None and (self._decoder.offset == 0 or signal.SIGTERM in reasons)):
+            raise Interrupted("interrupted; the job may go on where it runs")
+        if self._give_up_at is None:
+            self._flag.acknowledge()
+            self._give_up_at = time.monotonic() + LINGER_SECONDS
+            if cancel is not None:
+                cancel()
+
+    def _take(self, message: Message, delivery: Delivery) -> None:
+        match message:
+            case Status(data):
+                delivery.status_change(data)
+            case ArchiveStart():
+                self._close_intake()
+                self._intake = Intake(message)
+            case ArchiveData(chunk) if self._intake is not None:
+                self._intake.receive(chunk)
+            case ArchiveEnd() if self._intake is not None:
+                for _ in self._intake.extract(self.artifact_dir, private=True):
+                    pass
+                self._close_intake()
+                self._extracted = True
+                delivery.artifacts_ready(self.artifact_dir)
+            case Foreign(text):
+                self._foreign = (self._foreign + text + b"\n")[-MAX_FOREIGN:]
+            case _:
+                pass
+
+    def _close_intake(self) -> None:
+        if self._intake is not None:
+            self._intake.close()
+            self._intake = None
+
+    def _ended_early(self, delivery: Delivery) -> str:
+        text = f"the stream ended at byte {self._decoder.offset}, before its end mark, after {delivery.events} events"
+        if delivery.status != UNSTARTED:
+            text += f"; the last status was {delivery.status}"
+        return text
+
+    def _in_peers_words(self, exc: ReceptorRunnerError) -> str:
+        if isinstance(exc, ProtocolError):
+            return f"{_PARSE_ERROR} {exc}"
+        if isinstance(exc, TruncatedStreamError):
+            if self._foreign:
+                shown = self._foreign[-1000:].decode("utf-8", "replace")
+                return f"{_PARSE_ERROR} {exc} Line with invalid JSON data: {shown!r}"
+            return f"{_EMPTY} {exc}"
+        return f"{_READ_ERROR} {exc}"
+
+    def _end_well(self, delivery: Delivery, artifacts: ArtifactDir) -> None:
+        """The end mark came; whether the job is believed is decided here."""
+        if self._extracted and delivery.status != ERROR:
+            self.rc = artifacts.rc()
+        extension = delivery.status_data.get(EXTENSION)
+        told: JSONObject = extension if isinstance(extension, dict) else {}
+        expected = told.get("events")
+        if delivery.status in (UNSTARTED, STARTING, RUNNING):
+            self._end_badly(delivery, f"{_EMPTY} the stream ended without a final status", TruncatedStreamError.exit_code)
+        elif type(expected) is int and expected != delivery.events + delivery.malformed:
+            text = f"the worker sent {expected} events and {delivery.events} arrived"
+            self._end_badly(delivery, f"{_EMPTY} {text}", TruncatedStreamError.exit_code)
+        else:
+            self.exit_code = exit_status(delivery.status, self.rc, told.get("exit_status"))
+
+    def _end_badly(self, delivery: Delivery, explanation: str, code: int) -> None:
+        delivery.status_change(error_status(explanation, explanation, code))
+        self.exit_code = code
+
+    def _end_interrupted(self, delivery: Delivery, exc: Interrupted) -> None:
+        delivery.status_change({"status": CANCELED, "job_explanation": str(exc)})
+        self.exit_code = exc.exit_code
+
+    def _finish(self, delivery: Delivery) -> None:
+        if delivery.handler_error is None:
+            delivery.finished(self)
+        if delivery.handler_error is not None:
+            text = "a handler of the controller failed: " + delivery.handler_error.strip().splitlines()[-1]
+            code = ReceptorRunnerError.exit_code
+            delivery.status_change(error_status(text, delivery.handler_error, code))
+            self.exit_code = code
+            delivery.finished(self)
+        delivery.flush()
+
+    def drain(self) -> None:
+        """Reads what a writer says behind the end mark, for a moment, so that it does not die of a closed pipe."""
+        until = time.monotonic() + DRAIN_SECONDS
+        while not self._flag.raised and (left := until - time.monotonic()) > 0:
+            if self._source.read(0, left) in (None, b""):
+                return

@@ -1,0 +1,250 @@
+"""The first stage: a private data dir and parameters become a stream.
+
+Rules: the private data dir is only read. What the peer writes into it travels in the parameters or in the archive instead: settings and
+extra variables as the files they would be, secrets in the parameters alone. Nothing is written to the output before everything is packed, so an error leaves
+an empty output.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .archive.collect import collect
+from .archive.entry import Entry
+from .archive.pack import Packer, spool
+from .errors import ConfigurationError, InputError, Interrupted
+from .inventory import as_files, external_files, find_source, merged_files
+from .materials import is_collection_playbook
+from .messages import EXTENSION, JSONObject
+from .parameters import check_ident, to_wire, unknown_names
+from .privatedata import PrivateDataDir
+from .protocol import END_OF_STREAM, encode, encode_archive
+from .signals import StopFlag
+from .status import UNSTARTED
+from .streams import Output
+
+__all__ = ["Transmitter", "TransmitterOptions"]
+
+logger = logging.getLogger(__name__)
+
+_EXTERNAL_INVENTORY = "inventory-external"
+_MERGED_INVENTORY = "inventory-merged"
+_GIVEN_INVENTORY = "inventory-given"
+
+
+@dataclass
+class TransmitterOptions:
+    """What travels beside the parameters."""
+
+    exclude: tuple[str, ...] = ()
+    #: Old artifacts stay behind, except those of the job's own ident (facts).
+    only_own_artifacts: bool = False
+    #: Goes onto the ``kwargs`` line and comes back on the ``starting`` status.
+    extension: JSONObject = field(default_factory=dict)
+    #: Look for a relative inventory in the working directory first.
+    inventory_from_cwd: bool = False
+
+
+class Transmitter:
+    """One job on its way out. ``parameters`` have the names of :data:`receptor_runner.parameters.DEFAULTS`.
+
+    :raises InputError: the private data dir, or something that the parameters name, is missing.
+    :raises ConfigurationError: a parameter cannot be used.
+    """
+
+    def __init__(self, parameters: Mapping[str, Any], options: TransmitterOptions | None = None) -> None:
+        self.status = UNSTARTED
+        self.rc: int | None = None
+        self.place = PrivateDataDir.existing(parameters.get("private_data_dir") or "")
+        for name in unknown_names(parameters):
+            logger.warning("ignoring the unknown parameter %s", name)
+        self._options = options or TransmitterOptions()
+        self._parameters = dict(parameters)
+        self._wire = to_wire(parameters)
+        self._with_archive = not parameters.get("only_transmit_kwargs")
+        self._extra: list[Iterable[Entry]] = []
+        self._skip: set[str] = set()
+        self._problems: list[str] = []
+        if "ident" in self._wire:
+            check_ident(self._wire["ident"])
+        self._arrange()
+        try:
+            json.dumps(self._wire)
+        except (TypeError, ValueError) as exc:
+            raise ConfigurationError(f"the parameters cannot travel: {exc}") from exc
+
+    def run(self, output: Output, flag: StopFlag | None = None) -> Transmitter:
+        """Writes the stream.
+
+        :raises InputError: something could not be read, and the output is empty.
+        :raises OutputError: the output or the temporary directory cannot be written.
+        :raises Interrupted: ``flag`` was raised.
+        """
+        head: JSONObject = {"kwargs": self._wire}
+        if self._options.extension:
+            head[EXTENSION] = self._options.extension
+        if not self._with_archive:
+            output.write(encode(head) + END_OF_STREAM)
+            return self
+        with spool() as file:
+            packer = Packer(file, self._report)
+            for _ in packer.pack(self._entries()):
+                _check(flag)
+            if self._problems:
+                more = f" (and {len(self._problems) - 1} more)" if len(self._problems) > 1 else ""
+                raise InputError(f"{self._problems[0]}{more}; leave it out with --exclude or mend it")
+            output.write(encode(head))
+            for piece in encode_archive(packer.size, packer.sha256, packer.chunks()):
+                _check(flag)
+                output.write(piece)
+            output.write(END_OF_STREAM)
+        return self
+
+    def _entries(self) -> Iterator[Entry]:
+        added: set[str] = set(self._skip)
+        for entries in self._extra:
+            for entry in entries:
+                added.add(entry.name)
+                yield entry
+        yield from collect(
+            str(self.place.path), self._report, exclude=self._options.exclude, skip=frozenset(added)
+        )
+
+    def _report(self, path: str, reason: str, fatal: bool) -> None:
+        if fatal:
+            self._problems.append(f"{path} {reason}")
+        else:
+            logger.warning("%s: %s", path, reason)
+
+    def _arrange(self) -> None:
+        """Paths become relative to the private data dir; what is elsewhere, or is data, becomes members of the archive."""
+        self._arrange_project()
+        self._arrange_playbook()
+        self._arrange_inventory()
+        self._arrange_roles()
+        if self._with_archive:
+            self._arrange_env("settings", "env/settings")
+            if not self._parameters.get("suppress_env_files"):
+                self._arrange_env("extravars", "env/extravars")
+        if self._options.only_own_artifacts and self.place.artifacts.is_dir():
+            own = str(self._wire.get("ident", ""))
+            self._skip.update(f"artifacts/{name}" for name in os.listdir(self.place.artifacts) if name != own)
+
+    def _arrange_project(self) -> None:
+        given = self._parameters.get("project_dir")
+        if not given or not self._with_archive:
+            return
+        project = Path(os.path.abspath(given))
+        if project == self.place.project:
+            return
+        if not project.is_dir():
+            raise InputError(f"the project directory {project} does not exist")
+        self._skip.add("project")
+        found = project.stat()
+        self._extra.append([Entry("project", found.st_mode, found.st_mtime_ns, path=str(project))])
+        self._extra.append(collect(str(project), self._report, prefix="project/", exclude=self._options.exclude))
+        self.place.project = project
+
+    def _arrange_playbook(self) -> None:
+        playbook = self._wire.get("playbook")
+        if not isinstance(playbook, str):
+            return
+        if os.path.isabs(playbook):
+            relative = os.path.relpath(playbook, self.place.project)
+            if relative.startswith("../"):
+                raise InputError(f"the playbook {playbook} is not in the project directory {self.place.project}")
+            playbook = self._wire["playbook"] = relative
+        if not self._with_archive or self.place.args.is_file() or is_collection_playbook(playbook):
+            return
+        if not (self.place.cwd / playbook).is_file():
+            raise InputError(f"the playbook {playbook} does not exist in {self.place.cwd}")
+
+    def _arrange_inventory(self) -> None:
+        source = self._wire.get("inventory")
+        if isinstance(source, list) and len(source) == 1:
+            source = self._wire["inventory"] = source[0]
+        if not source:
+            return
+        found = find_source(source, self._inventory_bases()) if isinstance(source, str) else None
+        if found is not None:
+            self._arrange_inventory_file(found)
+        elif not self._with_archive:
+            return
+        elif isinstance(source, list):
+            self._wire["inventory"] = _MERGED_INVENTORY
+            entries = merged_files(source, self._inventory_bases(), f"{_MERGED_INVENTORY}/", self._report)
+            self._extra.append(entries)
+        elif isinstance(source, (str, Mapping)):
+            directory = _GIVEN_INVENTORY if self.place.inventory.is_file() else "inventory"
+            name, data = as_files(source)
+            self._wire["inventory"] = f"{directory}/{name}"
+            self._extra.append([Entry.of_bytes(f"{directory}/{name}", data)])
+        else:
+            raise ConfigurationError(f"an inventory cannot be {type(source).__name__}; give a path, text, dictionary or list")
+
+    def _inventory_bases(self) -> tuple[Path, ...]:
+        bases = (self.place.inventory, self.place.path)
+        return (Path.cwd(), *bases) if self._options.inventory_from_cwd else bases
+
+    def _arrange_inventory_file(self, found: Path) -> None:
+        inside = _relative(found, self.place.path)
+        if inside is not None:
+            self._wire["inventory"] = inside
+        elif self._with_archive:
+            name = _EXTERNAL_INVENTORY if found.is_dir() else f"{_EXTERNAL_INVENTORY}/{found.name}"
+            self._wire["inventory"] = name
+            self._extra.append(external_files(found, f"{_EXTERNAL_INVENTORY}/", self._report))
+        else:
+            self._wire["inventory"] = os.path.abspath(found)
+
+    def _arrange_roles(self) -> None:
+        """Roles from elsewhere travel in ``roles``; a path below the private data dir becomes relative to that."""
+        given = self._parameters.get("roles_path") or []
+        paths = given.split(":") if isinstance(given, str) else [part for one in given for part in str(one).split(":")]
+        envvars = dict(self._wire.get("envvars") or {})
+        own = envvars.get("ANSIBLE_ROLES_PATH")
+        if own:
+            envvars["ANSIBLE_ROLES_PATH"] = ":".join(self._relative_roles(part) for part in str(own).split(":"))
+            self._wire["envvars"] = envvars
+        if not paths or not self._with_archive:
+            return
+        taken = set(os.listdir(self.place.roles)) if self.place.roles.is_dir() else set()
+        for path in map(Path, map(os.path.abspath, paths)):
+            if not path.is_dir():
+                raise InputError(f"the roles directory {path} does not exist")
+            if _relative(path, self.place.path) != "roles":
+                skip = frozenset(f"roles/{name}" for name in taken)
+                self._extra.append(collect(str(path), self._report, prefix="roles/", skip=skip))
+                taken.update(os.listdir(path))
+        self._wire["envvars"] = {"ANSIBLE_ROLES_PATH": ".", **envvars}
+
+    def _relative_roles(self, part: str) -> str:
+        if part.startswith("/") and _relative(Path(part), self.place.path) is not None:
+            return os.path.relpath(part, self.place.roles)
+        return part
+
+    def _arrange_env(self, name: str, file: str) -> None:
+        value = self._wire.get(name)
+        if isinstance(value, dict) and value and not (self.place.path / file).exists():
+            self._extra.append([Entry.of_bytes(file, json.dumps(value).encode())])
+            del self._wire[name]
+
+
+def _relative(path: Path, base: Path) -> str | None:
+    """``path`` below ``base``, or None; a link out of ``base`` is not below it."""
+    real_base, real = os.path.realpath(base), os.path.realpath(path)
+    if real != real_base and not real.startswith(real_base + os.sep):
+        return None
+    inside = os.path.relpath(os.path.abspath(path), base)
+    return None if inside.startswith("..") else inside
+
+
+def _check(flag: StopFlag | None) -> None:
+    if flag is not None and flag.raised:
+        raise Interrupted("interrupted; the stream is not complete and no worker will run it")

@@ -1,0 +1,383 @@
+"""The second stage: reads a job, runs it, streams events and artifacts back.
+
+Rules: the output is the wire and nothing else reaches it or standard error. Nothing starts before the input's own end mark. Whatever happens, short
+of SIGKILL, the output ends with a status and the end mark. Everything that is needed until then is imported before the job starts.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from .archive.collect import collect
+from .archive.entry import Entry
+from .archive.pack import Packer, spool
+from .artifacts import ArtifactDir
+from .command import Command, prepare, runtime_directory
+from .errors import (
+    ArchiveError,
+    InputError,
+    Interrupted,
+    OutputClosedError,
+    OutputError,
+    ProtocolError,
+    ReceptorRunnerError,
+    TruncatedStreamError,
+)
+from .execution import Guard, GuardDiedError, Result
+from .intake import Intake
+from .limits import ARCHIVE_SECONDS, CANCEL_POLL_SECONDS, MAX_FOREIGN
+from .messages import EXTENSION, ArchiveData, ArchiveEnd, ArchiveStart, Foreign, JSONObject, Kwargs
+from .parameters import Parameters
+from .place import check_deletable, clear, lock, make
+from .privatedata import PrivateDataDir
+from .protocol import Decoder
+from .signals import StopFlag
+from .status import CANCELED, ERROR, RC_STOPPED, RUNNING, STARTING, UNSTARTED, error_status, exit_status
+from .streams import Input, Output
+from .wire import Wire
+
+__all__ = ["Worker", "WorkerOptions"]
+
+#: What an archive is believed to be written at when a job is being cancelled, in bytes a second: a slow disk, written synchronously.
+_HURRIED_RATE = 20 * 1024 * 1024
+_CUT_OUTPUT = 1024 * 1024
+_PARSE_ERROR = "Failed to JSON parse a line from transmit stream."
+_EXTRACT_ERROR = "Failed to extract private data directory on worker."
+
+
+@dataclass
+class WorkerOptions:
+    """How a worker works. Times are seconds."""
+
+    private_data_dir: str | None = None
+    delete: bool = False
+    keepalive: float | None = None
+    cancel_callback: Callable[[], bool] | None = None
+    #: Parameters that hold unless the job says otherwise.
+    defaults: JSONObject = field(default_factory=dict)
+
+
+class Worker:
+    """One job from its stream to its stream.
+
+    After :meth:`run`, ``status`` and ``rc`` say how the job ended and ``exit_code`` what a command should end with.
+    """
+
+    def __init__(self, source: Input, output: Output, flag: StopFlag, options: WorkerOptions) -> None:
+        self.status = UNSTARTED
+        self.rc: int | None = None
+        self.exit_code = 0
+        self._source = source
+        self._wire = Wire(output, options.keepalive)
+        self._flag = flag
+        self._options = options
+        self._ident: str | None = None
+        self._extension: JSONObject = {}
+        self._stop_at: float | None = None
+        self._ended = False
+
+    def run(self) -> Worker:
+        try:
+            try:
+                with _Place(self._options) as place:
+                    self._work(place)
+                    self._end()
+            except OutputClosedError:
+                raise
+            except Exception as exc:
+                self._fail(exc)
+                self._end()
+        except OutputError as exc:
+            self.status, self.exit_code = ERROR, exc.exit_code
+        return self
+
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._wire.end()
+
+    def _work(self, place: _Place) -> None:
+        """Everything between the beginning and the end mark: errors become a status here and nowhere else."""
+        artifact_dir: str | None = None
+        try:
+            kwargs = self._receive(place.path)
+            parameters = Parameters.from_wire({**self._options.defaults, **kwargs})
+            self._ident = parameters.ident
+            place.guard.own(str(runtime_directory(PrivateDataDir(place.path), parameters.ident)))
+            command = prepare(parameters, PrivateDataDir(place.path))
+            artifact_dir = command.artifact_dir
+            self._execute(place.guard, command, parameters)
+        except OutputClosedError:
+            raise
+        except Interrupted:
+            self._finish(CANCELED, RC_STOPPED)
+        except Exception as exc:
+            self._fail(exc)
+        if artifact_dir is not None:
+            self._send_artifacts(artifact_dir)
+
+    def _receive(self, target: str) -> JSONObject:
+        receiver = _Receiver(self._source, self._wire, self._check_stop, target)
+        try:
+            kwargs = receiver.receive()
+        finally:
+            receiver.close()
+        self._extension = receiver.extension
+        return kwargs
+
+    def _check_stop(self) -> None:
+        if self._flag.raised:
+            raise Interrupted("interrupted before the job had started")
+        if self._wire.output.closed_by_reader():
+            raise OutputClosedError("the output was closed by its reader")
+        if self._options.cancel_callback is not None and self._options.cancel_callback():
+            raise Interrupted("cancelled before the job had started")
+
+    def _execute(self, guard: Guard, command: Command, parameters: Parameters) -> None:
+        masked = command.masked()
+        with ArtifactDir(command.artifact_dir) as artifacts:
+            artifacts.write_json("command", masked)
+        starting: JSONObject = {"status": STARTING, "runner_ident": command.ident, **masked}
+        if parameters.ignored:
+            starting[EXTENSION] = {**self._extension, "ignored": parameters.ignored}
+        elif self._extension:
+            starting[EXTENSION] = self._extension
+        self._wire.send(starting)
+        self._wire.send({"status": RUNNING, "runner_ident": command.ident})
+        guard.run(command)
+        result = self._relay(guard)
+        if result.output_error:
+            raise OutputError(f"{result.output_error}; the job itself ended with rc {result.rc}")
+        with ArtifactDir(command.artifact_dir) as artifacts:
+            artifacts.write("status", result.status.encode())
+            artifacts.write("rc", str(result.rc).encode())
+        self._finish(result.status, result.rc, result.events)
+
+    def _relay(self, guard: Guard) -> Result:
+        """Passes on what the guard reports until it reports the end."""
+        between_lines = True
+        while True:
+            ready = self._wait(guard, between_lines)
+            if self._flag.raised or self._cancelled():
+                self._stop(guard)
+            if between_lines:
+                self._wire.tick()
+            if not ready:
+                continue
+            for kind, content in guard.frames():
+                if kind == b"R":
+                    return guard.result(content)
+                self._wire.lines(content)
+                between_lines = kind == b"W"
+
+    def _wait(self, guard: Guard, between_lines: bool) -> bool:
+        """Whether the guard has something to say."""
+        poll = select.poll()
+        poll.register(guard.fileno(), select.POLLIN)
+        poll.register(self._flag.fileno(), select.POLLIN)
+        output = self._wire.output.fileno()
+        if output is not None:
+            poll.register(output, 0)
+        waits = [self._wire.wait_seconds() if between_lines else None]
+        if self._options.cancel_callback is not None:
+            waits.append(CANCEL_POLL_SECONDS)
+        known = [wait for wait in waits if wait is not None]
+        ready = {fd for fd, _ in poll.poll(min(known) * 1000 if known else None)}
+        if output in ready:
+            raise OutputClosedError("the output was closed by its reader")
+        if self._flag.fileno() in ready:
+            self._flag.acknowledge()
+        return guard.fileno() in ready
+
+    def _cancelled(self) -> bool:
+        if self._options.cancel_callback is None or self._stop_at is not None:
+            return False
+        return bool(self._options.cancel_callback())
+
+    def _stop(self, guard: Guard) -> None:
+        if self._stop_at is None:
+            self._stop_at = time.monotonic()
+            self._wire.output.deadline = self._stop_at + ARCHIVE_SECONDS
+            guard.cancel()
+
+    def _finish(self, status: str, rc: int, events: int = 0) -> None:
+        self.status, self.rc = status, rc
+        self.exit_code = exit_status(status, rc)
+        line: JSONObject = {"status": status}
+        if self._ident is not None:
+            line["runner_ident"] = self._ident
+        line[EXTENSION] = {"exit_status": self.exit_code, "events": events}
+        self._wire.send(line)
+
+    def _fail(self, exc: BaseException) -> None:
+        explanation, trace = _explain(exc)
+        code = exc.exit_code if isinstance(exc, ReceptorRunnerError) else ReceptorRunnerError.exit_code
+        self.status, self.rc, self.exit_code = ERROR, None, code
+        self._wire.send(error_status(explanation, trace, code, self._ident))
+
+    def _send_artifacts(self, artifact_dir: str) -> None:
+        """The artifact directory as an archive; a small one if a cancelled job has no time for all of it."""
+        with spool() as file:
+            packer = Packer(file, lambda *_: None)
+            whole = True
+            for _ in packer.pack(collect(artifact_dir, lambda *_: None)):
+                self._wire.tick()
+                if not self._in_time(packer.size):
+                    whole = False
+                    break
+            if whole:
+                self._wire.archive(packer.size, packer.sha256, packer.chunks())
+                return
+        with spool() as file:
+            packer = Packer(file, lambda *_: None)
+            for _ in packer.pack(_few_entries(artifact_dir)):
+                self._wire.tick()
+            self._wire.archive(packer.size, packer.sha256, packer.chunks())
+
+    def _in_time(self, size: int) -> bool:
+        if self._flag.raised and self._stop_at is None:
+            self._stop_at = time.monotonic()
+        if self._stop_at is None:
+            return True
+        return time.monotonic() + size / _HURRIED_RATE < self._stop_at + ARCHIVE_SECONDS
+
+
+def _few_entries(artifact_dir: str) -> Iterator[Entry]:
+    """What matters most: how the job ended, and the end of its output."""
+    with ArtifactDir(artifact_dir) as artifacts:
+        for name in ("rc", "status", "command", "stderr"):
+            content = artifacts.read(name, _CUT_OUTPUT)
+            if content is not None:
+                yield Entry.of_bytes(name, content)
+    try:
+        with open(os.path.join(artifact_dir, "stdout"), "rb") as output:
+            output.seek(max(0, os.fstat(output.fileno()).st_size - _CUT_OUTPUT))
+            yield Entry.of_bytes("stdout", output.read(_CUT_OUTPUT))
+    except OSError:
+        return
+
+
+def _explain(exc: BaseException) -> tuple[str, str]:
+    """The explanation, in the peer's words first where it has any, and the traceback."""
+    trace = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
+    text = str(exc) or type(exc).__name__
+    if isinstance(exc, (ProtocolError, TruncatedStreamError)):
+        text = f"{_PARSE_ERROR} {text}"
+    elif isinstance(exc, ArchiveError):
+        text = f"{_EXTRACT_ERROR} {text}"
+    elif isinstance(exc, GuardDiedError) and exc.diagnosis:
+        trace += exc.diagnosis
+    elif not isinstance(exc, ReceptorRunnerError):
+        text = f"the worker failed: {type(exc).__name__}: {text}"
+    return text, trace
+
+
+class _Place:
+    """The private data dir with its lock, and the guard that cleans it up."""
+
+    def __init__(self, options: WorkerOptions) -> None:
+        self._options = options
+        self._lock = -1
+        self.path = ""
+
+    def __enter__(self) -> _Place:
+        path = self._options.private_data_dir
+        if path is None:
+            self.guard = Guard()
+            try:
+                self.path = self.guard.setup(temporary=True)
+                self._lock = lock(self.path, exclusive=False)
+            except BaseException:
+                self.guard.close()
+                raise
+            return self
+        path = os.path.abspath(path)
+        delete = self._options.delete
+        if delete:
+            check_deletable(path)
+            clear(path)
+        make(path)
+        self.path = path
+        self._lock = lock(path, exclusive=delete)
+        self.guard = Guard(inherit=[self._lock])
+        self.guard.setup(remove=path if delete else None)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.guard.close()
+        os.close(self._lock)
+        if self._options.private_data_dir is None or self._options.delete:
+            shutil.rmtree(self.path, ignore_errors=True)  # only if the guard was killed is there anything left
+
+
+class _Receiver:
+    """Reads a job up to its end mark."""
+
+    def __init__(self, source: Input, wire: Wire, check_stop: Callable[[], None], target: str) -> None:
+        self.extension: JSONObject = {}
+        self._source = source
+        self._wire = wire
+        self._check_stop = check_stop
+        self._target = target
+        self._decoder = Decoder()
+        self._kwargs: Any = None
+        self._intake: Intake | None = None
+        self._foreign = b""
+
+    def receive(self) -> JSONObject:
+        """The parameters; archives are extracted on the way.
+
+        :raises ReceptorRunnerError: the stream is not a whole job.
+        """
+        while not self._decoder.finished:
+            data = self._source.read(self._decoder.wanted, self._wire.wait_seconds())
+            self._check_stop()
+            self._wire.tick()
+            if data is None:
+                continue
+            messages = self._decoder.receive(data) if data else self._decoder.receive_eof()
+            for message in messages:
+                self._take(message)
+            if not data and not self._decoder.finished:
+                raise TruncatedStreamError(self._ended_early())
+        if not isinstance(self._kwargs, dict):
+            raise InputError("the stream carried no parameters of a job; was it written by transmit?")
+        return self._kwargs
+
+    def _take(self, message: object) -> None:
+        match message:
+            case Kwargs(data):
+                self._kwargs = data["kwargs"]
+                extension = data.get(EXTENSION)
+                self.extension = extension if isinstance(extension, dict) else {}
+            case ArchiveStart():
+                self._intake = Intake(message)
+            case ArchiveData(chunk) if self._intake is not None:
+                self._intake.receive(chunk)
+            case ArchiveEnd() if self._intake is not None:
+                for _ in self._intake.extract(self._target):
+                    self._wire.tick()
+                    self._check_stop()
+                self.close()
+            case Foreign(text):
+                self._foreign = (self._foreign + text + b"\n")[-MAX_FOREIGN:]
+            case _:
+                pass
+
+    def _ended_early(self) -> str:
+        text = f"the stream ended at byte {self._decoder.offset}, before its end mark; the job was not started"
+        if self._foreign:
+            text += f"; it contained text that is not part of it: {self._foreign[:1000].decode('utf-8', 'replace')!r}"
+        return text
+
+    def close(self) -> None:
+        if self._intake is not None:
+            self._intake.close()
+            self._intake = None
