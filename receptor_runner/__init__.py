@@ -1,8 +1,7 @@
 """Run Ansible across a Receptor mesh: transmit a job, work on it elsewhere, process what comes back.
 
-``run``, ``run_async``, ``interface`` and ``utils`` have the shape of ``ansible_runner``'s. Everything is loaded on first use, so that a
-command pays only for what it needs.
-"""
+``run``, ``run_async``, ``interface`` and ``utils`` have the shape of ``ansible_runner``'s. Everything is loaded on
+first use, so that a command pays only for what it needs."""
 
 from __future__ import annotations
 

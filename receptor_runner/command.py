@@ -1,8 +1,7 @@
 """From parameters and a private data dir to the command that is to run.
 
-Rules: nothing is started here. Precedence is the peer's (ansible_runner/config): files of ``env`` win over parameters of the same name,
-except for ``cmdline`` and ``ssh_key``, where the parameter wins.
-"""
+Rules: nothing is started here. Precedence is the peer's (ansible_runner/config): files of ``env`` win over parameters
+of the same name, except for ``cmdline`` and ``ssh_key``, where the parameter wins."""
 
 from __future__ import annotations
 
@@ -159,7 +158,9 @@ def _argv(parameters: Parameters, place: PrivateDataDir, materials: Materials) -
     if module and playbook:
         raise ConfigurationError("Only one of playbook and module options are allowed")
     if not (binary or module or playbook):
-        raise ConfigurationError("Runner playbook required when running ansible-playbook; give a playbook, module or role")
+        raise ConfigurationError(
+            "Runner playbook required when running ansible-playbook; give a playbook, module or role"
+        )
     argv = [str(binary or ("ansible" if module else "ansible-playbook"))]
     cmdline = parameters["cmdline"] or place.text("env/cmdline") or ""
     argv += _split(str(cmdline), "the command line options")
@@ -207,7 +208,9 @@ def _prompts(passwords: Mapping[str, Any]) -> list[tuple[str, str]]:
         try:
             re.compile(pattern, re.M)
         except (re.error, TypeError) as exc:
-            raise ConfigurationError(f"the password prompt {str(pattern)[:80]!r} is not a regular expression: {exc}") from exc
+            raise ConfigurationError(
+                f"the password prompt {str(pattern)[:80]!r} is not a regular expression: {exc}"
+            ) from exc
         prompts.append((pattern, "" if answer is None else str(answer)))
     return prompts
 

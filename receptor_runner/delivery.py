@@ -1,9 +1,9 @@
 """The last step of a job's way: printer, handlers, event files.
 
-Rules: the only place where a caller's handlers are called. A handler that raises is not called again; the job goes on being read and saved, and
-ends as ``error`` with the traceback. What is printed or handled never decides whether it is saved, except that an event handler's false
-answer means no event file (the peer's rule). Handlers may change the event: what they leave is saved.
-"""
+Rules: the only place where a caller's handlers are called. A handler that raises is not called again; the job goes on
+being read and saved, and ends as ``error`` with the traceback. What is printed or handled never decides whether it is
+saved, except that an event handler's false answer means no event file (the peer's rule). Handlers may change the
+event: what they leave is saved."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The environment that a job's command runs in.
 
-Rules: what the job asks for comes over what the worker was started with, what we need comes over both (the order of the peer,
-ansible_runner/config/_base.py). A daemon's environment is bare: a UTF-8 locale, a home and a PATH that finds Ansible are supplied.
-"""
+Rules: what the job asks for comes over what the worker was started with, what we need comes over both (the order of
+the peer, ansible_runner/config/_base.py). A daemon's environment is bare: a UTF-8 locale, a home and a PATH that
+finds Ansible are supplied."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def _configured_callback_path(env: Mapping[str, str], cwd: Path) -> str | None:
     """``callback_plugins`` of the ansible.cfg in effect."""
     home = Path(env.get("HOME", "/"))
     named = env.get("ANSIBLE_CONFIG")
-    candidates = [Path(named)] if named else [cwd / "ansible.cfg", home / ".ansible.cfg", Path("/etc/ansible/ansible.cfg")]
+    candidates = (
+        [Path(named)] if named else [cwd / "ansible.cfg", home / ".ansible.cfg", Path("/etc/ansible/ansible.cfg")]
+    )
     for candidate in candidates:
         if not candidate.is_file():
             continue

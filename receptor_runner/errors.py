@@ -11,9 +11,8 @@
     ├── ConfigurationError             78  a job's parameters or settings cannot be used
     └── Interrupted                   130  a signal or a cancel callback asked to stop
 
-Rules: an error's text is one line that says what, where and what to do; the exit status belongs to the class; foreign errors
-are mapped at the border where they appear, with ``from``.
-"""
+Rules: an error's text is one line that says what, where and what to do; the exit status belongs to the class; foreign
+errors are mapped at the border where they appear, with ``from``."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
 """A stage's handle on the guard: starts it, tells it what to run, takes what it reports.
 
-Rules: never prints, never archives; the guard is started with ``subprocess.Popen`` from the interpreter and the module path of this process, so
-that a daemon's odd environment and working directory do not matter. Whoever enters :class:`Guard` leaves it, and then it is gone.
-"""
+Rules: never prints, never archives; the guard is started with ``subprocess.Popen`` from the interpreter and the
+module path of this process, so that a daemon's odd environment and working directory do not matter. Whoever enters
+:class:`Guard` leaves it, and then it is gone."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -155,10 +156,8 @@ class Guard:
         """Ends the guard, and with it everything that it started or was to remove."""
         if self._stderr.closed:
             return
-        try:
+        with contextlib.suppress(OSError):
             self._commands.close()
-        except OSError:
-            pass
         try:
             self._process.wait(_CLOSE_SECONDS)
         except subprocess.TimeoutExpired:

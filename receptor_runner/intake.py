@@ -1,7 +1,7 @@
 """Takes an archive out of a stream and puts it where it belongs.
 
-Rules: the archive is spooled to a file without a name, checked against the digest if the sender told one, and only then extracted.
-"""
+Rules: the archive is spooled to a file without a name, checked against the digest if the sender told one, and only
+then extracted."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The Python API in the shape of ``ansible_runner.interface``.
 
-Rules: one dictionary of parameters does for every streamer, and what is not for it is ignored. Nothing is printed but a job's own output, and that
-only unless ``quiet``.
-"""
+Rules: one dictionary of parameters does for every streamer, and what is not for it is ignored. Nothing is printed but
+a job's own output, and that only unless ``quiet``."""
 
 from __future__ import annotations
 
@@ -38,7 +37,8 @@ def run(**parameters: Any) -> Any:
     :param _input: a binary file object (``readline`` and ``read`` are enough); default: standard input.
     :param _output: a binary file object; default: standard output.
     :returns: an object with ``status`` and ``rc``: a :class:`~receptor_runner.transmit.Transmitter`,
-        :class:`~receptor_runner.worker.Worker`, :class:`~receptor_runner.process.Processor` or :class:`~receptor_runner.runner.Runner`.
+        :class:`~receptor_runner.worker.Worker`, :class:`~receptor_runner.process.Processor` or
+        :class:`~receptor_runner.runner.Runner`.
     :raises ReceptorRunnerError: the stage could not begin; how a job ended is in the result.
     """
     streamer = parameters.get("streamer")
@@ -91,9 +91,11 @@ def _process(parameters: Mapping[str, Any]) -> Processor:
 
 
 def artifact_dir(place: PrivateDataDir, given: Any, ident: Any) -> str:
-    """Where the peer's ``process`` puts artifacts: ``given`` itself, else ``artifacts`` with the ident if there is one."""
+    """Where the peer's ``process`` puts artifacts: ``given`` itself, else ``artifacts`` with the ident if there is
+    one.
+    """
     if given:
-        return os.path.abspath(given)
+        return os.path.abspath(str(given))
     return str(place.artifacts / check_ident(ident)) if ident not in (None, "") else str(place.artifacts)
 
 

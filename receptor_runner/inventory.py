@@ -1,9 +1,10 @@
-"""Inventories that are not simply a file of the private data dir: text, dictionaries, host lists, several, and those from elsewhere.
+"""Inventories that are not simply a file of the private data dir: text, dictionaries, host lists, several, and those
+from elsewhere.
 
-Rules: nothing is written here. A source is turned into files, named relative to a directory, and the caller puts them where it needs: into
-an archive or into a private data dir. Several sources become one directory, because a worker of the peer dies on a list; Ansible reads the
-sources in it in name order, and group and host variables beside each source stay in effect.
-"""
+Rules: nothing is written here. A source is turned into files, named relative to a directory, and the caller puts them
+where it needs: into an archive or into a private data dir. Several sources become one directory, because a worker of
+the peer dies on a list; Ansible reads the sources in it in name order, and group and host variables beside each
+source stay in effect."""
 
 from __future__ import annotations
 
@@ -86,9 +87,7 @@ def merged_files(sources: list[Any], bases: Sequence[Path], prefix: str, report:
             yield from _merged_variables(beside / directory, f"{prefix}{directory}", rank, report, variables)
 
 
-def _merged_variables(
-    directory: Path, prefix: str, rank: str, report: Report, seen: dict[str, str]
-) -> Iterator[Entry]:
+def _merged_variables(directory: Path, prefix: str, rank: str, report: Report, seen: dict[str, str]) -> Iterator[Entry]:
     """Variables for NAME, from one source, as files in a directory NAME: Ansible reads those in name order."""
     if not directory.is_dir():
         return

@@ -20,7 +20,8 @@ MAX_MEMBERS = 5_000_000
 #: What is kept of text that is not part of the protocol, to explain a broken stream.
 MAX_FOREIGN = 16 * 1024
 
-#: The text of one event; what is beyond follows as ``verbose`` events, so that memory does not grow with a job's output.
+#: The text of one event; what is beyond follows as ``verbose`` events, so that memory does not grow with a job's
+#: output.
 MAX_EVENT_TEXT = 4 * 1024 * 1024
 
 #: One line of text outside of events; a longer one is cut into several ``verbose`` events.

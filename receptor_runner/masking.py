@@ -1,8 +1,7 @@
 """Keeps secrets out of what is sent and stored about a command.
 
-Rules: what a job sees is never touched. A value is masked when its name says that it is secret, when it is a password or key of the job, or
-when it contains one of at least eight characters.
-"""
+Rules: what a job sees is never touched. A value is masked when its name says that it is secret, when it is a password
+or key of the job, or when it contains one of at least eight characters."""
 
 from __future__ import annotations
 

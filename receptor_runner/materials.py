@@ -1,8 +1,7 @@
 """Puts what a job was given as data into files of its private data dir, where Ansible finds it.
 
-Rules: never writes over a file that is there. What need not stand beside the user's files goes into the runtime directory of the job, the rest
-is listed in ``made``; both are removed when the job is over.
-"""
+Rules: never writes over a file that is there. What need not stand beside the user's files goes into the runtime
+directory of the job, the rest is listed in ``made``; both are removed when the job is over."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ class Materials:
         :raises InputError: there is no such playbook.
         """
         parameters = self.parameters
-        play: Any = parameters["playbook"]
+        play = parameters["playbook"]
         if parameters["role"]:
             play = [self._role_play()]
         if isinstance(play, Mapping):
@@ -46,10 +45,10 @@ class Materials:
             return self._make(self.place.project, "main.json", json.dumps(play).encode()).name
         if not play:
             return None
-        play = str(play)
-        if not (self.place.cwd / play).is_file() and not is_collection_playbook(play):
-            raise InputError(f"the playbook: {play} could not be found in {self.place.cwd}")
-        return play
+        name = str(play)
+        if not (self.place.cwd / name).is_file() and not is_collection_playbook(name):
+            raise InputError(f"the playbook: {name} could not be found in {self.place.cwd}")
+        return name
 
     def _role_play(self) -> dict[str, Any]:
         parameters = self.parameters

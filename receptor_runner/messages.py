@@ -83,14 +83,5 @@ class Foreign:
 
 
 Message: TypeAlias = (
-    JobEvent
-    | Kwargs
-    | Status
-    | ArchiveStart
-    | ArchiveData
-    | ArchiveEnd
-    | Keepalive
-    | EndOfStream
-    | Unknown
-    | Foreign
+    JobEvent | Kwargs | Status | ArchiveStart | ArchiveData | ArchiveEnd | Keepalive | EndOfStream | Unknown | Foreign
 )

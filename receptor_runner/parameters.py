@@ -1,9 +1,8 @@
 """The parameters of a job: which there are, which travel, and what they must look like.
 
-Rules: names and defaults are those of ansible-runner's ``RunnerConfig`` and ``BaseConfig`` (ansible_runner/config), because a worker of
-the peer dies on a name that it does not know. Only what differs from its default travels. A name that we do not know is reported and
-ignored.
-"""
+Rules: names and defaults are those of ansible-runner's ``RunnerConfig`` and ``BaseConfig`` (ansible_runner/config),
+because a worker of the peer dies on a name that it does not know. Only what differs from its default travels. A name
+that we do not know is reported and ignored."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The three stages as one command on this machine.
 
-Rules: the worker is a process of its own with a session of its own, so that Ctrl-C reaches it once, from here. When this process goes, for whatever
-reason, the worker finds its output closed and ends its job.
-"""
+Rules: the worker is a process of its own with a session of its own, so that Ctrl-C reaches it once, from here. When
+this process goes, for whatever reason, the worker finds its output closed and ends its job."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Where a worker works: a temporary directory, or one that it was given.
 
-Rules: a temporary directory is made and removed by the guard. One that is to be deleted must not be able to be anybody else's: never ``/``, a
-home or system directory, a mount point or a link. The directory is locked (flock on the directory itself, so nothing is left in it)
-for as long as the worker or its guard lives: shared, or exclusive when it will be deleted.
-"""
+Rules: a temporary directory is made and removed by the guard. One that is to be deleted must not be able to be
+anybody else's: never ``/``, a home or system directory, a mount point or a link. The directory is locked (flock on
+the directory itself, so nothing is left in it) for as long as the worker or its guard lives: shared, or exclusive
+when it will be deleted."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from .errors import OutputError, UsageError
 
 __all__ = ["check_deletable", "clear", "lock", "make"]
 
-_SYSTEM = frozenset(
-    "/ /bin /boot /dev /etc /home /lib /lib32 /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /var".split()
-)
-#: Below these nothing is a worker's to delete; below the others of the list two levels down may be.
+_SYSTEM = frozenset({"/", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/var"})
+#: These, and all below them, are never a worker's to delete.
 _CLOSED = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys", "/usr")
+#: What is directly below these belongs to somebody; what is deeper may be a worker's.
 _SHALLOW = ("/var", "/home", "/run")
 
 
@@ -48,7 +47,7 @@ def check_deletable(path: str) -> None:
 
 
 def _below(path: str, tops: tuple[str, ...]) -> bool:
-    return any(path.startswith(top + "/") for top in tops)
+    return any(path == top or path.startswith(top + "/") for top in tops)
 
 
 def _homes() -> set[str]:

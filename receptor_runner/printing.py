@@ -1,8 +1,7 @@
 """Shows a job's output to whoever reads standard output.
 
-Rules: a terminal gets colours (SGR) and no other escape sequence, since the text comes from strangers; a file or pipe gets the text as
-it is. A reader who goes away ends the printing and nothing else.
-"""
+Rules: a terminal gets colours (SGR) and no other escape sequence, since the text comes from strangers; a file or pipe
+gets the text as it is. A reader who goes away ends the printing and nothing else."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """A private data dir: every path in it by name, and its input files read.
 
-Rules: reads only; each path is written once, here. A file of the ``env`` directory is JSON or YAML; one that is there but cannot be used
-is an error that names it.
-"""
+Rules: reads only; each path is written once, here. A file of the ``env`` directory is JSON or YAML; one that is there
+but cannot be used is an error that names it."""
 
 from __future__ import annotations
 
@@ -17,7 +16,9 @@ __all__ = ["PrivateDataDir"]
 
 
 class PrivateDataDir:
-    """The layout of https://docs.ansible.com/projects/runner (``project``, ``inventory``, ``env``, ``artifacts``, ``roles``, ``args``)."""
+    """The layout of https://docs.ansible.com/projects/runner (``project``, ``inventory``, ``env``, ``artifacts``,
+    ``roles``, ``args``).
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(os.path.abspath(path))

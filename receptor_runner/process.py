@@ -1,8 +1,8 @@
 """The third stage: reads a worker's stream, prints, calls handlers, saves artifacts, and says how the job ended.
 
-Rules: the stream is a stranger's; nothing outside of the artifact directory is touched. It is whole only if its end mark came, every event that the
-worker counted came, and its last status is a final one; otherwise the verdict is unknown and never success.
-"""
+Rules: the stream is a stranger's; nothing outside of the artifact directory is touched. It is whole only if its end
+mark came, every event that the worker counted came, and its last status is a final one; otherwise the verdict is
+unknown and never success."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from .artifacts import ArtifactDir
 from .delivery import Delivery, Handlers, RunnerConfig
@@ -53,9 +52,9 @@ class ProcessorOptions:
 class Processor:
     """One job's results.
 
-    After :meth:`run`: ``status``, ``rc`` (of the job, None if it did not tell), ``exit_code``, ``stats`` (the
-    data of ``playbook_on_stats``), ``artifact_dir``, ``config``, ``job_explanation`` and ``result_traceback`` (of an ``error``).
-    """
+    After :meth:`run`: ``status``, ``rc`` (of the job, None if it did not tell), ``exit_code``, ``stats`` (the data of
+    ``playbook_on_stats``), ``artifact_dir``, ``config``, ``job_explanation`` and ``result_traceback`` (of an
+    ``error``)."""
 
     def __init__(self, source: Input, flag: StopFlag, options: ProcessorOptions) -> None:
         self.artifact_dir = options.artifact_dir
@@ -195,7 +194,9 @@ class Processor:
         told: JSONObject = extension if isinstance(extension, dict) else {}
         expected = told.get("events")
         if delivery.status in (UNSTARTED, STARTING, RUNNING):
-            self._end_badly(delivery, f"{_EMPTY} the stream ended without a final status", TruncatedStreamError.exit_code)
+            self._end_badly(
+                delivery, f"{_EMPTY} the stream ended without a final status", TruncatedStreamError.exit_code
+            )
         elif type(expected) is int and expected != delivery.events + delivery.malformed:
             text = f"the worker sent {expected} events and {delivery.events} arrived"
             self._end_badly(delivery, f"{_EMPTY} {text}", TruncatedStreamError.exit_code)

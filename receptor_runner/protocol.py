@@ -1,10 +1,9 @@
 """The stream between the stages: bytes to messages and back.
 
 Rules: no IO. Whatever way the bytes are split, the messages are the same. Whatever the bytes are, the only error is
-``ProtocolError`` or ``TruncatedStreamError``. What we write is what ansible-runner 2.0 to 2.4 reads: JSON objects a line, and after a
-``zipfile`` line one run of base64 with no newline behind it (ansible_runner/utils/streaming.py, utils/base64io.py). What we read is
-more: blank lines, text of others, several objects on a line, wrapped base64.
-"""
+``ProtocolError`` or ``TruncatedStreamError``. What we write is what ansible-runner 2.0 to 2.4 reads: JSON objects a
+line, and after a ``zipfile`` line one run of base64 with no newline behind it (ansible_runner/utils/streaming.py,
+utils/base64io.py). What we read is more: blank lines, text of others, several objects on a line, wrapped base64."""
 
 from __future__ import annotations
 
@@ -73,9 +72,8 @@ def encode_archive(size: int, sha256: str, chunks: Iterable[bytes]) -> Iterator[
 class Decoder:
     """Turns the bytes of one stream into messages.
 
-    Feed it with :meth:`receive` until :attr:`finished`, or until the input ends and then :meth:`receive_eof`. Bytes behind the end mark are
-    ignored.
-    """
+    Feed it with :meth:`receive` until :attr:`finished`, or until the input ends and then :meth:`receive_eof`. Bytes
+    behind the end mark are ignored."""
 
     def __init__(self, *, max_line: int = MAX_LINE, max_archive: int = MAX_ARCHIVE) -> None:
         self.finished = False

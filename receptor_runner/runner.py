@@ -1,7 +1,8 @@
-"""Runs a job on this machine, in a private data dir of the caller's, without a stream: what ``ansible_runner.run`` does.
+"""Runs a job on this machine, in a private data dir of the caller's, without a stream: what ``ansible_runner.run``
+does.
 
-Rules: the guard runs the command exactly as it does for a worker; its lines are delivered like a worker's. Works in any thread.
-"""
+Rules: the guard runs the command exactly as it does for a worker; its lines are delivered like a worker's. Works in
+any thread."""
 
 from __future__ import annotations
 
@@ -33,10 +34,11 @@ __all__ = ["Runner"]
 
 
 class Runner:
-    """One local job. After :meth:`run`, everything that the peer's ``Runner`` offers: ``status``, ``rc``, :attr:`events`, :attr:`stats` and so on.
+    """One local job. After :meth:`run`, everything that the peer's ``Runner`` offers: ``status``, ``rc``,
+    :attr:`events`, :attr:`stats` and so on.
 
-    :param parameters: those of a job, and ``private_data_dir``, ``artifact_dir``, ``project_dir``, ``roles_path``, ``rotate_artifacts``.
-    """
+    :param parameters: those of a job, and ``private_data_dir``, ``artifact_dir``, ``project_dir``, ``roles_path``,
+        ``rotate_artifacts``."""
 
     def __init__(
         self,
@@ -164,7 +166,11 @@ class Runner:
         if keep <= 0:
             return
         root = Path(self.artifact_dir).parent
-        others = [item for item in root.iterdir() if item.is_dir() and not item.is_symlink() and str(item) != self.artifact_dir]
+        others = [
+            item
+            for item in root.iterdir()
+            if item.is_dir() and not item.is_symlink() and str(item) != self.artifact_dir
+        ]
         others.sort(key=lambda item: item.stat().st_mtime)
         for old in others[: max(0, len(others) - keep + 1)]:
             shutil.rmtree(old, ignore_errors=True)

@@ -1,8 +1,7 @@
 """Signals as something to poll: a flag with a file descriptor.
 
-Rules: a handler only raises the flag; nothing here ends a process. Outside of the main thread no handler is installed, and a flag can
-still be raised by hand.
-"""
+Rules: a handler only raises the flag; nothing here ends a process. Outside of the main thread no handler is
+installed, and a flag can still be raised by hand."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def exit_status(status: str, rc: int | None, told: Any = None) -> int:
     if status == SUCCESSFUL:
         return 0
     if status == FAILED:
-        return rc if rc in _PASSED_ON else 1
+        return rc if rc is not None and rc in _PASSED_ON else 1
     if status == CANCELED:
         return EXIT_CANCELED
     if status == TIMEOUT:

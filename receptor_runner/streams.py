@@ -1,9 +1,8 @@
 """Reading and writing the two ends of a stage, whatever they are.
 
-Rules: nothing here knows what the bytes mean. A descriptor is waited for with poll, so that a stop flag, a deadline or a closed reader is
-seen at once. A file object of a caller is read with ``readline(size)`` and ``read(size)`` only, and never beyond what the stream is known
-to hold: a socket file would block.
-"""
+Rules: nothing here knows what the bytes mean. A descriptor is waited for with poll, so that a stop flag, a deadline
+or a closed reader is seen at once. A file object of a caller is read with ``readline(size)`` and ``read(size)`` only,
+and never beyond what the stream is known to hold: a socket file would block."""
 
 from __future__ import annotations
 
@@ -58,8 +57,9 @@ class FdInput:
         self._poll.register(fd, select.POLLIN)
         if flag is not None:
             self._poll.register(flag.fileno(), select.POLLIN)
-        if output is not None and output.fileno() is not None:
-            self._poll.register(output.fileno(), 0)
+        watched = output.fileno() if output is not None else None
+        if watched is not None:
+            self._poll.register(watched, 0)
 
     def read(self, wanted: int, timeout: float | None) -> bytes | None:
         ready = self._poll.poll(None if timeout is None else max(0, timeout) * 1000)

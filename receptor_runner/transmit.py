@@ -1,9 +1,8 @@
 """The first stage: a private data dir and parameters become a stream.
 
-Rules: the private data dir is only read. What the peer writes into it travels in the parameters or in the archive instead: settings and
-extra variables as the files they would be, secrets in the parameters alone. Nothing is written to the output before everything is packed, so an error leaves
-an empty output.
-"""
+Rules: the private data dir is only read. What the peer writes into it travels in the parameters or in the archive
+instead: settings and extra variables as the files they would be, secrets in the parameters alone. Nothing is written
+to the output before everything is packed, so an error leaves an empty output."""
 
 from __future__ import annotations
 
@@ -112,9 +111,7 @@ class Transmitter:
             for entry in entries:
                 added.add(entry.name)
                 yield entry
-        yield from collect(
-            str(self.place.path), self._report, exclude=self._options.exclude, skip=frozenset(added)
-        )
+        yield from collect(str(self.place.path), self._report, exclude=self._options.exclude, skip=frozenset(added))
 
     def _report(self, path: str, reason: str, fatal: bool) -> None:
         if fatal:
@@ -123,7 +120,9 @@ class Transmitter:
             logger.warning("%s: %s", path, reason)
 
     def _arrange(self) -> None:
-        """Paths become relative to the private data dir; what is elsewhere, or is data, becomes members of the archive."""
+        """Paths become relative to the private data dir; what is elsewhere, or is data, becomes members of the
+        archive.
+        """
         self._arrange_project()
         self._arrange_playbook()
         self._arrange_inventory()
@@ -186,7 +185,9 @@ class Transmitter:
             self._wire["inventory"] = f"{directory}/{name}"
             self._extra.append([Entry.of_bytes(f"{directory}/{name}", data)])
         else:
-            raise ConfigurationError(f"an inventory cannot be {type(source).__name__}; give a path, text, dictionary or list")
+            raise ConfigurationError(
+                f"an inventory cannot be {type(source).__name__}; give a path, text, dictionary or list"
+            )
 
     def _inventory_bases(self) -> tuple[Path, ...]:
         bases = (self.place.inventory, self.place.path)

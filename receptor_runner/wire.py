@@ -1,8 +1,7 @@
 """A worker's way out: whole lines and archives, with keep-alives in the gaps.
 
-Rules: nothing is ever written into the middle of something else, because everything passes through one object on one thread. A keep-alive is due
-when nothing was written for its interval, during packing as well.
-"""
+Rules: nothing is ever written into the middle of something else, because everything passes through one object on one
+thread. A keep-alive is due when nothing was written for its interval, during packing as well."""
 
 from __future__ import annotations
 

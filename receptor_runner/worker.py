@@ -1,8 +1,8 @@
 """The second stage: reads a job, runs it, streams events and artifacts back.
 
-Rules: the output is the wire and nothing else reaches it or standard error. Nothing starts before the input's own end mark. Whatever happens, short
-of SIGKILL, the output ends with a status and the end mark. Everything that is needed until then is imported before the job starts.
-"""
+Rules: the output is the wire and nothing else reaches it or standard error. Nothing starts before the input's own end
+mark. Whatever happens, short of SIGKILL, the output ends with a status and the end mark. Everything that is needed
+until then is imported before the job starts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ from .wire import Wire
 
 __all__ = ["Worker", "WorkerOptions"]
 
-#: What an archive is believed to be written at when a job is being cancelled, in bytes a second: a slow disk, written synchronously.
+#: What an archive is believed to be written at when a job is being cancelled, in bytes a second: a slow disk, written
+#: synchronously.
 _HURRIED_RATE = 20 * 1024 * 1024
 _CUT_OUTPUT = 1024 * 1024
 _PARSE_ERROR = "Failed to JSON parse a line from transmit stream."

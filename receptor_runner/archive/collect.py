@@ -1,8 +1,7 @@
 """Walks a directory and yields what is to be packed.
 
-Rules: parents come before their children; links are kept as links and never followed; what cannot travel is reported by path, once, and
-left out. Whether a report is fatal is the caller's business.
-"""
+Rules: parents come before their children; links are kept as links and never followed; what cannot travel is reported
+by path, once, and left out. Whether a report is fatal is the caller's business."""
 
 from __future__ import annotations
 
@@ -29,7 +28,8 @@ def collect(
     """Everything below ``top``.
 
     :param prefix: put before each name, with its ``/``.
-    :param exclude: shell patterns; a path is left out if its whole name below ``top`` or its last part matches, a directory with all that is in it.
+    :param exclude: shell patterns; a path is left out if its whole name below ``top`` or its last part matches, a
+        directory with all that is in it.
     :param skip: names (with the prefix) that are left out in silence: the caller packs them itself.
     """
     try:

@@ -1,9 +1,8 @@
 """One member of an archive, and how its modification time is kept.
 
-A zip's own time is local and even: two seconds and a time zone are lost. So the time travels in two extra fields as well: 0x000a (NTFS,
-100 ns, UTC), which our stages read back exactly, and 0x5455 (extended timestamp, seconds, UTC) for other tools. Formats:
-PKWARE's APPNOTE 4.5.5 and Info-ZIP's ``proginfo/extrafld.txt``.
-"""
+A zip's own time is local and even: two seconds and a time zone are lost. So the time travels in two extra fields as
+well: 0x000a (NTFS, 100 ns, UTC), which our stages read back exactly, and 0x5455 (extended timestamp, seconds, UTC)
+for other tools. Formats: PKWARE's APPNOTE 4.5.5 and Info-ZIP's ``proginfo/extrafld.txt``."""
 
 from __future__ import annotations
 
@@ -24,9 +23,8 @@ _NTFS_EPOCH = 11_644_473_600
 class Entry:
     """A file, directory or symbolic link to pack.
 
-    ``name`` is relative, with ``/``; ``mode`` is a whole ``st_mode``. Content comes from ``data`` if it is set, else from the file at
-    ``path``; the data of a link is its target.
-    """
+    ``name`` is relative, with ``/``; ``mode`` is a whole ``st_mode``. Content comes from ``data`` if it is set, else
+    from the file at ``path``; the data of a link is its target."""
 
     name: str
     mode: int
@@ -80,8 +78,9 @@ def modification_time(extra: bytes, date_time: tuple[int, ...]) -> int:
     extended = fields.get(_EXTENDED, b"")
     if len(extended) >= 5 and extended[0] & 1:
         return int(struct.unpack_from("<l", extended, 1)[0]) * 1_000_000_000
+    year, month, day, hour, minute, second = date_time[:6]
     try:
-        return int(time.mktime((*date_time[:6], 0, 0, -1))) * 1_000_000_000
+        return int(time.mktime((year, month, day, hour, minute, second, 0, 0, -1))) * 1_000_000_000
     except (OverflowError, ValueError):
         return 0
 

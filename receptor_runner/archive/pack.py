@@ -1,13 +1,14 @@
 """Writes a zip archive, appending only, so that its digest is known when its last byte is.
 
-Why not ``zipfile``: it cannot use ISA-L, which compresses as well as zlib's default at several times its speed, it does not yield
-while it works, and it compresses what does not compress. Anything that reads zip reads what this writes: deflated or stored
-members, data descriptors for large ones, zip64 where sizes need it (PKWARE's APPNOTE 4.3).
+Why not ``zipfile``: it cannot use ISA-L, which compresses as well as zlib's default at several times its speed, it
+does not yield while it works, and it compresses what does not compress. Anything that reads zip reads what this
+writes: deflated or stored members, data descriptors for large ones, zip64 where sizes need it (PKWARE's APPNOTE 4.3).
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import stat
 import struct
@@ -20,13 +21,11 @@ from ..errors import OutputError
 from .collect import Report
 from .entry import Entry, dos_time, extra_fields
 
+deflate: Any
 try:
-    from isal import isal_zlib as deflate
-
-    _LEVEL = 3
+    deflate, _LEVEL = importlib.import_module("isal.isal_zlib"), 3
 except ImportError:  # no wheel for this machine: the same format, slower
-    deflate = zlib  # type: ignore[assignment]
-    _LEVEL = 6
+    deflate, _LEVEL = zlib, 6
 
 __all__ = ["Packer", "spool"]
 
@@ -51,7 +50,7 @@ def spool() -> IO[bytes]:
     :raises OutputError: the temporary directory cannot be written.
     """
     try:
-        return tempfile.TemporaryFile(buffering=1024 * 1024)  # noqa: SIM115 - the caller's context
+        return tempfile.TemporaryFile(buffering=1024 * 1024)
     except OSError as exc:
         raise OutputError(f"cannot make a temporary file in {tempfile.gettempdir()}: {exc.strerror}") from exc
 

@@ -1,10 +1,9 @@
 """Extracts an archive that nobody vouches for.
 
-Rules: every step below the target is taken from a directory descriptor with O_NOFOLLOW, so no link, whether it was there before or came with the
-archive, is ever written through. A file is made anew, never written over. No member leaves the target, none is a device, none keeps
-setuid, setgid or sticky bits. Directories get their modes and times last. Anything else about an archive than its
-members being extracted is an ``ArchiveError``.
-"""
+Rules: every step below the target is taken from a directory descriptor with O_NOFOLLOW, so no link, whether it was
+there before or came with the archive, is ever written through. A file is made anew, never written over. No member
+leaves the target, none is a device, none keeps setuid, setgid or sticky bits. Directories get their modes and times
+last. Anything else about an archive than its members being extracted is an ``ArchiveError``."""
 
 from __future__ import annotations
 

@@ -1,13 +1,12 @@
 """Ansible callback plugin: tells the guard what happens, event by event, inside the output.
 
-It runs in Ansible's interpreter, wherever that is, so it imports nothing but Ansible and the standard library, and loads with Python 3.8 and
-ansible-core 2.13 as well as with the newest.
+It runs in Ansible's interpreter, wherever that is, so it imports nothing but Ansible and the standard library, and
+loads with Python 3.8 and ansible-core 2.13 as well as with the newest.
 
-Rules: whichever stdout callback the user chose stays what it is; its methods and the methods of ``Display`` are put between two frames each. Without
-a key there are no frames. Only the process that read the key writes frames: a fork forgets it. A fault in here never
-costs the job more than the fields of one event. The frame's format is in ``receptor_runner/guard/carve.py``, the events' fields are those that
-controllers know from ansible-runner.
-"""
+Rules: whichever stdout callback the user chose stays what it is; its methods and the methods of ``Display`` are put
+between two frames each. Without a key there are no frames. Only the process that read the key writes frames: a fork
+forgets it. A fault in here never costs the job more than the fields of one event. The frame's format is in
+``receptor_runner/guard/carve.py``, the events' fields are those that controllers know from ansible-runner."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ import os
 import sys
 import threading
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ansible import constants as C
 from ansible.executor.task_queue_manager import TaskQueueManager
@@ -96,7 +95,9 @@ def _dump(value):
 
 
 class Frames:
-    """Writes frames around what is shown. Threads take turns; a callback that shows text through Display stays one event."""
+    """Writes frames around what is shown. Threads take turns; a callback that shows text through Display stays one
+    event.
+    """
 
     def __init__(self, key):
         self._key = key
@@ -111,7 +112,9 @@ class Frames:
 
     @contextmanager
     def around(self, kind, build):
-        """A frame before and after, with the JSON that ``build()`` returns in the first; nothing inside of another frame."""
+        """A frame before and after, with the JSON that ``build()`` returns in the first; nothing inside of another
+        frame.
+        """
         if self._key is None:
             yield
             return
@@ -197,10 +200,10 @@ class Events:
     @staticmethod
     def _bounded(event, head, data):
         text = _dump(head)
-        if len(text) > MAX_RESULT and event != "playbook_on_stats" and "res" in data:
-            if len(_dump(data["res"])) > MAX_RESULT:
-                data["res"] = {}
-                text = _dump(head)
+        large = len(text) > MAX_RESULT and event != "playbook_on_stats" and "res" in data
+        if large and len(_dump(data["res"])) > MAX_RESULT:
+            data["res"] = {}
+            text = _dump(head)
         return text
 
     def broken(self, event, problem):
@@ -229,10 +232,8 @@ class Events:
             "resolved_action": getattr(task, "resolved_action", task.action),
             "task_args": "",
         }
-        try:
+        with suppress(AttributeError):
             fields["task_path"] = task.get_path()
-        except AttributeError:
-            pass
         if C.DISPLAY_ARGS_TO_STDOUT:
             args = ", ".join("%s=%s" % item for item in task.args.items())
             fields["task_args"] = CENSORED if task.no_log else args
@@ -249,7 +250,8 @@ class Events:
         hosts = getattr(play, "hosts", "")
         return ",".join(hosts) if isinstance(hosts, list) else hosts
 
-    # one method for each method of a stdout callback: the event's name, its fields, and its task if it has one of its own
+    # one method for each method of a stdout callback: the event's name, its fields, and its task if it has one of its
+    # own
 
     def v2_playbook_on_start(self, playbook):
         identifier = str(uuid.uuid4())
@@ -283,7 +285,9 @@ class Events:
         fields = {"name": task.get_name(), "uuid": str(task._uuid), "is_conditional": True}
         return "playbook_on_task_start", fields, task
 
-    def v2_playbook_on_vars_prompt(self, varname, private=True, prompt=None, encrypt=None, confirm=False, *rest, **more):
+    def v2_playbook_on_vars_prompt(
+        self, varname, private=True, prompt=None, encrypt=None, confirm=False, *rest, **more
+    ):
         names = ("salt_size", "salt", "default", "unsafe")
         fields = {"varname": varname, "private": private, "prompt": prompt, "encrypt": encrypt, "confirm": confirm}
         fields.update(dict.fromkeys(names), **dict(zip(names, rest)))
@@ -321,7 +325,12 @@ class Events:
         return "runner_on_start", {"host": host.get_name()}, task
 
     def v2_runner_on_ok(self, result):
-        if _part(result, "task").action in ("setup", "gather_facts", "ansible.builtin.setup", "ansible.builtin.gather_facts"):
+        if _part(result, "task").action in (
+            "setup",
+            "gather_facts",
+            "ansible.builtin.setup",
+            "ansible.builtin.gather_facts",
+        ):
             facts = _part(result, "result").get("ansible_facts")
             if isinstance(facts, dict):
                 facts.pop("ansible_env", None)

@@ -1,7 +1,7 @@
 """The entry point: one group of commands, one place where errors become a line and an exit status.
 
-Rules: usage errors are 64, every other error has its status in its class. A worker says what went wrong in its stream, not on standard error.
-"""
+Rules: usage errors are 64, every other error has its status in its class. A worker says what went wrong in its
+stream, not on standard error."""
 
 from __future__ import annotations
 

@@ -1,19 +1,16 @@
-"""Options that several commands share, and what becomes of them.
+"""Options that several commands share.
 
-Rules: names and meanings are those of ``ansible-runner transmit``; what it lacks is below the line that says so. Every option can be given as
-``RECEPTOR_RUNNER_<OPTION>``, and the variables of the peer are read, too.
-"""
+Rules: names and meanings are those of ``ansible-runner transmit``; what it lacks is below the line that says so.
+Every option can be given as ``RECEPTOR_RUNNER_<OPTION>``, and the variables of the peer are read, too."""
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["check_ident_option", "job_options", "job_parameters", "log_options", "option", "output_options"]
+__all__ = ["job_options", "log_options", "option", "output_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -78,7 +75,9 @@ _runner = [
 
 _containers = [
     option("--container-image", help="Run the job in a container of this image."),
-    option("--container-volume-mount", "container_volume_mounts", multiple=True, help="HOST_DIR:CONTAINER_DIR[:OPTIONS]."),
+    option(
+        "--container-volume-mount", "container_volume_mounts", multiple=True, help="HOST_DIR:CONTAINER_DIR[:OPTIONS]."
+    ),
     option("--container-option", "container_options", multiple=True, help="An option for the container engine."),
 ]
 
@@ -102,111 +101,3 @@ _more = [
 ]
 
 job_options = _all([*_what, *_runner, *_containers, *_isolation, *_more])
-
-
-def check_ident_option(ident: str | None) -> None:
-    if ident and os.path.isfile(ident):
-        raise click.UsageError(f"-i is the ident of the job, and {ident} is a file; did you mean --inventory?")
-
-
-def job_parameters(directory: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of a job from the options of its command.
-
-    :raises click.UsageError: they contradict each other.
-    """
-    given = [name for name in ("playbook", "module", "role") if options.get(name)]
-    if len(given) > 1:
-        raise click.UsageError(f"give one of --{', --'.join(given)}, not {len(given)}")
-    if options["hosts"] and not (options["module"] or options["role"]):
-        raise click.UsageError("The --hosts option can only be used with -m or -r")
-    if not given and not options["binary"] and not os.path.isfile(os.path.join(directory, "args")):
-        if not os.path.isdir(directory):
-            raise _missing(directory)
-        raise click.UsageError("The -p option must be specified when not using -m or -r, or a file DIR/args")
-    check_ident_option(options["ident"])
-    parameters = {name: value for name, value in options.items() if value not in (None, (), 0, False, "")}
-    for name in ("container_volume_mounts", "container_options"):
-        if name in parameters:
-            parameters[name] = list(parameters[name])
-    for name in ("hide", "show", "ro"):
-        if f"process_isolation_{name}_paths" in parameters:
-            parameters[f"process_isolation_{name}_paths"] = list(parameters[f"process_isolation_{name}_paths"])
-    parameters.update(private_data_dir=directory, ident=options["ident"] or uuid.uuid4().hex)
-    if options["module"] and options["hosts"]:
-        parameters["host_pattern"] = parameters.pop("hosts")
-    if options["container_image"]:
-        parameters["process_isolation"] = True
-    if options["role_vars"]:
-        parameters["role_vars"] = _key_values(options["role_vars"])
-    if parameters.pop("extra_vars", None):
-        parameters["extravars"] = _extra_vars(options["extra_vars"])
-    return parameters
-
-
-def _missing(directory: str) -> Exception:
-    from ..errors import InputError
-
-    return InputError(f"the private data dir {os.path.abspath(directory)} does not exist")
-
-
-def _key_values(text: str) -> dict[str, Any]:
-    import ast
-    import shlex
-
-    values: dict[str, Any] = {}
-    for word in shlex.split(text):
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise click.UsageError(f"{word!r} is not name=value")
-        try:
-            values[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            values[name] = value
-    return values
-
-
-def _extra_vars(given: Sequence[str]) -> dict[str, Any]:
-    """What Ansible's own ``-e`` takes, as one dictionary: the later wins."""
-    variables: dict[str, Any] = {}
-    for text in given:
-        if text.startswith("@"):
-            variables.update(_load_mapping(_file_text(text[1:]), text))
-        elif text.lstrip()[:1] in ("{", "[") or ("\n" in text and ":" in text):
-            variables.update(_load_mapping(text, text[:40]))
-        else:
-            variables.update(_plain_key_values(text))
-    return variables
-
-
-def _plain_key_values(text: str) -> dict[str, str]:
-    import shlex
-
-    values = {}
-    for word in shlex.split(text):
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise click.UsageError(f"-e {word!r} is not name=value, JSON, YAML or @FILE")
-        values[name] = value
-    return values
-
-
-def _file_text(path: str) -> str:
-    from ..errors import InputError
-
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise InputError(f"cannot read the file of extra variables {path}: {exc}") from exc
-
-
-def _load_mapping(text: str, where: str) -> dict[str, Any]:
-    import yaml
-
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as exc:
-        raise click.UsageError(f"-e {where} is neither JSON nor YAML: {str(exc).splitlines()[0]}") from exc
-    if not isinstance(value, dict):
-        raise click.UsageError(f"-e {where} is not a mapping of names to values")
-    return value

@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from .options import check_ident_option, job_options, job_parameters, log_options, option, output_options
+from .job import check_ident_option, job_parameters
+from .options import job_options, log_options, option, output_options
 
 __all__ = ["process", "run", "transmit", "worker"]
 
@@ -49,7 +50,9 @@ def _job(directory: str, options: dict[str, Any], *, only_own_artifacts: bool = 
 
 
 @click.command()
-@click.option("--private-data-dir", "--private_data_dir", "private_data_dir", help="Where to work. [default: temporary]")
+@click.option(
+    "--private-data-dir", "--private_data_dir", "private_data_dir", help="Where to work. [default: temporary]"
+)
 @click.option("--delete", is_flag=True, help="Delete the private data dir before and after.")
 @click.option("--keepalive-seconds", type=float, help="Send a keep-alive after this long a silence.")
 def worker(private_data_dir: str | None, delete: bool, keepalive_seconds: float | None) -> int:
@@ -89,7 +92,9 @@ def _number(text: str | None) -> float | None:
 @output_options
 @log_options
 def process(directory: str, ident: str | None, file: str | None, **options: Any) -> int:
-    """Read a worker's stream from standard input: print, save artifacts in the private data dir DIR, and exit as the job did."""
+    """Read a worker's stream from standard input: print, save artifacts in the private data dir DIR, and exit as the
+    job did.
+    """
     from ..errors import InputError
     from ..interface import artifact_dir
     from ..privatedata import PrivateDataDir

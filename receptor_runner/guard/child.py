@@ -1,8 +1,8 @@
 """The command on a pseudo terminal.
 
-Rules: started with pexpect, 24 lines of 80 columns without echo, as the peer does, since output is wrapped to the width; read with plain
-reads, because pexpect keeps all that it has not matched. The key for events and the key for ssh-agent are laid out here, just before they are needed.
-"""
+Rules: started with pexpect, 24 lines of 80 columns without echo, as the peer does, since output is wrapped to the
+width; read with plain reads, because pexpect keeps all that it has not matched. The key for events and the key for
+ssh-agent are laid out here, just before they are needed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The guard's main function.
 
-Rules: everything that will be needed is imported before the first command is taken; a fault of the guard becomes a result, never silence; what is
-temporary goes last, on every path.
-"""
+Rules: everything that will be needed is imported before the first command is taken; a fault of the guard becomes a
+result, never silence; what is temporary goes last, on every path."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Runs one command from its start to the moment when nothing of it is left.
 
-Rules: one loop, one poll; every wait ends by the earliest of its deadlines. When the stage does not take output, the terminal is not read. A command
-that ended by itself has ended well even if a stop comes too late; what it left running is stopped all the same.
-"""
+Rules: one loop, one poll; every wait ends by the earliest of its deadlines. When the stage does not take output, the
+terminal is not read. A command that ended by itself has ended well even if a stop comes too late; what it left
+running is stopped all the same."""
 
 from __future__ import annotations
 
@@ -194,7 +194,8 @@ class _OutputFiles:
         self._file = None
         if spec["output_files"]:
             try:
-                self._file = open(_new_file(spec["artifact_dir"], "stdout"), "wb", buffering=BLOCK)  # noqa: SIM115
+                fd = _new_file(spec["artifact_dir"], "stdout")
+                self._file = os.fdopen(fd, "wb", buffering=BLOCK)
                 os.close(_new_file(spec["artifact_dir"], "stderr"))
             except OSError as exc:
                 self._fail(exc)

@@ -1,7 +1,7 @@
 """How large this machine is, by the names of ``ansible_runner.utils.capacity``.
 
-Rules: a control group's limits count when they are smaller than the machine (version 1 and 2, as the kernel's cgroup documentation has them).
-"""
+Rules: a control group's limits count when they are smaller than the machine (version 1 and 2, as the kernel's cgroup
+documentation has them)."""
 
 from __future__ import annotations
 
