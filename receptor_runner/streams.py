@@ -12,7 +12,7 @@ import stat
 import time
 from typing import Any, Protocol
 
-from .errors import InputError, OutputClosedError, OutputError
+from .errors import InputError, Interrupted, OutputClosedError, OutputError
 from .limits import BLOCK, MAX_LINE
 from .signals import StopFlag
 
@@ -86,10 +86,14 @@ class FileInput:
 
 
 class FdOutput:
-    """A descriptor. One that may block is written only when it is ready."""
+    """A descriptor. One that may block is written only when it is ready.
 
-    def __init__(self, fd: int) -> None:
+    :param flag: waiting for a reader ends with ``Interrupted`` when it is raised; None to go on writing.
+    """
+
+    def __init__(self, fd: int, flag: StopFlag | None = None) -> None:
         self._fd = fd
+        self._flag = flag
         self._regular = stat.S_ISREG(os.fstat(fd).st_mode)
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
@@ -111,6 +115,8 @@ class FdOutput:
 
     def _wait(self) -> None:
         while not self._poll.poll(250):
+            if self._flag is not None and self._flag.raised:
+                raise Interrupted("interrupted while nobody read the output; the stream is not complete")
             if self.deadline is not None and time.monotonic() > self.deadline:
                 raise OutputError("cannot write the stream: its reader does not read")
 

@@ -18,7 +18,7 @@ from .archive.collect import collect
 from .archive.entry import Entry
 from .archive.pack import Packer, spool
 from .errors import ConfigurationError, InputError, Interrupted
-from .inventory import as_files, external_files, find_source, merged_files
+from .inventory import as_files, external_files, find_source, is_host_list, merged_files
 from .materials import is_collection_playbook
 from .messages import EXTENSION, JSONObject
 from .parameters import check_ident, to_wire, unknown_names
@@ -46,7 +46,7 @@ class TransmitterOptions:
     only_own_artifacts: bool = False
     #: Goes onto the ``kwargs`` line and comes back on the ``starting`` status.
     extension: JSONObject = field(default_factory=dict)
-    #: Look for a relative inventory in the working directory first.
+    #: As on a command line: an inventory is a path, looked for in the working directory first, or a list of hosts.
     inventory_from_cwd: bool = False
 
 
@@ -180,6 +180,8 @@ class Transmitter:
             entries = merged_files(source, self._inventory_bases(), f"{_MERGED_INVENTORY}/", self._report)
             self._extra.append(entries)
         elif isinstance(source, (str, Mapping)):
+            if isinstance(source, str):
+                self._check_inventory_text(source)
             directory = _GIVEN_INVENTORY if self.place.inventory.is_file() else "inventory"
             name, data = as_files(source)
             self._wire["inventory"] = f"{directory}/{name}"
@@ -188,6 +190,12 @@ class Transmitter:
             raise ConfigurationError(
                 f"an inventory cannot be {type(source).__name__}; give a path, text, dictionary or list"
             )
+
+    def _check_inventory_text(self, source: str) -> None:
+        """What looks like a path, or can only be one, must be there."""
+        only_a_path = self._options.inventory_from_cwd and not is_host_list(source)
+        if only_a_path or (source.startswith("/") and "\n" not in source):
+            raise InputError(f"the inventory {source[:200]} does not exist")
 
     def _inventory_bases(self) -> tuple[Path, ...]:
         bases = (self.place.inventory, self.place.path)

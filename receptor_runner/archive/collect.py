@@ -18,8 +18,7 @@ __all__ = ["Report", "collect"]
 #: Called with a path and the reason why it does not travel. ``fatal`` if a job would miss it.
 Report = Callable[[str, str, bool], None]
 
-_SILENT_KINDS = {stat.S_IFIFO}
-_KINDS = {stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+_KINDS = {stat.S_IFIFO: "a fifo", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
 def collect(
@@ -75,6 +74,5 @@ def _entry(item: os.DirEntry[str], name: str, report: Report) -> Entry | None:
         return None
     if kind in (stat.S_IFREG, stat.S_IFDIR):
         return Entry(name, found.st_mode, found.st_mtime_ns, found.st_size, path=item.path)
-    if kind not in _SILENT_KINDS:
-        report(item.path, f"left out: it is {_KINDS.get(kind, 'not a file')}", False)
+    report(item.path, f"left out: it is {_KINDS.get(kind, 'not a file')}", False)
     return None

@@ -30,6 +30,7 @@ _DAMAGED = (
     zlib.error,
     struct.error,
     EOFError,
+    LookupError,
     NotImplementedError,
     OverflowError,
     RuntimeError,
@@ -116,7 +117,7 @@ class _Tree:
         self._root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._parent = self._root
         self._parent_parts: tuple[str, ...] = ()
-        self._made: dict[tuple[str, ...], tuple[int, int]] = {}
+        self._made: dict[tuple[str, ...], tuple[int, int | None]] = {}
 
     def __enter__(self) -> _Tree:
         return self
@@ -184,7 +185,7 @@ class _Tree:
             return os.open(name, _DIRECTORY, dir_fd=above)
         except FileNotFoundError:
             os.mkdir(name, 0o700, dir_fd=above)
-            self._made[parts] = (0o755 & self._mask, -1)
+            self._made[parts] = (0o755 & self._mask, None)
             return os.open(name, _DIRECTORY, dir_fd=above)
         except OSError as exc:
             if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
@@ -201,7 +202,7 @@ class _Tree:
             mode, mtime_ns = self._made[parts]
             with contextlib.suppress(ArchiveError, OSError):
                 self._enter(parts)
-                if mtime_ns >= 0:
+                if mtime_ns is not None:
                     os.utime(self._parent, ns=(mtime_ns, mtime_ns))
                 os.fchmod(self._parent, mode)
         self._leave()

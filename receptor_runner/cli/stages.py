@@ -33,7 +33,7 @@ def transmit(directory: str, **options: Any) -> int:
         raise click.UsageError("the stream is not for a terminal; pipe it into a worker or a file")
     parameters, transmitter_options = _job(directory, options)
     with stop_on_signals() as flag:
-        Transmitter(parameters, transmitter_options).run(FdOutput(1), flag)
+        Transmitter(parameters, transmitter_options).run(FdOutput(1, flag), flag)
     return 0
 
 

@@ -78,7 +78,7 @@ SCENARIOS = {
         0,
         "- hosts: all\n  gather_facts: false\n  vars_prompt:\n    - {name: word, prompt: Say the word, private: true}\n"
         "  tasks:\n    - name: check\n      assert: {that: word == 'sesame'}\n",
-        files={"env__passwords": '{"^Say the word:\\\\s*$": "sesame"}'},
+        files={"env__passwords": '{"Say the word:\\\\s*$": "sesame"}'},
     ),
     "artifacts": Scenario("successful", 0, 0, ARTIFACTS),
     "keep-alives": Scenario(
