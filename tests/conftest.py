@@ -17,6 +17,7 @@ import pytest
 
 OURS = [sys.executable, "-m", "receptor_runner"]
 BIN = Path(sys.executable).parent
+CHILDREN = Path(__file__).parent / "children"
 INVENTORY = 'localhost ansible_connection=local ansible_python_interpreter="{{ ansible_playbook_python }}"\n'
 
 
