@@ -1,7 +1,7 @@
 """Extracts an archive that nobody vouches for.
 
 Rules: every step below the target is taken from a directory descriptor with O_NOFOLLOW, so no link, whether it was
-there before or came with the archive, is ever written through. A file is made anew, never written over. No member
+there before or came with the archive, is ever written through. A file is made aside and renamed, never written over. No member
 leaves the target, none is a device, none keeps setuid, setgid or sticky bits. Directories get their modes and times
 last. Anything else about an archive than its members being extracted is an ``ArchiveError``."""
 
@@ -37,6 +37,9 @@ _DAMAGED = (
     UnicodeError,
     ValueError,
 )
+#: What a file is called until it is whole; one process extracts into one directory at a time.
+_ASIDE = f".{os.getpid()}.part"
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -142,22 +145,33 @@ class _Tree:
 
     @contextlib.contextmanager
     def new_file(self, parts: tuple[str, ...], mode: int, mtime_ns: int) -> Iterator[int]:
+        """A descriptor to write to; the file gets its name when it is whole."""
         self._enter(parts[:-1])
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        parent = self._parent
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(_ASIDE, dir_fd=parent)
+        fd = os.open(_ASIDE, _NEW, 0o600, dir_fd=parent)
         try:
-            fd = os.open(parts[-1], flags, 0o600, dir_fd=self._parent)
-        except FileExistsError:
-            self._clear(parts)
-            fd = os.open(parts[-1], flags, 0o600, dir_fd=self._parent)
+            try:
+                yield fd
+                os.fchmod(fd, mode & self._mask if mode else 0o600)
+                os.utime(fd, ns=(mtime_ns, mtime_ns))
+            finally:
+                os.close(fd)
+            self._rename(parts)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(_ASIDE, dir_fd=parent)
+            raise
+
+    def _rename(self, parts: tuple[str, ...]) -> None:
         try:
-            yield fd
-            os.fchmod(fd, mode & self._mask if mode else 0o600)
-            os.utime(fd, ns=(mtime_ns, mtime_ns))
-        finally:
-            os.close(fd)
+            os.rename(_ASIDE, parts[-1], src_dir_fd=self._parent, dst_dir_fd=self._parent)
+        except IsADirectoryError as exc:
+            raise ArchiveError(f"cannot put the file {'/'.join(parts)!r} in the place of a directory") from exc
 
     def _clear(self, parts: tuple[str, ...]) -> None:
-        """Makes room for a file or link; a directory stays and is an error."""
+        """Makes room for a link; a directory stays and is an error."""
         try:
             os.unlink(parts[-1], dir_fd=self._parent)
         except FileNotFoundError:
