@@ -7,9 +7,12 @@ finds Ansible are supplied."""
 from __future__ import annotations
 
 import configparser
+import contextlib
 import os
 import pwd
+import re
 import shutil
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,8 +23,6 @@ __all__ = ["CALLBACK_PLUGIN", "KEY_FILE_VARIABLE", "bare_environment_filled", "c
 CALLBACK_PLUGIN = Path(__file__).parent / "callback" / "receptor_runner.py"
 #: Tells the callback plugin where its key is. The file is gone once the plugin has read it.
 KEY_FILE_VARIABLE = "RECEPTOR_RUNNER_KEY_FILE"
-
-_DEFAULT_CALLBACK_PATH = "~/.ansible/plugins/callback:/usr/share/ansible/plugins/callback"
 
 
 def bare_environment_filled(env: Mapping[str, Any], private_data_dir: str) -> dict[str, str]:
@@ -50,26 +51,46 @@ def _home(fallback: str) -> str:
 
 def callback_path(env: Mapping[str, str], cwd: Path) -> str:
     """The user's callback plugin path, wherever it is configured: the variable that we set would hide it."""
-    return env.get("ANSIBLE_CALLBACK_PLUGINS") or _configured_callback_path(env, cwd) or _DEFAULT_CALLBACK_PATH
+    given = env.get("ANSIBLE_CALLBACK_PLUGINS")
+    if given:
+        return given
+    ansible_home = env.get("ANSIBLE_HOME") or f"{env.get('HOME', '~')}/.ansible"
+    default = f"{ansible_home}/plugins/callback:/usr/share/ansible/plugins/callback"
+    return _configured_callback_path(env, cwd) or default
 
 
 def _configured_callback_path(env: Mapping[str, str], cwd: Path) -> str | None:
-    """``callback_plugins`` of the ansible.cfg in effect."""
-    home = Path(env.get("HOME", "/"))
+    """``callback_plugins`` of the ansible.cfg in effect, read as Ansible does (ansible/config/manager.py)."""
+    config = _ansible_config(env, cwd)
+    if config is None:
+        return None
+    parser = configparser.ConfigParser(interpolation=None, strict=False, inline_comment_prefixes=(";",))
+    try:
+        parser.read(config, encoding="utf-8")
+    except (configparser.Error, OSError, UnicodeDecodeError):
+        return None
+    value = parser.get("defaults", "callback_plugins", fallback="").strip().strip("\"'")
+    parts = [_expanded(part.strip(), env, cwd) for part in value.split(":") if part.strip()]
+    return ":".join(str(config.parent / part) for part in parts) or None
+
+
+def _ansible_config(env: Mapping[str, str], cwd: Path) -> Path | None:
+    """The file that Ansible would read: the first that there is, but none in a directory that anybody may write."""
     named = env.get("ANSIBLE_CONFIG")
-    candidates = (
-        [Path(named)] if named else [cwd / "ansible.cfg", home / ".ansible.cfg", Path("/etc/ansible/ansible.cfg")]
-    )
-    for candidate in candidates:
-        if not candidate.is_file():
-            continue
-        parser = configparser.ConfigParser(interpolation=None, strict=False)
-        try:
-            parser.read(candidate, encoding="utf-8")
-            value = parser.get("defaults", "callback_plugins", fallback=None)
-        except (configparser.Error, OSError, UnicodeDecodeError):
-            return None
-        if not value:
-            return None
-        return ":".join(str(candidate.parent / os.path.expanduser(part)) for part in value.split(":") if part)
-    return None
+    candidates = []
+    if named:
+        path = cwd / _expanded(named, env, cwd)
+        candidates.append(path / "ansible.cfg" if path.is_dir() else path)
+    with contextlib.suppress(OSError):
+        if not cwd.stat().st_mode & stat.S_IWOTH:
+            candidates.append(cwd / "ansible.cfg")
+    candidates += [Path(env.get("HOME", "/"), ".ansible.cfg"), Path("/etc/ansible/ansible.cfg")]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _expanded(path: str, env: Mapping[str, str], cwd: Path) -> str:
+    """``{{CWD}}``, ``$VARIABLES`` of the job and ``~``."""
+    path = path.replace("{{CWD}}", str(cwd))
+    path = re.sub(r"\$(\w+)|\$\{(\w+)\}", lambda found: env.get(found[1] or found[2], found[0]), path)
+    home = env.get("HOME", "~")
+    return home + path[1:] if path == "~" or path.startswith("~/") else path

@@ -44,7 +44,7 @@ TERM_SECONDS = 3.0
 KILL_SECONDS = 5.0
 
 #: After a job's own end its leftovers are not worth that much patience.
-LEFTOVER_TERM_SECONDS = 0.5
+LEFTOVER_TERM_SECONDS = 0.1
 LEFTOVER_KILL_SECONDS = 2.0
 
 #: Receptor kills a worker 10 s after its interrupt: artifacts not on their way by then are cut down to a small archive.

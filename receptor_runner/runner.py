@@ -220,5 +220,10 @@ class Runner:
             if path.is_file():
                 facts: JSONObject = json.loads(path.read_bytes())
                 payload = facts.get("__payload__")
-                return json.loads(payload) if isinstance(payload, str) else facts
+                return json.loads(payload, object_hook=_untagged) if isinstance(payload, str) else facts
         return {}
+
+
+def _untagged(value: JSONObject) -> Any:
+    """A value of a cached fact without what ansible-core 2.19 and later note about where it came from."""
+    return value["value"] if "__ansible_type" in value and "value" in value else value

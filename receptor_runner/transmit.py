@@ -224,9 +224,11 @@ class Transmitter:
         if not paths or not self._with_archive:
             return
         taken = set(os.listdir(self.place.roles)) if self.place.roles.is_dir() else set()
-        for path in map(Path, map(os.path.abspath, paths)):
-            if not path.is_dir():
-                raise InputError(f"the roles directory {path} does not exist")
+        for given_path in paths:
+            found = [base / given_path for base in (Path.cwd(), self.place.path) if (base / given_path).is_dir()]
+            if not found:
+                raise InputError(f"the roles directory {given_path} does not exist")
+            path = Path(os.path.abspath(found[0]))
             if _relative(path, self.place.path) != "roles":
                 skip = frozenset(f"roles/{name}" for name in taken)
                 self._extra.append(collect(str(path), self._report, prefix="roles/", skip=skip))

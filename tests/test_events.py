@@ -233,3 +233,41 @@ def test_a_command_that_writes_ten_thousand_marks_is_only_text(make_dir: DirFact
     directory = make_dir(args=f"cat {tmp_path}/marks")
     events = [line for line in stream_lines(work(job(directory, playbook=None)).stdout) if "counter" in line]
     assert "".join(e["stdout"] for e in events) == "\x1b_rr;1;o;" * 10_000
+
+
+PLUGIN = (
+    "from ansible.plugins.callback import CallbackBase\n"
+    "class CallbackModule(CallbackBase):\n    CALLBACK_NAME = 'mine'\n    CALLBACK_TYPE = 'stdout'\n    CALLBACK_VERSION = 2.0\n"
+    "    def v2_runner_on_ok(self, result):\n        self._display.display('mine')\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("envvars", "where", "config", "plugins"),
+    [
+        ({}, "project/ansible.cfg", "./cbp  ; our own", "project/cbp"),
+        ({"CBD": "cbp"}, "project/ansible.cfg", "{{CWD}}/$CBD", "project/cbp"),
+        ({"ANSIBLE_HOME": "TOP/home"}, "project/ansible.cfg", None, "home/plugins/callback"),
+        ({"ANSIBLE_CONFIG": "conf/my.cfg"}, "project/conf/my.cfg", "cbp", "project/conf/cbp"),
+        ({"ANSIBLE_CONFIG": "conf"}, "project/conf/ansible.cfg", "cbp:other", "project/conf/cbp"),
+    ],
+)
+def test_plugins_are_found_wherever_ansible_would_find_them(
+    envvars: dict[str, str], where: str, config: str | None, plugins: str, make_dir: DirFactory, tmp_path: Path
+) -> None:
+    directory = make_dir(tasks("debug: {msg: hi}"))
+    (directory / where).parent.mkdir(exist_ok=True)
+    line = f"callback_plugins = {config}\n" if config else ""
+    (directory / where).write_text(f"[defaults]\nstdout_callback = mine\n{line}")
+    (directory / plugins).mkdir(parents=True)
+    (directory / plugins / "mine.py").write_text(PLUGIN)
+    target = tmp_path / "work"
+    envvars = {name: value.replace("TOP", str(target)) for name, value in envvars.items()}
+    done = work(job(directory, envvars=envvars), f"--private-data-dir={target}")
+    assert [line["stdout"] for line in stream_lines(done.stdout) if line.get("stdout")] == ["mine"]
+
+
+def test_handlers_that_start_twice_are_two_events(make_dir: DirFactory) -> None:
+    play = tasks("command: 'true'\nnotify: handle") + "  handlers:\n    - {name: handle, debug: {msg: handled}}\n"
+    events = [line for line in stream_lines(work(job(make_dir(play + play))).stdout) if "counter" in line]
+    assert len({event["uuid"] for event in events}) == len(events)

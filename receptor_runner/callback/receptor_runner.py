@@ -14,6 +14,7 @@ import datetime
 import functools
 import hmac
 import json
+import multiprocessing
 import os
 import sys
 import threading
@@ -101,14 +102,18 @@ class Frames:
 
     def __init__(self, key):
         self._key = key
-        self._sequence = 0
-        self._lock = threading.RLock()
         self._depth = 0
         self._kinds = threading.local()
-        os.register_at_fork(after_in_child=self._forget)
+        self._forks_show = not hasattr(Display, "set_queue")
+        self._lock = multiprocessing.RLock() if self._forks_show else threading.RLock()
+        self._sequence = multiprocessing.Value("Q", 0, lock=False)
+        os.register_at_fork(after_in_child=self._forked)
 
-    def _forget(self):
-        self._key = None
+    def _forked(self):
+        """A fork shows nothing by itself, except before ansible-core 2.14: there it takes its turn with all others."""
+        self._depth = 0
+        if not self._forks_show:
+            self._key = None
 
     @contextmanager
     def around(self, kind, build):
@@ -153,9 +158,10 @@ class Frames:
     def _write(self, kind, body):
         if self._key is None:
             return
-        self._sequence += 1
-        head = "%d;%s;%d" % (self._sequence, kind, len(body))
-        tail = self._digest("body;%d;%s" % (self._sequence, body)) if body else ""
+        self._sequence.value += 1
+        sequence = self._sequence.value
+        head = "%d;%s;%d" % (sequence, kind, len(body))
+        tail = self._digest("body;%d;%s" % (sequence, body)) if body else ""
         sys.stdout.flush()
         sys.stderr.flush()
         sys.stdout.write("\x1b_rr;%s;%s;%s%s\x1b\\" % (head, self._digest("head;" + head), body, tail))
@@ -173,9 +179,8 @@ class Events:
         self._seen = {}
         self._job = {}
         for variable in ("JOB_ID", "AD_HOC_COMMAND_ID", "PROJECT_UPDATE_ID"):
-            value = os.environ.get(variable, "")
-            if value.isdigit():
-                self._job[variable.lower()] = int(value)
+            with suppress(ValueError):
+                self._job[variable.lower()] = int(os.environ.get(variable, ""))
 
     def build(self, event, fields, task=None, verbosity=None):
         """One event as JSON."""
@@ -282,7 +287,7 @@ class Events:
 
     def v2_playbook_on_handler_task_start(self, task):
         self._task = self._task_fields(task)
-        fields = {"name": task.get_name(), "uuid": str(task._uuid), "is_conditional": True}
+        fields = {"name": task.get_name(), "uuid": self._unique(str(task._uuid)), "is_conditional": True}
         return "playbook_on_task_start", fields, task
 
     def v2_playbook_on_vars_prompt(
