@@ -17,6 +17,7 @@ from .errors import OutputError
 
 __all__ = ["ArtifactDir", "event_file_name"]
 
+_LARGEST_COUNTER = 10**15
 _UUID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -24,7 +25,12 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 def event_file_name(counter: object, identifier: object) -> str | None:
     """``COUNTER-UUID.json``, or None if these cannot name a file."""
-    if type(counter) is not int or counter <= 0 or type(identifier) is not str or not _UUID.fullmatch(identifier):
+    if (
+        type(counter) is not int
+        or not 0 < counter < _LARGEST_COUNTER
+        or type(identifier) is not str
+        or not _UUID.fullmatch(identifier)
+    ):
         return None
     return f"{counter}-{identifier}.json"
 

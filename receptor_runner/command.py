@@ -5,6 +5,7 @@ of the same name, except for ``cmdline`` and ``ssh_key``, where the parameter wi
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import secrets
@@ -21,6 +22,9 @@ from .masking import Masker
 from .materials import Materials
 from .parameters import Parameters
 from .privatedata import PrivateDataDir
+
+#: Ansible tells nothing more beyond this many.
+_MOST_VERBOSE = 6
 
 __all__ = ["Command", "prepare", "runtime_directory"]
 
@@ -56,9 +60,10 @@ class Command:
         return {"command": masker.argv(self.argv), "env": masker.env(self.env), "cwd": self.cwd}
 
 
-def prepare(parameters: Parameters, place: PrivateDataDir, artifacts: Path | None = None) -> Command:
+def prepare(parameters: Parameters, place: PrivateDataDir, runtime: Path, artifacts: Path | None = None) -> Command:
     """The command for a job, its files made.
 
+    :param runtime: a name from :func:`runtime_directory`; the directory is made here and removed by the guard.
     :param artifacts: the directory that holds one directory for each ident; default: that of the private data dir.
     :raises ConfigurationError: a parameter or a file of ``env`` cannot be used.
     :raises InputError: a file that the job names is missing.
@@ -67,7 +72,7 @@ def prepare(parameters: Parameters, place: PrivateDataDir, artifacts: Path | Non
     _refuse_isolation(parameters, settings)
     artifact_dir = (artifacts or place.artifacts) / parameters.ident
     _make_private(artifact_dir / "job_events")
-    runtime = _make_runtime(runtime_directory(place, parameters.ident))
+    _make_runtime(runtime)
     materials = Materials(parameters, place, runtime)
     env = _environment(parameters, place, materials, artifact_dir, settings)
     command = Command(
@@ -109,23 +114,24 @@ def _make_private(directory: Path) -> None:
         raise OutputError(f"cannot make the directory {directory}: {exc.strerror}") from exc
 
 
-def runtime_directory(place: PrivateDataDir, ident: str) -> Path:
-    """Where a job keeps what only its run needs; removed when it is over."""
-    return place.path / f".receptor-runner-{ident}"
+def runtime_directory(place: PrivateDataDir) -> Path:
+    """A new name for the directory where a run keeps what only it needs; removed when it is over."""
+    return place.path / f".receptor-runner-{secrets.token_hex(4)}"
 
 
-def _make_runtime(runtime: Path) -> Path:
+def _make_runtime(runtime: Path) -> None:
     """With a copy of the callback plugin: an upgrade of the package may come before Ansible reads it."""
-    shutil.rmtree(runtime, ignore_errors=True)
+    _make_private(runtime / "tmp")
     _make_private(runtime / "callback")
     shutil.copyfile(CALLBACK_PLUGIN, runtime / "callback" / CALLBACK_PLUGIN.name)
-    return runtime
 
 
 def _environment(
     parameters: Parameters, place: PrivateDataDir, materials: Materials, artifact_dir: Path, settings: Mapping[str, Any]
 ) -> dict[str, str]:
-    wanted = {**os.environ, **parameters["envvars"], **(place.mapping("env/envvars") or {})}
+    # a module that is killed leaves its files in TMPDIR, so a job has its own unless it asks for another
+    own = {"TMPDIR": str(materials.runtime / "tmp")}
+    wanted = {**os.environ, **own, **parameters["envvars"], **(place.mapping("env/envvars") or {})}
     env = bare_environment_filled(wanted, str(place.path))
     roles_path = materials.roles_path(env.get("ANSIBLE_ROLES_PATH", ""))
     if roles_path:
@@ -179,7 +185,7 @@ def _ansible_options(parameters: Parameters, materials: Materials) -> list[str]:
     for variables in materials.extravars():
         argv += ["-e", variables]
     if parameters["verbosity"]:
-        argv.append("-" + "v" * int(parameters["verbosity"]))
+        argv.append("-" + "v" * min(parameters["verbosity"], _MOST_VERBOSE))
     for option, name in (("--tags", "tags"), ("--skip-tags", "skip_tags"), ("--forks", "forks")):
         if parameters[name]:
             argv += [option, str(parameters[name])]
@@ -219,9 +225,12 @@ def _seconds(name: str, value: Any) -> float | None:
     if value in (None, "", 0):
         return None
     try:
-        return float(value)
-    except (TypeError, ValueError) as exc:
-        raise ConfigurationError(f"{name} must be a number of seconds, not {str(value)[:80]!r}") from exc
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if not seconds >= 0:
+        raise ConfigurationError(f"{name} must be a number of seconds, not {str(value)[:80]!r}")
+    return None if math.isinf(seconds) else seconds
 
 
 def _with_ssh_agent(argv: list[str], key_path: str) -> list[str]:

@@ -5,6 +5,7 @@ then extracted."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from typing import IO
@@ -12,6 +13,7 @@ from typing import IO
 from .archive.pack import spool
 from .archive.unpack import unpack
 from .errors import ArchiveError, OutputError
+from .limits import StreamLimits
 from .messages import ArchiveStart
 
 __all__ = ["Intake"]
@@ -34,7 +36,7 @@ class Intake:
         except OSError as exc:
             raise OutputError(f"cannot store an archive on its way in: {exc.strerror}") from exc
 
-    def extract(self, target: str, *, private: bool = False) -> Iterator[None]:
+    def extract(self, target: str, limits: StreamLimits, *, private: bool = False) -> Iterator[None]:
         """Extracts into ``target``, yielding often.
 
         :raises ArchiveError: it is not what was sent, or not acceptable.
@@ -46,7 +48,8 @@ class Intake:
             self._file.flush()
         except OSError as exc:
             raise OutputError(f"cannot store an archive on its way in: {exc.strerror}") from exc
-        yield from unpack(self._file, target, private=private)
+        yield from unpack(self._file, target, limits, private=private)
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what a full disk did not take is not needed any more
+            self._file.close()

@@ -126,5 +126,5 @@ def _printer(parameters: Mapping[str, Any]) -> Printer | None:
     if binary is None:
         return None
     if parameters.get("json_mode"):
-        return JSONPrinter(binary)
+        return JSONPrinter(binary, terminal=sys.stdout.isatty())
     return TextPrinter(binary, terminal=sys.stdout.isatty())

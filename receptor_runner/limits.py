@@ -5,6 +5,8 @@ Rules: sizes are bytes, times are seconds; a reader takes its limit as a paramet
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 #: One line of a stream. Ansible results are cut at 700 kB by the callback plugin, other workers send what they like.
 MAX_LINE = 128 * 1024 * 1024
 
@@ -14,8 +16,11 @@ MAX_ARCHIVE = 64 * 1024**3
 #: One archive, unpacked: what a small hostile archive may grow to.
 MAX_UNPACKED = 256 * 1024**3
 
-#: Members of one archive.
-MAX_MEMBERS = 5_000_000
+#: Members of one archive: what is told about them is held in memory.
+MAX_MEMBERS = 1_000_000
+
+#: Directories above one member of an archive.
+MAX_DEPTH = 200
 
 #: What is kept of text that is not part of the protocol, to explain a broken stream.
 MAX_FOREIGN = 16 * 1024
@@ -58,3 +63,16 @@ DRAIN_SECONDS = 2.0
 
 #: How often a cancel callback is asked.
 CANCEL_POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """What a stage takes from a stream before it refuses it, in bytes; ``members`` counts files."""
+
+    line: int = MAX_LINE
+    archive: int = MAX_ARCHIVE
+    unpacked: int = MAX_UNPACKED
+    members: int = MAX_MEMBERS
+
+
+DEFAULT_LIMITS = StreamLimits()

@@ -74,9 +74,11 @@ LOCAL = frozenset(
     }
 )  # fmt: skip
 
+_LONGEST_NAME = 255
 _EMPTY: tuple[Any, ...] = (None, "", [], {}, ())
 _MAPPINGS = ("envvars", "passwords", "settings", "container_auth_data")
-_TEXTS = ("module", "module_args", "limit", "tags", "skip_tags", "binary", "cmdline", "host_pattern", "ssh_key", "role")
+_TEXTS = ("module", "module_args", "limit", "tags", "skip_tags", "cmdline", "host_pattern", "role", "forks")
+_STRICT_TEXTS = ("binary", "ssh_key", "fact_cache", "fact_cache_type")
 
 
 def to_wire(parameters: Mapping[str, Any]) -> JSONObject:
@@ -100,9 +102,33 @@ def check_ident(ident: object) -> str:
     :raises ConfigurationError: it cannot.
     """
     text = ident.hex if isinstance(ident, uuid.UUID) else str(ident)
-    if not text or text in (".", "..") or "/" in text or "\0" in text or len(text.encode()) > 255:
+    if not text.isprintable() or text in ("", ".", "..") or "/" in text or len(text.encode()) > _LONGEST_NAME:
         raise ConfigurationError(f"the ident {text[:80]!r} cannot be the name of a directory; use letters and digits")
     return text
+
+
+def _check_texts(values: Mapping[str, Any]) -> None:
+    for name in (*_TEXTS, *_STRICT_TEXTS, "playbook", "inventory"):
+        value = values[name]
+        if isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError as exc:
+                raise ConfigurationError(f"the parameter {name!r} cannot be written in UTF-8") from exc
+        elif value is not None and not (name in _TEXTS and isinstance(value, (int, float))):
+            if name in _TEXTS or name in _STRICT_TEXTS:
+                raise ConfigurationError(f"the parameter {name!r} must be a text, not {_kind(value)}")
+
+
+def _check_kinds(values: Mapping[str, Any]) -> None:
+    if values["extravars"] not in _EMPTY and not isinstance(values["extravars"], (dict, str)):
+        raise ConfigurationError(f"the parameter 'extravars' must be a dictionary, not {_kind(values['extravars'])}")
+    if values["verbosity"] not in _EMPTY and type(values["verbosity"]) is not int:
+        raise ConfigurationError(f"the parameter 'verbosity' must be a number, not {_kind(values['verbosity'])}")
+    inventory = values["inventory"]
+    for source in inventory if isinstance(inventory, list) else [inventory]:
+        if source is not None and not isinstance(source, (str, dict)):
+            raise ConfigurationError(f"an inventory must be a text or a dictionary, not {_kind(source)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +154,8 @@ class Parameters:
                 values[name] = {}
             elif not isinstance(values[name], dict):
                 raise ConfigurationError(f"the parameter {name!r} must be a dictionary, not {_kind(values[name])}")
-        for name in _TEXTS:
-            if values[name] is not None and not isinstance(values[name], (str, int, float)):
-                raise ConfigurationError(f"the parameter {name!r} must be a text, not {_kind(values[name])}")
+        _check_texts(values)
+        _check_kinds(values)
         ident = values["ident"]
         ident = uuid.uuid4().hex if ident in (None, "") else check_ident(ident)
         return cls(ident, values, unknown_names(kwargs))

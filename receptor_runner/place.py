@@ -10,18 +10,33 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
-import shutil
-from pathlib import Path
 
 from .errors import OutputError, UsageError
+from .removal import remove_tree
 
 __all__ = ["check_deletable", "clear", "lock", "make"]
 
-_SYSTEM = frozenset({"/", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/var"})
 #: These, and all below them, are never a worker's to delete.
-_CLOSED = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys", "/usr")
+_CLOSED = ("/boot", "/dev", "/etc", "/nix", "/proc", "/snap", "/sys", "/usr")
 #: What is directly below these belongs to somebody; what is deeper may be a worker's.
-_SHALLOW = ("/var", "/home", "/run")
+_SHALLOW = frozenset(
+    {
+        "/home",
+        "/media",
+        "/mnt",
+        "/opt",
+        "/run",
+        "/run/user",
+        "/srv",
+        "/var",
+        "/var/cache",
+        "/var/lib",
+        "/var/log",
+        "/var/spool",
+    }
+)
+#: Of all directories at the top only this may be a worker's: it is the private data dir inside of a container.
+_CONTAINER = "/runner"
 
 
 def check_deletable(path: str) -> None:
@@ -29,31 +44,61 @@ def check_deletable(path: str) -> None:
 
     :raises UsageError: it might be somebody else's.
     """
-    absolute = os.path.abspath(path)
+    absolute = os.path.abspath(path) if path else "/"
     real = os.path.realpath(absolute)
     reason = None
     if os.path.islink(absolute):
         reason = "it is a symbolic link"
-    elif real in _SYSTEM or _below(real, _CLOSED) or str(Path(real).parent) in _SHALLOW:
+    elif _is_system(real):
         reason = "it is a system directory"
-    elif real in _homes():
-        reason = "it is a home directory"
-    elif os.path.ismount(real):
-        reason = "it is a mount point"
     elif os.path.exists(real) and not os.path.isdir(real):
         reason = "it is not a directory"
+    elif any(_within(home, real) or (os.path.dirname(real) == home and _hidden(real)) for home in _homes()):
+        reason = "a home directory, or what a user keeps in one, would go"
+    elif any(_within(place, real) for place in (_cwd(), os.path.dirname(__file__))):
+        reason = "this program or its working directory would go"
+    elif any(_within(point, real) for point in _mount_points()):
+        reason = "a file system is mounted there"
     if reason:
-        raise UsageError(f"--delete refuses {path}: {reason}; name a directory that only this worker uses")
+        raise UsageError(
+            f"--delete refuses {path or 'an empty path'}: {reason}; name a directory that only this worker uses"
+        )
 
 
-def _below(path: str, tops: tuple[str, ...]) -> bool:
-    return any(path == top or path.startswith(top + "/") for top in tops)
+def _is_system(path: str) -> bool:
+    if os.path.dirname(path) == "/":
+        return path != _CONTAINER
+    return os.path.dirname(path) in _SHALLOW or any(_within(path, top) for top in _CLOSED)
+
+
+def _within(path: str, top: str) -> bool:
+    return path == top or path.startswith(top.rstrip("/") + "/")
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"
+
+
+def _hidden(path: str) -> bool:
+    return os.path.basename(path).startswith(".")
 
 
 def _homes() -> set[str]:
     homes = {os.path.realpath(entry.pw_dir) for entry in pwd.getpwall()}
     homes.add(os.path.realpath(os.path.expanduser("~")))
     return homes
+
+
+def _mount_points() -> list[str]:
+    """From /proc/self/mountinfo (proc_pid_mountinfo(5)): the fifth field, with blanks as ``\\040``."""
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+            return [line.split(" ")[4].replace("\\040", " ") for line in mounts]
+    except OSError:
+        return []
 
 
 def clear(path: str) -> None:
@@ -63,7 +108,7 @@ def clear(path: str) -> None:
     """
     if os.path.isdir(path):
         os.close(lock(path, exclusive=True))
-        shutil.rmtree(path, ignore_errors=True)
+        remove_tree(path)
     make(path)
 
 

@@ -5,6 +5,7 @@ gets the text as it is. A reader who goes away ends the printing and nothing els
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Protocol
 
@@ -69,7 +70,11 @@ class TextPrinter(_FilePrinter):
 
 
 class JSONPrinter(_FilePrinter):
-    """The events as they came, one JSON object a line."""
+    """The events, one JSON object a line: as they came, or in plain ASCII for a terminal."""
+
+    def __init__(self, file: Any, *, terminal: bool) -> None:
+        super().__init__(file)
+        self._terminal = terminal
 
     def event(self, data: JSONObject, raw: bytes) -> None:
-        self.write(raw + b"\n")
+        self.write((json.dumps(data).encode() if self._terminal else raw) + b"\n")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -16,7 +18,7 @@ from .artifacts import ArtifactDir
 from .delivery import Delivery, Handlers, RunnerConfig
 from .errors import Interrupted, ProtocolError, ReceptorRunnerError, TruncatedStreamError
 from .intake import Intake
-from .limits import CANCEL_POLL_SECONDS, DRAIN_SECONDS, LINGER_SECONDS, MAX_FOREIGN
+from .limits import CANCEL_POLL_SECONDS, DEFAULT_LIMITS, DRAIN_SECONDS, LINGER_SECONDS, MAX_FOREIGN, StreamLimits
 from .messages import EXTENSION, ArchiveData, ArchiveEnd, ArchiveStart, Foreign, JobEvent, JSONObject, Message, Status
 from .printing import Printer
 from .protocol import Decoder
@@ -44,6 +46,7 @@ class ProcessorOptions:
     handlers: Handlers = field(default_factory=Handlers)
     settings: JSONObject = field(default_factory=dict)
     printer: Printer | None = None
+    limits: StreamLimits = DEFAULT_LIMITS
     cancel_callback: Callable[[], bool] | None = None
     #: Called on the first signal, to cancel the job whose end is then awaited.
     on_interrupt: Callable[[], None] | None = None
@@ -64,7 +67,7 @@ class Processor:
         self._source = source
         self._flag = flag
         self._options = options
-        self._decoder = Decoder()
+        self._decoder = Decoder(options.limits)
         self._delivery: Delivery | None = None
         self._intake: Intake | None = None
         self._foreign = b""
@@ -81,11 +84,15 @@ class Processor:
 
     @property
     def job_explanation(self) -> str | None:
-        return self._delivery.status_data.get("job_explanation") if self._delivery is not None else None
+        return self._told("job_explanation")
 
     @property
     def result_traceback(self) -> str | None:
-        return self._delivery.status_data.get("result_traceback") if self._delivery is not None else None
+        return self._told("result_traceback")
+
+    def _told(self, name: str) -> str | None:
+        value = self._delivery.status_data.get(name) if self._delivery is not None else None
+        return value if isinstance(value, str) else None
 
     def run(self) -> Processor:
         """:raises OutputError: the artifact directory cannot be used at all."""
@@ -99,6 +106,8 @@ class Processor:
                 self._end_interrupted(self._delivery, exc)
             except ReceptorRunnerError as exc:
                 self._end_badly(self._delivery, self._in_peers_words(exc), exc.exit_code)
+            except Exception as exc:
+                self._end_badly(self._delivery, f"the process stage failed: {exc!r}", ReceptorRunnerError.exit_code)
             else:
                 self._end_well(self._delivery, artifacts)
             finally:
@@ -155,7 +164,7 @@ class Processor:
             case ArchiveData(chunk) if self._intake is not None:
                 self._intake.receive(chunk)
             case ArchiveEnd() if self._intake is not None:
-                for _ in self._intake.extract(self.artifact_dir, private=True):
+                for _ in self._intake.extract(self.artifact_dir, self._options.limits, private=True):
                     pass
                 self._close_intake()
                 self._extracted = True
@@ -197,14 +206,15 @@ class Processor:
             self._end_badly(
                 delivery, f"{_EMPTY} the stream ended without a final status", TruncatedStreamError.exit_code
             )
-        elif type(expected) is int and expected != delivery.events + delivery.malformed:
+        elif type(expected) is int and expected != delivery.events:
             text = f"the worker sent {expected} events and {delivery.events} arrived"
             self._end_badly(delivery, f"{_EMPTY} {text}", TruncatedStreamError.exit_code)
         else:
             self.exit_code = exit_status(delivery.status, self.rc, told.get("exit_status"))
 
     def _end_badly(self, delivery: Delivery, explanation: str, code: int) -> None:
-        delivery.status_change(error_status(explanation, explanation, code))
+        trace = traceback.format_exc() if sys.exc_info()[0] is not None else explanation
+        delivery.status_change(error_status(explanation, trace, code))
         self.exit_code = code
 
     def _end_interrupted(self, delivery: Delivery, exc: Interrupted) -> None:

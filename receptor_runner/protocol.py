@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .errors import ProtocolError, TruncatedStreamError
-from .limits import MAX_ARCHIVE, MAX_LINE
+from .limits import DEFAULT_LIMITS, StreamLimits
 from .messages import (
     EXTENSION,
     ArchiveData,
@@ -75,14 +75,13 @@ class Decoder:
     Feed it with :meth:`receive` until :attr:`finished`, or until the input ends and then :meth:`receive_eof`. Bytes
     behind the end mark are ignored."""
 
-    def __init__(self, *, max_line: int = MAX_LINE, max_archive: int = MAX_ARCHIVE) -> None:
+    def __init__(self, limits: StreamLimits = DEFAULT_LIMITS) -> None:
         self.finished = False
         #: Bytes taken in so far.
         self.offset = 0
         #: Where the last complete line or archive ended: a reader may resume here.
         self.boundary = 0
-        self._max_line = max_line
-        self._max_archive = max_archive
+        self._limits = limits
         self._parts: list[bytes] = []
         self._held = 0
         self._archive: _ArchiveText | None = None
@@ -140,8 +139,8 @@ class Decoder:
     def _hold(self, data: bytes) -> None:
         self.offset += len(data)
         self._held += len(data)
-        if self._held > self._max_line:
-            raise ProtocolError(f"a line is longer than {self._max_line} bytes", self.boundary)
+        if self._held > self._limits.line:
+            raise ProtocolError(f"a line is longer than {self._limits.line} bytes", self.boundary)
         self._parts.append(data)
 
     def _take_archive(self, data: bytes, position: int, messages: list[Message]) -> int:
@@ -200,8 +199,8 @@ class Decoder:
         size = value["zipfile"]
         if type(size) is not int or size < 0:
             raise ProtocolError(f"the size of an archive is {str(size)[:80]!r}, not a number of bytes", start)
-        if size > self._max_archive:
-            raise ProtocolError(f"an archive of {size} bytes is larger than the limit of {self._max_archive}", start)
+        if size > self._limits.archive:
+            raise ProtocolError(f"an archive of {size} bytes is larger than the limit of {self._limits.archive}", start)
         extension = value.get(EXTENSION)
         digest = extension.get("sha256") if isinstance(extension, dict) else None
         return ArchiveStart(size, digest if isinstance(digest, str) else None)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import shutil
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +27,9 @@ from .place import make
 from .printing import Printer
 from .privatedata import PrivateDataDir
 from .protocol import Decoder
+from .removal import remove_tree
 from .status import CANCELED, ERROR, RUNNING, STARTING, TIMEOUT, UNSTARTED, error_status, exit_status
+from .waiting import milliseconds
 
 __all__ = ["Runner"]
 
@@ -101,11 +102,11 @@ class Runner:
         self.exit_code = ReceptorRunnerError.exit_code
         delivery.status_change(error_status(text, delivery.handler_error, self.exit_code, self.parameters.ident))
 
-    def _prepared(self) -> Command:
+    def _prepared(self, runtime: Path) -> Command:
         place = PrivateDataDir(self.private_data_dir)
         if self._given.get("project_dir"):
             place.project = Path(os.path.abspath(self._given["project_dir"]))
-        command = prepare(self.parameters, place, Path(self.artifact_dir).parent)
+        command = prepare(self.parameters, place, runtime, Path(self.artifact_dir).parent)
         roles_path = self._given.get("roles_path")
         if roles_path:
             joined = roles_path if isinstance(roles_path, str) else ":".join(map(str, roles_path))
@@ -116,8 +117,9 @@ class Runner:
     def _execute(self, delivery: Delivery, artifacts: ArtifactDir) -> None:
         with Guard() as guard:
             guard.setup()
-            guard.own(str(runtime_directory(PrivateDataDir(self.private_data_dir), self.parameters.ident)))
-            command = self._prepared()
+            runtime = runtime_directory(PrivateDataDir(self.private_data_dir))
+            guard.own(str(runtime))
+            command = self._prepared(runtime)
             masked = command.masked()
             artifacts.write_json("command", masked)
             ident = self.parameters.ident
@@ -138,7 +140,7 @@ class Runner:
         decoder = Decoder()
         poll = select.poll()
         poll.register(guard.fileno(), select.POLLIN)
-        wait = None if self._cancel_callback is None else CANCEL_POLL_SECONDS * 1000
+        wait = milliseconds(None if self._cancel_callback is None else CANCEL_POLL_SECONDS)
         cancelled = False
         while True:
             ready = poll.poll(wait)
@@ -173,7 +175,7 @@ class Runner:
         ]
         others.sort(key=lambda item: item.stat().st_mtime)
         for old in others[: max(0, len(others) - keep + 1)]:
-            shutil.rmtree(old, ignore_errors=True)
+            remove_tree(str(old))
 
     @property
     def stdout(self) -> IO[str]:

@@ -10,11 +10,13 @@ import os
 import select
 import stat
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from .errors import InputError, Interrupted, OutputClosedError, OutputError
+from .errors import InputError, OutputClosedError, OutputError
 from .limits import BLOCK, MAX_LINE
 from .signals import StopFlag
+from .waiting import milliseconds
 
 __all__ = ["FdInput", "FdOutput", "FileInput", "FileOutput", "Input", "Output", "open_input", "open_output"]
 
@@ -33,6 +35,8 @@ class Input(Protocol):
 class Output(Protocol):
     #: A monotonic time after which a reader who does not read is given up.
     deadline: float | None
+    #: Called now and then while a reader does not read; may set the deadline, or raise.
+    while_waiting: Callable[[], None] | None
 
     def write(self, data: bytes) -> None:
         """All of ``data``, handed on at once.
@@ -62,7 +66,7 @@ class FdInput:
             self._poll.register(watched, 0)
 
     def read(self, wanted: int, timeout: float | None) -> bytes | None:
-        ready = self._poll.poll(None if timeout is None else max(0, timeout) * 1000)
+        ready = self._poll.poll(milliseconds(timeout))
         if not any(fd == self._fd for fd, _ in ready):
             return None
         try:
@@ -86,14 +90,11 @@ class FileInput:
 
 
 class FdOutput:
-    """A descriptor. One that may block is written only when it is ready.
+    """A descriptor. One that may block is written only when it is ready."""
 
-    :param flag: waiting for a reader ends with ``Interrupted`` when it is raised; None to go on writing.
-    """
-
-    def __init__(self, fd: int, flag: StopFlag | None = None) -> None:
+    def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._flag = flag
+        self.while_waiting: Callable[[], None] | None = None
         self._regular = stat.S_ISREG(os.fstat(fd).st_mode)
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
@@ -115,8 +116,8 @@ class FdOutput:
 
     def _wait(self) -> None:
         while not self._poll.poll(250):
-            if self._flag is not None and self._flag.raised:
-                raise Interrupted("interrupted while nobody read the output; the stream is not complete")
+            if self.while_waiting is not None:
+                self.while_waiting()
             if self.deadline is not None and time.monotonic() > self.deadline:
                 raise OutputError("cannot write the stream: its reader does not read")
 
@@ -135,6 +136,7 @@ class FileOutput:
     def __init__(self, file: Any) -> None:
         self._file = file
         self.deadline: float | None = None
+        self.while_waiting: Callable[[], None] | None = None
 
     def write(self, data: bytes) -> None:
         try:

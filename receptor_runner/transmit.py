@@ -70,13 +70,13 @@ class Transmitter:
         self._extra: list[Iterable[Entry]] = []
         self._skip: set[str] = set()
         self._problems: list[str] = []
-        if "ident" in self._wire:
-            check_ident(self._wire["ident"])
-        self._arrange()
         try:
             json.dumps(self._wire)
+            if "ident" in self._wire:
+                check_ident(self._wire["ident"])
         except (TypeError, ValueError) as exc:
             raise ConfigurationError(f"the parameters cannot travel: {exc}") from exc
+        self._arrange()
 
     def run(self, output: Output, flag: StopFlag | None = None) -> Transmitter:
         """Writes the stream.
@@ -98,6 +98,7 @@ class Transmitter:
             if self._problems:
                 more = f" (and {len(self._problems) - 1} more)" if len(self._problems) > 1 else ""
                 raise InputError(f"{self._problems[0]}{more}; leave it out with --exclude or mend it")
+            output.while_waiting = lambda: _check(flag)
             output.write(encode(head))
             for piece in encode_archive(packer.size, packer.sha256, packer.chunks()):
                 _check(flag)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -32,15 +31,17 @@ from .errors import (
 )
 from .execution import Guard, GuardDiedError, Result
 from .intake import Intake
-from .limits import ARCHIVE_SECONDS, CANCEL_POLL_SECONDS, MAX_FOREIGN
+from .limits import ARCHIVE_SECONDS, CANCEL_POLL_SECONDS, DEFAULT_LIMITS, MAX_FOREIGN, StreamLimits
 from .messages import EXTENSION, ArchiveData, ArchiveEnd, ArchiveStart, Foreign, JSONObject, Kwargs
 from .parameters import Parameters
 from .place import check_deletable, clear, lock, make
 from .privatedata import PrivateDataDir
 from .protocol import Decoder
+from .removal import remove_tree
 from .signals import StopFlag
 from .status import CANCELED, ERROR, RC_STOPPED, RUNNING, STARTING, UNSTARTED, error_status, exit_status
 from .streams import Input, Output
+from .waiting import milliseconds
 from .wire import Wire
 
 __all__ = ["Worker", "WorkerOptions"]
@@ -61,6 +62,7 @@ class WorkerOptions:
     delete: bool = False
     keepalive: float | None = None
     cancel_callback: Callable[[], bool] | None = None
+    limits: StreamLimits = DEFAULT_LIMITS
     #: Parameters that hold unless the job says otherwise.
     defaults: JSONObject = field(default_factory=dict)
 
@@ -83,6 +85,8 @@ class Worker:
         self._extension: JSONObject = {}
         self._stop_at: float | None = None
         self._ended = False
+        self._guard: Guard | None = None
+        output.while_waiting = self._note_stop
 
     def run(self) -> Worker:
         try:
@@ -111,8 +115,9 @@ class Worker:
             kwargs = self._receive(place.path)
             parameters = Parameters.from_wire({**self._options.defaults, **kwargs})
             self._ident = parameters.ident
-            place.guard.own(str(runtime_directory(PrivateDataDir(place.path), parameters.ident)))
-            command = prepare(parameters, PrivateDataDir(place.path))
+            runtime = runtime_directory(PrivateDataDir(place.path))
+            place.guard.own(str(runtime))
+            command = prepare(parameters, PrivateDataDir(place.path), runtime)
             artifact_dir = command.artifact_dir
             self._execute(place.guard, command, parameters)
         except OutputClosedError:
@@ -125,7 +130,7 @@ class Worker:
             self._send_artifacts(artifact_dir)
 
     def _receive(self, target: str) -> JSONObject:
-        receiver = _Receiver(self._source, self._wire, self._check_stop, target)
+        receiver = _Receiver(self._source, self._wire, self._check_stop, target, self._options.limits)
         try:
             kwargs = receiver.receive()
         finally:
@@ -153,7 +158,9 @@ class Worker:
         self._wire.send(starting)
         self._wire.send({"status": RUNNING, "runner_ident": command.ident})
         guard.run(command)
+        self._guard = guard
         result = self._relay(guard)
+        self._guard = None
         if result.output_error:
             raise OutputError(f"{result.output_error}; the job itself ended with rc {result.rc}")
         with ArtifactDir(command.artifact_dir) as artifacts:
@@ -167,7 +174,7 @@ class Worker:
         while True:
             ready = self._wait(guard, between_lines)
             if self._flag.raised or self._cancelled():
-                self._stop(guard)
+                self._stop()
             if between_lines:
                 self._wire.tick()
             if not ready:
@@ -186,11 +193,9 @@ class Worker:
         output = self._wire.output.fileno()
         if output is not None:
             poll.register(output, 0)
-        waits = [self._wire.wait_seconds() if between_lines else None]
-        if self._options.cancel_callback is not None:
-            waits.append(CANCEL_POLL_SECONDS)
-        known = [wait for wait in waits if wait is not None]
-        ready = {fd for fd, _ in poll.poll(min(known) * 1000 if known else None)}
+        keepalive = self._wire.wait_seconds() if between_lines else None
+        asking = CANCEL_POLL_SECONDS if self._options.cancel_callback is not None else None
+        ready = {fd for fd, _ in poll.poll(milliseconds(keepalive, asking))}
         if output in ready:
             raise OutputClosedError("the output was closed by its reader")
         if self._flag.fileno() in ready:
@@ -202,11 +207,17 @@ class Worker:
             return False
         return bool(self._options.cancel_callback())
 
-    def _stop(self, guard: Guard) -> None:
+    def _note_stop(self) -> None:
+        """From the first signal on, everything that is left to do has a deadline; the guard is told at once."""
+        if self._flag.raised or self._stop_at is not None:
+            self._stop()
+
+    def _stop(self) -> None:
         if self._stop_at is None:
             self._stop_at = time.monotonic()
             self._wire.output.deadline = self._stop_at + ARCHIVE_SECONDS
-            guard.cancel()
+            if self._guard is not None:
+                self._guard.cancel()
 
     def _finish(self, status: str, rc: int, events: int = 0) -> None:
         self.status, self.rc = status, rc
@@ -243,8 +254,7 @@ class Worker:
             self._wire.archive(packer.size, packer.sha256, packer.chunks())
 
     def _in_time(self, size: int) -> bool:
-        if self._flag.raised and self._stop_at is None:
-            self._stop_at = time.monotonic()
+        self._note_stop()
         if self._stop_at is None:
             return True
         return time.monotonic() + size / _HURRIED_RATE < self._stop_at + ARCHIVE_SECONDS
@@ -315,19 +325,22 @@ class _Place:
         self.guard.close()
         os.close(self._lock)
         if self._options.private_data_dir is None or self._options.delete:
-            shutil.rmtree(self.path, ignore_errors=True)  # only if the guard was killed is there anything left
+            remove_tree(self.path)  # only if the guard was killed is there anything left
 
 
 class _Receiver:
     """Reads a job up to its end mark."""
 
-    def __init__(self, source: Input, wire: Wire, check_stop: Callable[[], None], target: str) -> None:
+    def __init__(
+        self, source: Input, wire: Wire, check_stop: Callable[[], None], target: str, limits: StreamLimits
+    ) -> None:
         self.extension: JSONObject = {}
         self._source = source
         self._wire = wire
         self._check_stop = check_stop
         self._target = target
-        self._decoder = Decoder()
+        self._decoder = Decoder(limits)
+        self._limits = limits
         self._kwargs: Any = None
         self._intake: Intake | None = None
         self._foreign = b""
@@ -363,7 +376,7 @@ class _Receiver:
             case ArchiveData(chunk) if self._intake is not None:
                 self._intake.receive(chunk)
             case ArchiveEnd() if self._intake is not None:
-                for _ in self._intake.extract(self._target):
+                for _ in self._intake.extract(self._target, self._limits):
                     self._wire.tick()
                     self._check_stop()
                 self.close()

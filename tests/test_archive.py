@@ -22,6 +22,7 @@ from receptor_runner.archive.entry import Entry
 from receptor_runner.archive.pack import Packer
 from receptor_runner.archive.unpack import unpack
 from receptor_runner.errors import ArchiveError, OutputError
+from receptor_runner.limits import StreamLimits
 
 from .strategies import build, describe, hostile_archives, trees
 
@@ -39,7 +40,7 @@ def pack(top: Path, **options: Any) -> tuple[bytes, Reports]:
 
 
 def extract(data: bytes, target: Path, **options: Any) -> None:
-    for _ in unpack(io.BytesIO(data), str(target), **options):
+    for _ in unpack(io.BytesIO(data), str(target), StreamLimits(**options.pop("limits", {})), **options):
         pass
 
 
@@ -147,11 +148,11 @@ def test_special_bits_are_dropped_and_private_means_private(tmp_path: Path) -> N
     assert stat.S_IMODE((tmp_path / "d" / "f").stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("limits", [{"max_members": 2}, {"max_bytes": 1000}])
+@pytest.mark.parametrize("limits", [{"members": 2}, {"unpacked": 1000}])
 def test_limits_hold(limits: dict[str, int], tmp_path: Path) -> None:
     bomb = zip_of(*((f"f{n}", FILE, b"0" * 500) for n in range(3)))
     with pytest.raises(ArchiveError, match="limit"):
-        extract(bomb, tmp_path, **limits)
+        extract(bomb, tmp_path, limits=limits)
 
 
 @pytest.mark.parametrize("data", [b"", b"no zip", zip_of(("a", FILE, b"x" * 1000))[:-30]])

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from receptor_runner.errors import ProtocolError, TruncatedStreamError
+from receptor_runner.limits import StreamLimits
 from receptor_runner.messages import (
     ArchiveData,
     ArchiveEnd,
@@ -34,7 +35,7 @@ from .strategies import json_values, splits
 
 def decode(*pieces: bytes, **limits: int) -> list[Message]:
     """What a decoder makes of ``pieces``, with the data of an archive joined."""
-    decoder = Decoder(**limits)
+    decoder = Decoder(StreamLimits(**limits))
     messages: list[Message] = []
     for piece in pieces:
         messages += decoder.receive(piece)
@@ -129,8 +130,8 @@ def test_garbage_gives_only_the_documented_errors(garbage: bytes, before: bytes,
     [
         (b'{"zipfile": "many"}\n', {}, 0),
         (b'{"zipfile": -1}\n', {}, 0),
-        (b'{"status": "x"}\n{"zipfile": 11}\n', {"max_archive": 10}, 16),
-        (b'{"eof": true', {"max_line": 10}, 0),
+        (b'{"status": "x"}\n{"zipfile": 11}\n', {"archive": 10}, 16),
+        (b'{"eof": true', {"line": 10}, 0),
         (b'{"zipfile": 6}\nYW!jZGVm', {}, 15),
         (b'{"zipfile": 6}\nYQ==ZGVm', {}, 15),
     ],

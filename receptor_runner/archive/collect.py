@@ -31,14 +31,15 @@ def collect(
         directory with all that is in it.
     :param skip: names (with the prefix) that are left out in silence: the caller packs them itself.
     """
-    try:
-        with os.scandir(top) as scan:
-            found = sorted(scan, key=lambda item: item.name)
-    except OSError as exc:
-        report(top, f"cannot be listed: {exc.strerror}", not isinstance(exc, FileNotFoundError))
-        return
-    for item in found:
-        name = prefix + item.name
+    pending = [iter(_listed(top, report))]
+    prefixes = [prefix]
+    while pending:
+        item = next(pending[-1], None)
+        if item is None:
+            pending.pop()
+            prefixes.pop()
+            continue
+        name = prefixes[-1] + item.name
         if name in skip or (exclude and _excluded(name, exclude)):
             continue
         entry = _entry(item, name, report)
@@ -46,7 +47,17 @@ def collect(
             continue
         yield entry
         if stat.S_ISDIR(entry.mode):
-            yield from collect(item.path, report, prefix=name + "/", exclude=exclude, skip=skip)
+            pending.append(iter(_listed(item.path, report)))
+            prefixes.append(name + "/")
+
+
+def _listed(directory: str, report: Report) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as scan:
+            return sorted(scan, key=lambda item: item.name)
+    except OSError as exc:
+        report(directory, f"cannot be listed: {exc.strerror}", not isinstance(exc, FileNotFoundError))
+        return []
 
 
 def _excluded(name: str, patterns: Sequence[str]) -> bool:

@@ -1,14 +1,15 @@
 """Extracts an archive that nobody vouches for.
 
 Rules: every step below the target is taken from a directory descriptor with O_NOFOLLOW, so no link, whether it was
-there before or came with the archive, is ever written through. A file is made aside and renamed, never written over. No member
-leaves the target, none is a device, none keeps setuid, setgid or sticky bits. Directories get their modes and times
-last. Anything else about an archive than its members being extracted is an ``ArchiveError``."""
+there before or came with the archive, is ever written through. A file is made aside and renamed, never written over.
+No member leaves the target, none is a device, none keeps setuid, setgid or sticky bits. Directories get their modes
+and times last. Anything else about an archive than its members being extracted is an ``ArchiveError``."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import lzma
 import os
 import stat
 import struct
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from ..errors import ArchiveError, OutputError
-from ..limits import MAX_MEMBERS, MAX_UNPACKED
+from ..limits import DEFAULT_LIMITS, MAX_DEPTH, StreamLimits
 from .entry import modification_time
 
 __all__ = ["unpack"]
@@ -28,6 +29,7 @@ _DAMAGED = (
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
     zlib.error,
+    lzma.LZMAError,
     struct.error,
     EOFError,
     LookupError,
@@ -40,16 +42,14 @@ _DAMAGED = (
 #: What a file is called until it is whole; one process extracts into one directory at a time.
 _ASIDE = f".{os.getpid()}.part"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LONGEST_NAME = 4096
+#: A header of the central directory with a long name and our extra fields.
+_LONGEST_HEADER = 46 + 1024
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def unpack(
-    file: IO[bytes],
-    target: str,
-    *,
-    private: bool = False,
-    max_members: int = MAX_MEMBERS,
-    max_bytes: int = MAX_UNPACKED,
+    file: IO[bytes], target: str, limits: StreamLimits = DEFAULT_LIMITS, *, private: bool = False
 ) -> Iterator[None]:
     """Extracts the zip in ``file`` below the existing directory ``target``, yielding often.
 
@@ -57,21 +57,51 @@ def unpack(
     :raises ArchiveError: the archive is damaged, hostile or too large. What had been extracted before stays.
     :raises OutputError: the target cannot be written.
     """
+    room = limits.unpacked
+    with _reading():
+        _check_directory_size(file, limits.members)
+        archive = zipfile.ZipFile(file)
     try:
-        with zipfile.ZipFile(file) as archive, _Tree(target, private) as tree:
-            members = archive.infolist()
-            if len(members) > max_members:
-                raise ArchiveError(f"the archive has {len(members)} members, more than the limit of {max_members}")
-            for member in members:
+        with archive, _Tree(target, private) as tree:
+            for member in archive.infolist():
                 for written in _extract(archive, member, tree):
-                    max_bytes -= written
-                    if max_bytes < 0:
+                    room -= written
+                    if room < 0:
                         raise ArchiveError(f"the archive grows beyond the limit, at {member.filename[:200]!r}")
                     yield
     except OSError as exc:
         raise OutputError(f"cannot extract into {target}: {exc.strerror or exc}") from exc
-    except _DAMAGED as exc:
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """What goes wrong while an archive is read is the archive's fault."""
+    try:
+        yield
+    except ArchiveError:
+        raise
+    except (OSError, *_DAMAGED) as exc:
         raise ArchiveError(f"the archive is damaged: {exc}") from exc
+
+
+def _check_directory_size(file: IO[bytes], max_members: int) -> None:
+    """Refuses more members than the limit before ``zipfile`` takes them all into memory.
+
+    The end record is the last 22 bytes and a comment (APPNOTE 4.3.16); beyond 65,534 members the true numbers are in
+    the zip64 record before it (4.3.14)."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 22 - 0xFFFF))
+    tail = file.read()
+    end = tail.rfind(b"PK\5\6")
+    if end < 0 or len(tail) - end < 22:
+        return
+    count, length = struct.unpack_from("<HL", tail, end + 10)
+    wide = tail.rfind(b"PK\6\6", 0, end)
+    if wide >= 0 and len(tail) - wide >= 56:
+        count, length = struct.unpack_from("<QQ", tail, wide + 32)
+    count = max(count, length // _LONGEST_HEADER)
+    if count > max_members:
+        raise ArchiveError(f"the archive has {count} members, more than the limit of {max_members}")
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, tree: _Tree) -> Iterator[int]:
@@ -79,17 +109,19 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, tree: _Tree) -> 
     parts = _parts(member.filename)
     mode = member.external_attr >> 16
     mtime_ns = modification_time(member.extra, member.date_time)
-    if member.is_dir():
+    if member.filename.endswith("/"):
         tree.add_directory(parts, mode, mtime_ns)
     elif not parts:
         raise ArchiveError(f"a member of the archive has no name of its own: {member.filename[:200]!r}")
     elif stat.S_IFMT(mode) == stat.S_IFLNK:
-        if member.file_size > 4096:
+        if member.file_size > _LONGEST_NAME:
             raise ArchiveError(f"the target of the link {member.filename[:200]!r} is too long")
-        tree.add_link(parts, archive.read(member), mtime_ns)
+        with _reading():
+            link = archive.read(member)
+        tree.add_link(parts, link, mtime_ns)
     elif stat.S_IFMT(mode) in (0, stat.S_IFREG):
-        with archive.open(member) as source, tree.new_file(parts, mode, mtime_ns) as fd:
-            while chunk := source.read(_READ):
+        with tree.new_file(parts, mode, mtime_ns) as fd:
+            for chunk in _content(archive, member):
                 view = memoryview(chunk)
                 while view:
                     view = view[os.write(fd, view) :]
@@ -99,6 +131,18 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, tree: _Tree) -> 
     yield 0
 
 
+def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
+    with _reading():
+        source = archive.open(member)
+    with source:
+        while True:
+            with _reading():
+                chunk = source.read(_READ)
+            if not chunk:
+                return
+            yield chunk
+
+
 def _parts(name: str) -> tuple[str, ...]:
     """A member's name below the target.
 
@@ -106,6 +150,8 @@ def _parts(name: str) -> tuple[str, ...]:
     """
     if name.startswith("/") or "\0" in name:
         raise ArchiveError(f"a member of the archive has an absolute name: {name[:200]!r}")
+    if name.count("/") > MAX_DEPTH or len(name) > _LONGEST_NAME:
+        raise ArchiveError(f"a member of the archive is too deep: {name[:200]!r}")
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in parts:
         raise ArchiveError(f"a member of the archive leaves its target: {name[:200]!r}")

@@ -6,6 +6,8 @@ Rules: contradictions are usage errors; variables take the forms that Ansible's 
 from __future__ import annotations
 
 import ast
+import datetime
+import json
 import os
 import shlex
 import uuid
@@ -70,7 +72,7 @@ def _check(directory: str, options: dict[str, Any]) -> None:
 
 def _key_values(text: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for word in shlex.split(text):
+    for word in _words(text):
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise click.UsageError(f"{word!r} is not name=value")
@@ -96,7 +98,7 @@ def _extra_vars(given: Sequence[str]) -> dict[str, Any]:
 
 def _plain_key_values(text: str) -> dict[str, str]:
     values = {}
-    for word in shlex.split(text):
+    for word in _words(text):
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise click.UsageError(f"-e {word!r} is not name=value, JSON, YAML or @FILE")
@@ -121,4 +123,22 @@ def _load_mapping(text: str, where: str) -> dict[str, Any]:
         raise click.UsageError(f"-e {where} is neither JSON nor YAML: {str(exc).splitlines()[0]}") from exc
     if not isinstance(value, dict):
         raise click.UsageError(f"-e {where} is not a mapping of names to values")
-    return value
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(value, default=_date))
+    except TypeError as exc:
+        raise click.UsageError(f"-e {where} cannot travel: {exc}") from exc
+    return plain
+
+
+def _date(value: Any) -> str:
+    """YAML's dates travel as text."""
+    if isinstance(value, (datetime.date, datetime.datetime)):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} is nothing that JSON has")
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as exc:
+        raise click.UsageError(f"{text[:80]!r} cannot be split into words: {exc}") from exc

@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 import click
 
 from .. import __version__
-from ..errors import ReceptorRunnerError, UsageError
+from ..errors import OutputError, ReceptorRunnerError, UsageError
+from ..printing import safe_for_terminal
 
 __all__ = ["complain", "main"]
 
@@ -50,6 +51,10 @@ def cli() -> None:
 def main() -> NoReturn:
     """``receptor-runner``."""
     arguments = sys.argv[1:]
+    closed = _open_standard_descriptors()
+    if 1 in closed and arguments[:1] in (["transmit"], ["worker"]):
+        complain("standard output is closed, and the stream must go there")
+        _leave(OutputError.exit_code)
     with contextlib.suppress(AttributeError, OSError, ValueError):
         sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
@@ -61,13 +66,29 @@ def main() -> NoReturn:
         code = _fail(arguments, str(exc), exc.exit_code)
     except (KeyboardInterrupt, click.Abort):
         code = 130
+    except Exception as exc:
+        logging.getLogger("receptor_runner").debug("internal error", exc_info=True)
+        code = _fail(arguments, f"internal error: {exc!r}; --debug shows where", ReceptorRunnerError.exit_code)
     _leave(code if isinstance(code, int) else 0)
 
 
+def _open_standard_descriptors() -> list[int]:
+    """Descriptors 0 to 2 that were closed, opened on nothing: no file to be opened must become one of them."""
+    closed = []
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            closed.append(fd)
+            os.open(os.devnull, os.O_RDWR)
+    return closed
+
+
 def complain(text: str) -> None:
-    """One line on standard error."""
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"receptor-runner: {' '.join(text.splitlines())}\n")
+    """One line on standard error. The text may come from a stranger: no escape sequence reaches a terminal."""
+    line = safe_for_terminal(" ".join(text.splitlines()))
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        sys.stderr.write(f"receptor-runner: {line}\n")
         sys.stderr.flush()
 
 
@@ -122,7 +143,8 @@ def _log_file(arguments: list[str]) -> str | None:
 def _leave(code: int) -> NoReturn:
     """Ends the process; a reader of our output who has gone is no reason for a traceback."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except (OSError, ValueError):
         devnull: Any = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, 1)

@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["job_options", "log_options", "option", "output_options"]
+from ..limits import StreamLimits
+
+__all__ = ["job_options", "limit_options", "log_options", "option", "output_options", "stream_limits"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,6 +47,27 @@ output_options = _all(
         option("--exit-zero", is_flag=True, help="Exit 0 however the job ended, as ansible-runner process does."),
     ]
 )
+
+_limits = {
+    "max_line": ("line", "Longest line of a stream, in bytes."),
+    "max_archive": ("archive", "Largest archive in a stream, in bytes."),
+    "max_unpacked": ("unpacked", "Most that an archive may grow to, in bytes."),
+    "max_members": ("members", "Most files in an archive."),
+}
+#: Plain options: a worker's must not come from the environment of a daemon.
+limit_options = _all(
+    [
+        click.option(f"--{name.replace('_', '-')}", name, type=click.IntRange(min=1), metavar="N", help=text)
+        for name, (_, text) in _limits.items()
+    ]
+)
+
+
+def stream_limits(options: dict[str, Any]) -> StreamLimits:
+    """The limits that were given, and the defaults of the others."""
+    given = {field: options[name] for name, (field, _) in _limits.items() if options[name] is not None}
+    return StreamLimits(**given)
+
 
 _what = [
     option("-p", "--playbook", envvar=["RUNNER_PLAYBOOK"], help="The playbook to run, in the project directory."),

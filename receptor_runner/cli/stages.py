@@ -5,7 +5,9 @@ Rules: as for the package.
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import stat
 import sys
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import click
 
 from .job import check_ident_option, job_parameters
-from .options import job_options, log_options, option, output_options
+from .options import job_options, limit_options, log_options, option, output_options, stream_limits
 
 __all__ = ["process", "run", "transmit", "worker"]
 
@@ -33,7 +35,7 @@ def transmit(directory: str, **options: Any) -> int:
         raise click.UsageError("the stream is not for a terminal; pipe it into a worker or a file")
     parameters, transmitter_options = _job(directory, options)
     with stop_on_signals() as flag:
-        Transmitter(parameters, transmitter_options).run(FdOutput(1, flag), flag)
+        Transmitter(parameters, transmitter_options).run(FdOutput(1), flag)
     return 0
 
 
@@ -55,7 +57,8 @@ def _job(directory: str, options: dict[str, Any], *, only_own_artifacts: bool = 
 )
 @click.option("--delete", is_flag=True, help="Delete the private data dir before and after.")
 @click.option("--keepalive-seconds", type=float, help="Send a keep-alive after this long a silence.")
-def worker(private_data_dir: str | None, delete: bool, keepalive_seconds: float | None) -> int:
+@limit_options
+def worker(private_data_dir: str | None, delete: bool, keepalive_seconds: float | None, **limits: int) -> int:
     """Read a job from standard input, run it, and write its results to standard output."""
     from ..guard.tree import adopt_orphans, stop_descendants
     from ..limits import LEFTOVER_KILL_SECONDS, LEFTOVER_TERM_SECONDS
@@ -69,10 +72,12 @@ def worker(private_data_dir: str | None, delete: bool, keepalive_seconds: float 
         raise click.UsageError("--delete needs --private-data-dir")
     if keepalive_seconds is None:
         keepalive_seconds = _number(os.environ.get("ANSIBLE_RUNNER_KEEPALIVE_SECONDS"))
+    if keepalive_seconds is not None and not 0 <= keepalive_seconds < math.inf:
+        raise click.UsageError(f"--keepalive-seconds must be a number of seconds, not {keepalive_seconds}")
     adopt_orphans()
     with stop_on_signals() as flag:
         output = FdOutput(1)
-        worker_options = WorkerOptions(private_data_dir, delete, keepalive_seconds)
+        worker_options = WorkerOptions(private_data_dir, delete, keepalive_seconds, limits=stream_limits(limits))
         result = Worker(FdInput(0, flag, output), output, flag, worker_options).run()
         stop_descendants(LEFTOVER_TERM_SECONDS, LEFTOVER_KILL_SECONDS)
     return result.exit_code
@@ -90,6 +95,7 @@ def _number(text: str | None) -> float | None:
 @option("-i", "--ident", help="Put the artifacts into DIR/artifacts/IDENT. [default: DIR/artifacts]")
 @click.option("--in", "file", metavar="FILE", help="Read the stream from FILE instead of standard input.")
 @output_options
+@limit_options
 @log_options
 def process(directory: str, ident: str | None, file: str | None, **options: Any) -> int:
     """Read a worker's stream from standard input: print, save artifacts in the private data dir DIR, and exit as the
@@ -114,6 +120,7 @@ def process(directory: str, ident: str | None, file: str | None, **options: Any)
         artifact_dir(place, None, ident),
         settings=place.mapping("env/settings") or {},
         printer=_printer(quiet=options["quiet"], json_mode=options["json_mode"]),
+        limits=stream_limits(options),
     )
     with stop_on_signals() as flag:
         result = Processor(FdInput(fd, flag), flag, processor_options).run()
@@ -145,7 +152,7 @@ def run(directory: str, **options: Any) -> int:
         settings=place.mapping("env/settings") or {},
         printer=printer,
     )
-    with stop_on_signals() as flag:
+    with stop_on_signals(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as flag:
         result = run_here(parameters, transmitter_options, processor_options, flag)
     return _report(result, exit_zero=exit_zero)
 
@@ -153,11 +160,10 @@ def run(directory: str, **options: Any) -> int:
 def _printer(*, quiet: bool, json_mode: bool) -> Any:
     from ..printing import JSONPrinter, TextPrinter
 
-    if quiet:
+    if quiet or sys.stdout is None:
         return None
-    if json_mode:
-        return JSONPrinter(sys.stdout.buffer)
-    return TextPrinter(sys.stdout.buffer, terminal=sys.stdout.isatty())
+    printer = JSONPrinter if json_mode else TextPrinter
+    return printer(sys.stdout.buffer, terminal=sys.stdout.isatty())
 
 
 def _report(result: Any, *, exit_zero: bool) -> int:

@@ -9,13 +9,13 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import sys
 import tempfile
 import traceback
 from typing import Any
 
+from ..removal import remove_tree
 from .channel import Channel
 from .child import CommandNotFound
 from .session import Session
@@ -116,7 +116,7 @@ class _Guard:
         for path in reversed(self._made):
             _remove_made(path)
         for path in reversed(self._trees):
-            _remove_tree(path)
+            remove_tree(path)
 
 
 def _remove_made(path: str) -> None:
@@ -126,16 +126,6 @@ def _remove_made(path: str) -> None:
             os.rmdir(path)
         else:
             os.unlink(path)
-
-
-def _remove_tree(path: str) -> None:
-    """A directory with all that is in it; a job may have left some that their owner cannot write."""
-    shutil.rmtree(path, ignore_errors=True)
-    if os.path.isdir(path):
-        for directory, _, _ in os.walk(path):
-            with contextlib.suppress(OSError):
-                os.chmod(directory, 0o700)
-        shutil.rmtree(path, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from ..limits import (
     TERM_SECONDS,
 )
 from ..status import CANCELED, RC_STOPPED, TIMEOUT, status_from_rc
+from ..waiting import milliseconds
 from .carve import Carver
 from .channel import Channel
 from .child import Child
@@ -97,10 +98,10 @@ class Session:
             poll.register(self._channel.output, select.POLLOUT)
         if not child.eof and not self._channel.congested:
             poll.register(child.fd, select.POLLIN)
-        wait = self._wait_seconds(child) if alive else _LAST_OUTPUT_SECONDS
-        return {fd for fd, _ in poll.poll(None if wait is None else wait * 1000)}
+        waits = self._waits() if alive else [_LAST_OUTPUT_SECONDS]
+        return {fd for fd, _ in poll.poll(milliseconds(*waits))}
 
-    def _wait_seconds(self, child: Child) -> float | None:
+    def _waits(self) -> list[float | None]:
         now = time.monotonic()
         waits = [self._stopper.wait_seconds()]
         if self._prompts.waiting:
@@ -109,8 +110,7 @@ class Session:
             waits.append(self._flush_at - now)
         if not self._stopper.started:
             waits += [moment - now for moment, _ in self._limits()]
-        known = [wait for wait in waits if wait is not None]
-        return max(0.0, min(known)) if known else None
+        return waits
 
     def _limits(self) -> list[tuple[float, str]]:
         limits = []
@@ -187,7 +187,7 @@ class Session:
 
 
 class _OutputFiles:
-    """The ``stdout`` and ``stderr`` artifacts. A terminal has one output: ``stderr`` stays empty, as the peer's does."""
+    """The ``stdout`` and ``stderr`` artifacts. A terminal has one output: ``stderr`` stays empty, as for the peer."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.error: str | None = None
