@@ -158,10 +158,10 @@ class Guard:
             return
         with contextlib.suppress(OSError):
             self._commands.close()
+        self._output.close()
         try:
             self._process.wait(_CLOSE_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._output.close()
         self._stderr.close()

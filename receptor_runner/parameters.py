@@ -110,14 +110,13 @@ def check_ident(ident: object) -> str:
 def _check_texts(values: Mapping[str, Any]) -> None:
     for name in (*_TEXTS, *_STRICT_TEXTS, "playbook", "inventory"):
         value = values[name]
-        if isinstance(value, str):
-            try:
-                value.encode()
-            except UnicodeEncodeError as exc:
-                raise ConfigurationError(f"the parameter {name!r} cannot be written in UTF-8") from exc
-        elif value is not None and not (name in _TEXTS and isinstance(value, (int, float))):
-            if name in _TEXTS or name in _STRICT_TEXTS:
-                raise ConfigurationError(f"the parameter {name!r} must be a text, not {_kind(value)}")
+        try:
+            str(value).encode()
+        except UnicodeEncodeError as exc:
+            raise ConfigurationError(f"the parameter {name!r} cannot be written in UTF-8") from exc
+        kinds = {**dict.fromkeys(_TEXTS, (str, int, float)), **dict.fromkeys(_STRICT_TEXTS, (str,))}.get(name)
+        if kinds is not None and value is not None and not isinstance(value, kinds):
+            raise ConfigurationError(f"the parameter {name!r} must be a text, not {_kind(value)}")
 
 
 def _check_kinds(values: Mapping[str, Any]) -> None:

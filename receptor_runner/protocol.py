@@ -113,6 +113,7 @@ class Decoder:
                 self._parts.clear()
                 self._held = 0
             start = self.boundary
+            self._check_length(len(line))
             self.offset += newline + 1 - position
             self.boundary = self.offset
             position = newline + 1
@@ -139,9 +140,12 @@ class Decoder:
     def _hold(self, data: bytes) -> None:
         self.offset += len(data)
         self._held += len(data)
-        if self._held > self._limits.line:
-            raise ProtocolError(f"a line is longer than {self._limits.line} bytes", self.boundary)
+        self._check_length(self._held)
         self._parts.append(data)
+
+    def _check_length(self, length: int) -> None:
+        if length > self._limits.line:
+            raise ProtocolError(f"a line is longer than {self._limits.line} bytes", self.boundary)
 
     def _take_archive(self, data: bytes, position: int, messages: list[Message]) -> int:
         assert self._archive is not None

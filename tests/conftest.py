@@ -46,7 +46,9 @@ class DirFactory:
     def __init__(self, top: Path) -> None:
         self._top = top
 
-    def __call__(self, playbook: str | None = None, *, inventory: str = INVENTORY, name: str = "demo", **files: str) -> Path:
+    def __call__(
+        self, playbook: str | None = None, *, inventory: str = INVENTORY, name: str = "demo", **files: str
+    ) -> Path:
         """``files`` are named by their path, with ``__`` for ``/``: ``env__settings="…"``."""
         directory = self._top / name
         (directory / "project").mkdir(parents=True, exist_ok=True)
@@ -72,10 +74,14 @@ def tasks(*lines: str, hosts: str = "all", facts: bool = False) -> str:
     return head + "".join("    - " + line.replace("\n", "\n      ") + "\n" for line in lines)
 
 
-def ours(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
+def ours(*arguments: str | bytes | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
     """Runs one of our commands to its end."""
     return subprocess.run(
-        [*OURS, *map(str, arguments)], capture_output=True, timeout=options.pop("timeout", 60), check=False, **options
+        [*OURS, *(a if isinstance(a, bytes) else str(a) for a in arguments)],
+        capture_output=True,
+        timeout=options.pop("timeout", 60),
+        check=False,
+        **options,
     )
 
 

@@ -36,12 +36,16 @@ def splits(draw: st.DrawFn, data: bytes) -> list[bytes]:
     return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
 
-file_nodes = st.tuples(st.just("file"), st.binary(max_size=200) | st.integers(600_000, 600_100).map(lambda size: b"x" * size), modes, times)
+file_nodes = st.tuples(
+    st.just("file"), st.binary(max_size=200) | st.integers(600_000, 600_100).map(lambda size: b"x" * size), modes, times
+)
 link_nodes = st.tuples(st.just("link"), names | st.sampled_from(["../..", "/etc/passwd", "a/b"]), st.just(0), times)
 trees: st.SearchStrategy[Any] = st.recursive(
     st.dictionaries(names, file_nodes | link_nodes, max_size=4),
     lambda inner: st.dictionaries(
-        names, file_nodes | link_nodes | st.tuples(st.just("dir"), inner, modes.map(lambda m: m | 0o500), times), max_size=4
+        names,
+        file_nodes | link_nodes | st.tuples(st.just("dir"), inner, modes.map(lambda m: m | 0o500), times),
+        max_size=4,
     ),
     max_leaves=10,
 )
@@ -83,11 +87,30 @@ def describe(top: Path) -> dict[str, tuple[Any, ...]]:
 hostile_names = st.one_of(
     names,
     st.sampled_from(
-        ["..", "../x", "a/../../x", "/etc/x", "//x", "a//b", "./a", "a/./b", "link/x", "link", "a/", "", ".", "a\\..\\x", "job_events/x"]
+        [
+            "..",
+            "../x",
+            "a/../../x",
+            "/etc/x",
+            "//x",
+            "a//b",
+            "./a",
+            "a/./b",
+            "link/x",
+            "link",
+            "a/",
+            "",
+            ".",
+            "a\\..\\x",
+            "job_events/x",
+        ]
     ),
     st.text(st.sampled_from("ab./\\\0é"), max_size=10),
 )
-hostile_modes = st.one_of(st.integers(0, 0xFFFF), st.sampled_from([stat.S_IFLNK | 0o777, stat.S_IFREG | 0o6777, stat.S_IFIFO | 0o600, stat.S_IFCHR | 0o600, 0]))
+hostile_modes = st.one_of(
+    st.integers(0, 0xFFFF),
+    st.sampled_from([stat.S_IFLNK | 0o777, stat.S_IFREG | 0o6777, stat.S_IFIFO | 0o600, stat.S_IFCHR | 0o600, 0]),
+)
 
 
 @st.composite
@@ -100,7 +123,9 @@ def hostile_archives(draw: st.DrawFn, outside: str) -> bytes:
             info.filename = draw(hostile_names)
             info.external_attr = draw(hostile_modes) << 16
             info.create_system = 3
-            body = draw(st.one_of(st.binary(max_size=20), st.sampled_from([outside.encode(), b"..", b"../..", b"link"])))
+            body = draw(
+                st.one_of(st.binary(max_size=20), st.sampled_from([outside.encode(), b"..", b"../..", b"link"]))
+            )
             with warnings.catch_warnings(), contextlib.suppress(ValueError, IndexError, UnicodeError):
                 warnings.simplefilter("ignore")  # of duplicate names
                 archive.writestr(info, body)

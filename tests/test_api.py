@@ -21,7 +21,9 @@ from .conftest import DirFactory, events_of, processes_with, tasks, wait_for
 PLAY = tasks("debug: {msg: hello}", "set_fact: {mine: 1, cacheable: true}")
 
 
-def test_a_local_run_offers_what_the_peers_runner_does(make_dir: DirFactory, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_a_local_run_offers_what_the_peers_runner_does(
+    make_dir: DirFactory, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
     seen: list[str] = []
     runner = receptor_runner.run(
         private_data_dir=make_dir(PLAY), playbook="test.yml", ident="j", quiet=True,
@@ -57,7 +59,13 @@ def test_it_prints_the_jobs_output_unless_quiet(make_dir: DirFactory) -> None:
 def test_a_directory_of_the_users_keeps_its_files_and_nothing_of_ours(make_dir: DirFactory) -> None:
     directory = make_dir()
     play = [{"hosts": "all", "gather_facts": False, "tasks": [{"debug": {"msg": "{{ a }}"}}]}]
-    runner = receptor_runner.run(private_data_dir=directory, playbook=play, inventory="web ansible_connection=local", extravars={"a": 1}, quiet=True)
+    runner = receptor_runner.run(
+        private_data_dir=directory,
+        playbook=play,
+        inventory="web ansible_connection=local",
+        extravars={"a": 1},
+        quiet=True,
+    )
     assert runner.stats["ok"] == {"web": 1}
     left = sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if "artifacts/" not in str(path))
     assert left == ["artifacts", "inventory", "inventory/hosts", "project"]
@@ -67,9 +75,15 @@ def test_a_directory_of_the_users_keeps_its_files_and_nothing_of_ours(make_dir: 
 def test_it_works_outside_of_the_main_thread_and_can_be_cancelled(make_dir: DirFactory, no_leftovers: Path) -> None:
     stop = threading.Event()
     thread, runner = receptor_runner.run_async(
-        private_data_dir=make_dir(tasks("command: sleep 60")), playbook="test.yml", quiet=True, cancel_callback=stop.is_set
+        private_data_dir=make_dir(tasks("command: sleep 60")),
+        playbook="test.yml",
+        quiet=True,
+        cancel_callback=stop.is_set,
     )
-    wait_for(lambda: runner.status == "running" and any(e["event"] == "runner_on_start" for e in runner.events), "the task is running")
+    wait_for(
+        lambda: runner.status == "running" and any(e["event"] == "runner_on_start" for e in runner.events),
+        "the task is running",
+    )
     stop.set()
     thread.join(10)
     assert not thread.is_alive()
@@ -105,7 +119,9 @@ def test_the_three_stages_in_threads_with_pipes_between(make_dir: DirFactory) ->
 
 def test_a_worker_in_this_process_is_cancelled_by_its_callback(make_dir: DirFactory, no_leftovers: Path) -> None:
     job, results = io.BytesIO(), io.BytesIO()
-    receptor_runner.run(streamer="transmit", _output=job, private_data_dir=make_dir(tasks("command: sleep 60")), playbook="test.yml")
+    receptor_runner.run(
+        streamer="transmit", _output=job, private_data_dir=make_dir(tasks("command: sleep 60")), playbook="test.yml"
+    )
     job.seek(0)
     worker = receptor_runner.run(
         streamer="worker", _input=job, _output=results, cancel_callback=lambda: b"runner_on_start" in results.getvalue()
@@ -117,7 +133,10 @@ def test_a_worker_in_this_process_is_cancelled_by_its_callback(make_dir: DirFact
 def test_faults_of_a_local_run_are_in_its_result(make_dir: DirFactory) -> None:
     statuses: list[dict[str, Any]] = []
     runner = receptor_runner.run(
-        private_data_dir=make_dir(PLAY), playbook="missing.yml", quiet=True, status_handler=lambda data, runner_config: statuses.append(data)
+        private_data_dir=make_dir(PLAY),
+        playbook="missing.yml",
+        quiet=True,
+        status_handler=lambda data, runner_config: statuses.append(data),
     )
     assert (runner.status, runner.exit_code) == ("error", 66)
     assert "missing.yml" in statuses[-1]["job_explanation"]
@@ -134,7 +153,13 @@ def test_what_cannot_begin_is_an_exception() -> None:
 def test_old_artifacts_are_rotated_only_if_asked_and_never_the_newest(make_dir: DirFactory) -> None:
     directory = make_dir(tasks("debug: {msg: hi}"))
     for number in range(4):
-        receptor_runner.run(private_data_dir=directory, playbook="test.yml", ident=f"j{number}", quiet=True, rotate_artifacts=0 if number < 3 else 2)
+        receptor_runner.run(
+            private_data_dir=directory,
+            playbook="test.yml",
+            ident=f"j{number}",
+            quiet=True,
+            rotate_artifacts=0 if number < 3 else 2,
+        )
     assert sorted(path.name for path in (directory / "artifacts").iterdir()) == ["j2", "j3"]
 
 
@@ -144,7 +169,9 @@ def test_helpers_that_controllers_reach_as_attributes() -> None:
         "print(json.dumps([receptor_runner.utils.args2cmdline('a', 'b c'), receptor_runner.utils.capacity.get_cpu_count(),"
         " receptor_runner.utils.capacity.get_mem_in_bytes(), receptor_runner.__version__]))"
     )
-    line, cpus, memory, version = json.loads(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
+    line, cpus, memory, version = json.loads(
+        subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout
+    )
     assert line == "a 'b c'"
     assert cpus > 0
     assert memory > 2**20
@@ -156,7 +183,10 @@ def test_a_guard_of_a_run_that_is_gone_goes_too(make_dir: DirFactory, no_leftove
     directory = make_dir(tasks("command: sleep 60"))
     script = f"import receptor_runner; receptor_runner.run(private_data_dir={str(directory)!r}, playbook='test.yml', quiet=True, ident='j')"
     controller = subprocess.Popen([sys.executable, "-c", script])
-    wait_for(lambda: (directory / "artifacts" / "j" / "job_events").is_dir() and len(processes_with(str(directory))) > 2, "the job runs")
+    wait_for(
+        lambda: (directory / "artifacts" / "j" / "job_events").is_dir() and len(processes_with(str(directory))) > 2,
+        "the job runs",
+    )
     time.sleep(0.5)
     controller.kill()
     controller.wait()

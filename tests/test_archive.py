@@ -124,7 +124,9 @@ def test_the_holes_of_the_peer_are_closed(members: list[tuple[str, int, bytes]],
     target.mkdir()
     (victim / "secret").write_text("secret")
     before = describe(victim)
-    filled = [(name.format(victim=victim), mode, body.replace(b"{victim}", bytes(victim))) for name, mode, body in members]
+    filled = [
+        (name.format(victim=victim), mode, body.replace(b"{victim}", bytes(victim))) for name, mode, body in members
+    ]
     with pytest.raises(ArchiveError):
         extract(zip_of(*filled), target)
     assert describe(victim) == before
@@ -142,7 +144,11 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_not_followed(tmp_path: Pa
 
 
 def test_special_bits_are_dropped_and_private_means_private(tmp_path: Path) -> None:
-    extract(zip_of(("tool", stat.S_IFREG | 0o6777, b"x"), ("d/", DIRECTORY, b""), ("d/f", FILE, b"")), tmp_path, private=True)
+    extract(
+        zip_of(("tool", stat.S_IFREG | 0o6777, b"x"), ("d/", DIRECTORY, b""), ("d/f", FILE, b"")),
+        tmp_path,
+        private=True,
+    )
     assert stat.S_IMODE((tmp_path / "tool").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "d" / "f").stat().st_mode) == 0o600
@@ -171,7 +177,11 @@ def test_what_cannot_travel_is_named(tmp_path: Path) -> None:
         Path(os.fsdecode(bytes(top) + b"/\xff\xfe")).write_text("x")
         data, reports = pack(top)
     assert zipfile.ZipFile(io.BytesIO(data)).namelist() == ["fine"]
-    assert {(Path(path).name, fatal) for path, _, fatal in reports} == {("socket", False), ("\udcff\udcfe", False), ("pipe", False)}
+    assert {(Path(path).name, fatal) for path, _, fatal in reports} == {
+        ("socket", False),
+        ("\udcff\udcfe", False),
+        ("pipe", False),
+    }
 
 
 def test_a_file_that_shrinks_grows_or_vanishes_does_not_break_the_archive(tmp_path: Path) -> None:
@@ -188,7 +198,11 @@ def test_a_file_that_shrinks_grows_or_vanishes_does_not_break_the_archive(tmp_pa
         pass
     with zipfile.ZipFile(buffer) as archive:
         assert archive.testzip() is None
-        assert {info.filename: info.file_size for info in archive.infolist()} == {"grown": 10, "shrunk": 10, "large": 1_000_000}
+        assert {info.filename: info.file_size for info in archive.infolist()} == {
+            "grown": 10,
+            "shrunk": 10,
+            "large": 1_000_000,
+        }
     assert sorted(Path(path).name for path, _, fatal in reports if not fatal) == ["gone", "grown", "large", "shrunk"]
 
 

@@ -57,7 +57,10 @@ STREAM = (
 
 def test_text_and_events_are_told_apart() -> None:
     text, events = carve(STREAM)
-    assert text.decode() == "before\r\nparttext of one\r\n\r\nmore\r\nbetween \x1b_rr;1;o;5 and \x1b_rr;\r\nünï\r\nno newline"
+    assert (
+        text.decode()
+        == "before\r\nparttext of one\r\n\r\nmore\r\nbetween \x1b_rr;1;o;5 and \x1b_rr;\r\nünï\r\nno newline"
+    )
     assert [(e["counter"], e["event"], e["stdout"], e["start_line"], e["end_line"]) for e in events] == [
         (1, "verbose", "before", 0, 1),
         (2, "verbose", "part", 1, 1),

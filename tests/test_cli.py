@@ -47,6 +47,25 @@ def test_run_exits_as_the_job_did(playbook: str, code: int, make_dir: DirFactory
     assert ours("run", directory, "-p", "test.yml", "-q", "--exit-zero").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("stage", "code"),
+    [("transmit {} -p test.yml >&-", 73), ("worker >&- </dev/null", 73), ("worker <&-", 76), ("process {} <&-", 76)],
+)
+def test_closed_standard_descriptors_are_no_surprise(stage: str, code: int, make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("debug: {msg: hi}"))
+    line = f"{sys.executable} -m receptor_runner {stage.format(directory)}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, timeout=20, check=False)
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
+
+
+def test_without_standard_output_artifacts_are_saved(make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("debug: {msg: hi}"))
+    line = f"{sys.executable} -m receptor_runner run {directory} -p test.yml -i j >&-"
+    assert subprocess.run(["sh", "-c", line], timeout=60, check=False).returncode == 0
+    assert (directory / "artifacts" / "j" / "rc").read_text() == "0"
+
+
 def test_run_prints_like_ansible_and_counts_like_it(make_dir: DirFactory) -> None:
     directory = make_dir(tasks("debug: {msg: hi}"))
     done = ours("run", directory, "-p", "test.yml")
@@ -81,7 +100,9 @@ def test_the_log_goes_where_it_is_told(make_dir: DirFactory, tmp_path: Path) -> 
     assert ours("run", directory, "-p", "test.yml", "--log-file", tmp_path / "no" / "log").returncode == 64
 
 
-def test_options_come_from_variables_but_not_for_a_worker(make_dir: DirFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_come_from_variables_but_not_for_a_worker(
+    make_dir: DirFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory = make_dir(tasks("debug: {msg: hi}"))
     monkeypatch.setenv("RECEPTOR_RUNNER_PLAYBOOK", "test.yml")
     monkeypatch.setenv("RECEPTOR_RUNNER_IDENT", "from-the-environment")

@@ -135,7 +135,9 @@ def test_omitted_data(make_dir: DirFactory) -> None:
 
 
 def test_a_huge_result_is_emptied_and_its_text_kept(make_dir: DirFactory) -> None:
-    directory = make_dir(tasks("command: head -c 1000000 /dev/zero\nregister: r", "debug: {msg: \"{{ 'x' * 800000 }}\"}"))
+    directory = make_dir(
+        tasks("command: head -c 1000000 /dev/zero\nregister: r", "debug: {msg: \"{{ 'x' * 800000 }}\"}")
+    )
     events = [line for line in stream_lines(work(job(directory)).stdout) if "counter" in line]
     shown = of(events, "runner_on_ok")[-1]
     assert shown["event_data"]["res"] == {}
@@ -149,7 +151,9 @@ def test_the_users_stdout_callback_and_its_options(make_dir: DirFactory) -> None
         project__ansible__cfg="",
     )
     project = directory / "project"
-    (project / "ansible.cfg").write_text("[defaults]\nstdout_callback = mine\ncallback_plugins = plugins\n[mine]\nword = sesame\n")
+    (project / "ansible.cfg").write_text(
+        "[defaults]\nstdout_callback = mine\ncallback_plugins = plugins\n[mine]\nword = sesame\n"
+    )
     (project / "plugins").mkdir()
     (project / "plugins" / "mine.py").write_text(
         "DOCUMENTATION = '''\nname: mine\ntype: stdout\nshort_description: x\ndescription: x\noptions:\n  word:\n    description: x\n"
@@ -167,7 +171,10 @@ def test_the_users_stdout_callback_and_its_options(make_dir: DirFactory) -> None
 
 def test_the_callback_of_the_environment(make_dir: DirFactory) -> None:
     directory = make_dir(tasks("debug: {msg: hi}"))
-    text = "".join(line.get("stdout", "") for line in stream_lines(work(job(directory, envvars={"ANSIBLE_STDOUT_CALLBACK": "oneline"})).stdout))
+    text = "".join(
+        line.get("stdout", "")
+        for line in stream_lines(work(job(directory, envvars={"ANSIBLE_STDOUT_CALLBACK": "oneline"})).stdout)
+    )
     assert "localhost | SUCCESS => " in text
     done = work(job(directory, playbook=None, module="ping", host_pattern="all", cmdline="-o"))
     events = [line for line in stream_lines(done.stdout) if "counter" in line]
@@ -205,7 +212,13 @@ sys.stdout.write({(frame(10**9, "o", forged_event("playbook_on_stats", event_dat
 
 
 def test_a_task_on_localhost_finds_no_key_and_forges_no_event(make_dir: DirFactory) -> None:
-    directory = make_dir(tasks(f"command: {sys.executable} {{{{ playbook_dir }}}}/search.py\nregister: r", "debug: {msg: '{{ r.stdout }}'}", "raw: cat {{ playbook_dir }}/frames > /dev/tty || true"))
+    directory = make_dir(
+        tasks(
+            f"command: {sys.executable} {{{{ playbook_dir }}}}/search.py\nregister: r",
+            "debug: {msg: '{{ r.stdout }}'}",
+            "raw: cat {{ playbook_dir }}/frames > /dev/tty || true",
+        )
+    )
     (directory / "project" / "search.py").write_text(SEARCH)
     (directory / "project" / "frames").write_bytes(frame(10**9, "o", forged_event("playbook_on_stats")))
     events = [line for line in stream_lines(work(job(directory)).stdout) if "counter" in line]
@@ -215,11 +228,15 @@ def test_a_task_on_localhost_finds_no_key_and_forges_no_event(make_dir: DirFacto
     (searched,) = of(events, "runner_on_ok")[:1]
     lines = searched["event_data"]["res"]["stdout_lines"]
     assert lines[0] == "key file there: False"
-    assert [line for line in lines if line.startswith("left:") and "payload" not in line] == ["left: receptor_runner.py"]
+    assert [line for line in lines if line.startswith("left:") and "payload" not in line] == [
+        "left: receptor_runner.py"
+    ]
 
 
 def test_a_nested_ansible_prints_plainly(make_dir: DirFactory) -> None:
-    directory = make_dir(tasks("command: ansible-playbook -i {{ inventory_file }} {{ playbook_dir }}/inner.yml\nregister: r"))
+    directory = make_dir(
+        tasks("command: ansible-playbook -i {{ inventory_file }} {{ playbook_dir }}/inner.yml\nregister: r")
+    )
     (directory / "project" / "inner.yml").write_text(tasks("debug: {msg: inner}"))
     events = [line for line in stream_lines(work(job(directory)).stdout) if "counter" in line]
     assert len(of(events, "playbook_on_stats")) == 1

@@ -83,7 +83,9 @@ def test_sigkill_of_the_worker_ends_its_job(make_dir: DirFactory, tmp_path: Path
     wait_for(lambda: not list(no_leftovers.iterdir()), "the temporary directory is gone", 3)
 
 
-def test_sigkill_of_the_guard_is_an_error_and_ends_the_job(make_dir: DirFactory, tmp_path: Path, no_leftovers: Path) -> None:
+def test_sigkill_of_the_guard_is_an_error_and_ends_the_job(
+    make_dir: DirFactory, tmp_path: Path, no_leftovers: Path
+) -> None:
     results = tmp_path / "results"
     worker = start(job(make_dir(STUBBORN)), results=results)
     wait_for(lambda: processes_with(STUBBORN_MARK), "the stubborn child")
@@ -112,7 +114,12 @@ def test_sigkill_of_a_worker_at_any_moment(seed: int, make_dir: DirFactory, tmp_
 def test_sigkill_of_process_at_any_moment(seed: int, make_dir: DirFactory, tmp_path: Path, no_leftovers: Path) -> None:
     """What is on disk is whole: event files parse, and an artifact is there with all its content or not at all."""
     results = tmp_path / "results"
-    directory = make_dir(tasks("debug: {msg: '{{ item }}'}\nloop: '{{ range(300) | list }}'", "command: dd if=/dev/zero of={{ lookup('env', 'AWX_ISOLATED_DATA_DIR') }}/big bs=1M count=20"))
+    directory = make_dir(
+        tasks(
+            "debug: {msg: '{{ item }}'}\nloop: '{{ range(300) | list }}'",
+            "command: dd if=/dev/zero of={{ lookup('env', 'AWX_ISOLATED_DATA_DIR') }}/big bs=1M count=20",
+        )
+    )
     assert start(job(directory), results=results).wait(60) == 0
     process = subprocess.Popen([*OURS, "process", tmp_path / "after", "-q", "--in", results])
     time.sleep(random.Random(seed).uniform(0.05, 0.6))
@@ -158,9 +165,36 @@ def test_a_reader_who_goes_ends_the_job(make_dir: DirFactory, no_leftovers: Path
     assert not processes_with(STUBBORN_MARK)
 
 
+def test_a_signal_is_heard_while_nobody_reads(make_dir: DirFactory, no_leftovers: Path) -> None:
+    """The output is full; what was not written by the deadline never will be."""
+    worker = subprocess.Popen([*OURS, "worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    worker.stdin.write(job(make_dir(args="yes receptor-runner-noise"), playbook=None))
+    worker.stdin.close()
+    wait_for(lambda: processes_with("receptor-runner-noise"), "the job")
+    time.sleep(1)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 73
+    worker.stdout.close()
+    assert not processes_with("receptor-runner-noise")
+
+
+@pytest.mark.parametrize("where", [".", "$AWX_ISOLATED_DATA_DIR"])
+def test_a_job_may_nest_directories_deeply(
+    where: str, make_dir: DirFactory, tmp_path: Path, no_leftovers: Path
+) -> None:
+    (tmp_path / "nest.sh").write_text(f"cd {where}\ni=0\nwhile [ $i -lt 3000 ]; do mkdir d; cd d; i=$((i+1)); done\n")
+    results = tmp_path / "results"
+    assert start(job(make_dir(args=f"sh {tmp_path}/nest.sh"), playbook=None), results=results).wait(60) == 0
+    assert results.read_bytes().endswith(END_OF_STREAM)
+
+
 def test_what_a_job_leaves_running_goes_with_it(make_dir: DirFactory, tmp_path: Path, no_leftovers: Path) -> None:
     """A task that starts a daemon and ends well."""
-    play = tasks(f"shell: setsid {sys.executable} {CHILDREN}/stubborn.py </dev/null >/dev/null 2>&1 &", "debug: {msg: done}")
+    play = tasks(
+        f"shell: setsid {sys.executable} {CHILDREN}/stubborn.py </dev/null >/dev/null 2>&1 &", "debug: {msg: done}"
+    )
     results = tmp_path / "results"
     assert start(job(make_dir(play)), results=results).wait(30) == 0
     assert last_status(results) == "successful"
@@ -183,7 +217,9 @@ def test_an_interrupt_ignored_by_whoever_started_the_worker_is_heard_all_the_sam
     assert last_status(results) == "canceled"
 
 
-def test_the_package_may_be_renamed_under_a_running_job(make_dir: DirFactory, tmp_path: Path, no_leftovers: Path) -> None:
+def test_the_package_may_be_renamed_under_a_running_job(
+    make_dir: DirFactory, tmp_path: Path, no_leftovers: Path
+) -> None:
     """An upgrade under a running job does not break it."""
     copy = tmp_path / "site"
     source = Path(__file__).parent.parent / "receptor_runner"
@@ -210,9 +246,14 @@ def test_ctrl_c_in_a_pipe_reaches_all_three(make_dir: DirFactory, tmp_path: Path
     directory = make_dir(tasks("command: sleep 50"))
     runner = f"{sys.executable} -m receptor_runner"
     line = f"{runner} transmit {directory} -p test.yml | {runner} worker | {runner} process {tmp_path}/after -i j; echo ${{PIPESTATUS[@]}} >&2"
-    pipe = subprocess.Popen(["bash", "-c", "trap : INT; " + line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    pipe = subprocess.Popen(
+        ["bash", "-c", "trap : INT; " + line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
     artifacts = tmp_path / "after" / "artifacts" / "j"
-    wait_for(lambda: artifacts.is_dir() and any(e["event"] == "runner_on_start" for e in events_of(artifacts)), "the task is running")
+    wait_for(
+        lambda: artifacts.is_dir() and any(e["event"] == "runner_on_start" for e in events_of(artifacts)),
+        "the task is running",
+    )
     os.killpg(pipe.pid, signal.SIGINT)
     _, errors = pipe.communicate(timeout=12)
     assert errors.split()[-3:] == [b"0", b"130", b"130"]

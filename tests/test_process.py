@@ -10,6 +10,7 @@ import pty
 import signal
 import subprocess
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,21 @@ from .conftest import OURS, events_of, ours
 from .strategies import describe
 from .test_archive import FILE, LINK, zip_of
 
-STARTING = encode({"status": "starting", "runner_ident": "j", "command": ["ansible-playbook"], "env": {"A": "1"}, "cwd": "/x"})
+STARTING = encode(
+    {"status": "starting", "runner_ident": "j", "command": ["ansible-playbook"], "env": {"A": "1"}, "cwd": "/x"}
+)
 RUNNING = encode({"status": "running", "runner_ident": "j"})
 
 
 def event(counter: Any, identifier: Any = "u", **fields: Any) -> bytes:
-    data = {"counter": counter, "uuid": identifier, "stdout": f"text {counter}", "start_line": 0, "end_line": 1, "event": "verbose"}
+    data = {
+        "counter": counter,
+        "uuid": identifier,
+        "stdout": f"text {counter}",
+        "start_line": 0,
+        "end_line": 1,
+        "event": "verbose",
+    }
     return encode({**data, **fields})
 
 
@@ -105,7 +115,11 @@ def test_cut_anywhere_it_is_truncated(tmp_path: Path) -> None:
     whole = results()
     for place in range(0, len(whole) - 1, 7):
         outcome = receptor_runner.run(
-            streamer="process", private_data_dir=tmp_path, _input=io.BytesIO(whole[:place]), quiet=True, ident=f"cut{place}"
+            streamer="process",
+            private_data_dir=tmp_path,
+            _input=io.BytesIO(whole[:place]),
+            quiet=True,
+            ident=f"cut{place}",
         )
         assert (outcome.exit_code, outcome.status) == (76, "error"), place
 
@@ -116,7 +130,9 @@ def test_garbage_anywhere_ends_in_a_verdict(tmp_path: Path, data: st.DataObject)
     whole = bytearray(results())
     for _ in range(data.draw(st.integers(1, 5))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
-    outcome = receptor_runner.run(streamer="process", private_data_dir=tmp_path, _input=io.BytesIO(bytes(whole)), quiet=True)
+    outcome = receptor_runner.run(
+        streamer="process", private_data_dir=tmp_path, _input=io.BytesIO(bytes(whole)), quiet=True
+    )
     assert outcome.exit_code in range(256)
     assert type(outcome.status) is str
 
@@ -154,6 +170,44 @@ def test_a_hostile_stream_reaches_nothing_outside(evil: bytes, tmp_path: Path) -
     assert done.returncode in (0, 76, 73)
     for path in directory.rglob("*"):
         assert path.is_symlink() or not path.stat().st_mode & 0o6077
+
+
+@pytest.mark.parametrize("explanation", [[1], {"a": 1}, 5, True, None])
+def test_an_explanation_may_be_anything(explanation: Any, tmp_path: Path) -> None:
+    stream = encode({"status": "error", "job_explanation": explanation}) + END_OF_STREAM
+    assert process(stream, tmp_path).returncode == 70
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
+def test_a_corrupt_member_is_a_damaged_archive(method: int, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as made:
+        made.writestr("x", os.urandom(5000))
+    data = bytearray(buffer.getvalue())
+    data[60:2000] = bytes(1940)
+    body = b"".join(encode_archive(len(data), hashlib.sha256(data).hexdigest(), [bytes(data)]))
+    done = process(STARTING + final("successful") + body + END_OF_STREAM, tmp_path)
+    assert done.returncode == 76
+    assert b"damaged" in done.stderr
+
+
+def test_a_member_may_not_be_nested_without_end(tmp_path: Path) -> None:
+    done = process(STARTING + final("successful") + archive(("d/" * 1000 + "x", FILE, b"")) + END_OF_STREAM, tmp_path)
+    assert done.returncode == 76
+
+
+def test_limits_are_options(tmp_path: Path) -> None:
+    assert process(results(), tmp_path / "a", "--max-members", "2").returncode == 76
+    assert process(results(), tmp_path / "b", "--max-archive", "100").returncode == 76
+    assert process(results(), tmp_path / "c", "--max-unpacked", "5").returncode == 76
+    assert process(results(), tmp_path / "d", "--max-line", "10").returncode == 76
+    assert process(results(), tmp_path / "e", "--max-members", "3").returncode == 0
+
+
+def test_events_without_a_usable_name_are_missing(tmp_path: Path) -> None:
+    done = process(results().replace(b'"u2"', b'"/"'), tmp_path)
+    assert done.returncode == 76
+    assert b"sent 3 events and 2 arrived" in done.stderr
 
 
 def test_artifacts_are_private_and_complete(tmp_path: Path) -> None:
@@ -222,10 +276,17 @@ def test_a_terminal_gets_colours_and_no_other_escapes(tmp_path: Path) -> None:
     assert safe_for_terminal("a\x1b[38;5;1mb\x1b[1Ac") == "a\x1b[38;5;1mbc"
 
 
+def test_an_explanation_cannot_command_a_terminal(tmp_path: Path) -> None:
+    done = process(encode({"status": "error", "job_explanation": "\x1b[2J\x1b]0;t\x07red"}) + END_OF_STREAM, tmp_path)
+    assert done.stderr == b"receptor-runner: red\n"
+
+
 def test_without_a_reader_the_artifacts_are_saved_all_the_same(tmp_path: Path) -> None:
     stream = results(events=20_000)
     (tmp_path / "stream").write_bytes(stream)
-    with subprocess.Popen([*OURS, "process", tmp_path, "--in", tmp_path / "stream"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as done:
+    with subprocess.Popen(
+        [*OURS, "process", tmp_path, "--in", tmp_path / "stream"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as done:
         assert done.stdout is not None
         assert done.stderr is not None
         done.stdout.readline()
@@ -238,7 +299,9 @@ def test_without_a_reader_the_artifacts_are_saved_all_the_same(tmp_path: Path) -
 def test_a_disk_that_is_full_is_an_error_and_no_success(tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", small], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "none", small], capture_output=True, check=False
+    ).returncode:
         pytest.skip("needs the right to mount a small file system")
     try:
         done = process(results(events=200), small)
@@ -281,7 +344,9 @@ def test_the_second_ctrl_c_ends_it(tmp_path: Path) -> None:
 
 def _started(directory: Path, stream: bytes) -> subprocess.Popen[bytes]:
     """A process stage that has read ``stream`` and waits for more."""
-    done = subprocess.Popen([*OURS, "process", directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+    done = subprocess.Popen(
+        [*OURS, "process", directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    )
     assert done.stdin is not None
     done.stdin.write(stream)
     until = time.monotonic() + 10
@@ -327,7 +392,9 @@ class Calls:
 
 
 def run_api(stream: bytes, directory: Path, **parameters: Any) -> Any:
-    return receptor_runner.run(streamer="process", _input=io.BytesIO(stream), private_data_dir=directory, quiet=True, **parameters)
+    return receptor_runner.run(
+        streamer="process", _input=io.BytesIO(stream), private_data_dir=directory, quiet=True, **parameters
+    )
 
 
 def test_handlers_are_called_in_order(tmp_path: Path) -> None:
@@ -362,7 +429,9 @@ def test_a_handler_that_raises_ends_as_error_with_everything_saved(kind: str, tm
     assert "ZeroDivisionError: in the handler" in outcome.result_traceback
     assert len(events_of(tmp_path / "artifacts")) == 3
     assert (tmp_path / "artifacts" / "rc").read_text() == "0"
-    assert [call for call in calls.calls if call[0] == "finished"] == ([("finished", "error")] if kind != "finished_callback" else [])
+    assert [call for call in calls.calls if call[0] == "finished"] == (
+        [("finished", "error")] if kind != "finished_callback" else []
+    )
 
 
 def test_a_thin_wrapper_is_enough_for_an_input(tmp_path: Path) -> None:

@@ -68,9 +68,15 @@ TABLE: list[tuple[bytes, list[Message]]] = [
     (b'{"zipfile": 1}\nYQ==', [ArchiveStart(1), ArchiveData(b"a"), ArchiveEnd()]),
     (b'{"zipfile": 0}\n{"eof": true}\n', [ArchiveStart(0), ArchiveEnd(), EndOfStream()]),
     # wrapped, and blank lines behind it
-    (b'{"zipfile": 4}\nYW\nJj\r\nZA==\n\n{"eof": true}\n', [ArchiveStart(4), ArchiveData(b"abcd"), ArchiveEnd(), EndOfStream()]),
+    (
+        b'{"zipfile": 4}\nYW\nJj\r\nZA==\n\n{"eof": true}\n',
+        [ArchiveStart(4), ArchiveData(b"abcd"), ArchiveEnd(), EndOfStream()],
+    ),
     # several on a line; a last line without its newline
-    (b'{"status": "a"}{"status": "b"} {"eof": true}', [Status({"status": "a"}), Status({"status": "b"}), EndOfStream()]),
+    (
+        b'{"status": "a"}{"status": "b"} {"eof": true}',
+        [Status({"status": "a"}), Status({"status": "b"}), EndOfStream()],
+    ),
     # what others write in between
     (b"WARNING: no\n", [Foreign(b"WARNING: no", 0)]),
     (b'warning{"status": "a"}\n', [Foreign(b"warning", 0), Status({"status": "a"})]),

@@ -19,6 +19,7 @@ import pytest
 
 import receptor_runner
 from receptor_runner.errors import InputError, OutputError
+from receptor_runner.removal import remove_tree
 
 from .conftest import OURS, DirFactory, ours, tasks
 from .strategies import describe
@@ -72,7 +73,9 @@ def test_every_option_of_the_peer_is_known(peer: list[str]) -> None:
 
 def test_module_and_role_options(make_dir: DirFactory) -> None:
     directory = make_dir()
-    kwargs, _ = transmitted(ours("transmit", directory, "-m", "command", "-a", "echo x", "--hosts", "all", "-i", "j").stdout)
+    kwargs, _ = transmitted(
+        ours("transmit", directory, "-m", "command", "-a", "echo x", "--hosts", "all", "-i", "j").stdout
+    )
     assert kwargs == {"ident": "j", "module": "command", "module_args": "echo x", "host_pattern": "all"}
     arguments = ["-r", "greet", "--hosts", "web", "--role-vars", "a=1 b=text c=[2]", "--role-skip-facts", "-i", "j"]
     kwargs, _ = transmitted(ours("transmit", directory, *arguments).stdout)
@@ -110,7 +113,9 @@ def test_where_each_input_travels(make_dir: DirFactory) -> None:
 
 def test_files_that_are_there_win_and_the_parameter_travels(make_dir: DirFactory) -> None:
     directory = make_dir(PLAY, env__settings="job_timeout: 9\n", env__extravars="a: 1\n")
-    kwargs, files = api(private_data_dir=directory, playbook="test.yml", settings={"idle_timeout": 5}, extravars={"b": 2})
+    kwargs, files = api(
+        private_data_dir=directory, playbook="test.yml", settings={"idle_timeout": 5}, extravars={"b": 2}
+    )
     assert kwargs["settings"] == {"idle_timeout": 5}
     assert kwargs["extravars"] == {"b": 2}
     assert (files["env/settings"], files["env/extravars"]) == (b"job_timeout: 9\n", b"a: 1\n")
@@ -149,7 +154,12 @@ def test_a_list_of_inventories_travels_as_one_directory(make_dir: DirFactory, tm
         (tmp_path / name / "group_vars").mkdir(parents=True)
         (tmp_path / name / "hosts").write_text(f"{name}\n")
         (tmp_path / name / "group_vars" / "all.yml").write_text(f"from: {name}\nonly_{name}: 1\n")
-    sources = [str(tmp_path / "one" / "hosts"), str(tmp_path / "two" / "hosts"), "h3,h4", {"all": {"hosts": {"h5": None}}}]
+    sources = [
+        str(tmp_path / "one" / "hosts"),
+        str(tmp_path / "two" / "hosts"),
+        "h3,h4",
+        {"all": {"hosts": {"h5": None}}},
+    ]
     kwargs, files = api(private_data_dir=directory, playbook="test.yml", inventory=sources)
     assert kwargs["inventory"] == "inventory-merged"
     merged = {name.removeprefix("inventory-merged/") for name in files if name.startswith("inventory-merged/")}
@@ -177,7 +187,9 @@ def test_everything_travels_unless_excluded(make_dir: DirFactory) -> None:
     (directory / "project" / "dotgit").rename(directory / "project" / ".git")
     _, files = transmitted(ours("transmit", directory, "-p", "test.yml").stdout)
     assert {"artifacts/old/stdout", "project/.git/config"} <= set(files)
-    _, files = transmitted(ours("transmit", directory, "-p", "test.yml", "--exclude", ".git", "--exclude", "artifacts/*").stdout)
+    _, files = transmitted(
+        ours("transmit", directory, "-p", "test.yml", "--exclude", ".git", "--exclude", "artifacts/*").stdout
+    )
     assert set(files) == {"project/test.yml", "inventory/hosts"}
 
 
@@ -200,6 +212,11 @@ def test_only_the_parameters(make_dir: DirFactory) -> None:
         (["demo", "-p", "test.yml", "-e", "novalue"], 64, "name=value"),
         (["demo", "-p", "test.yml", "-e", "@nofile"], 66, "nofile"),
         (["demo", "-p", "test.yml", "--nonsense"], 64, "--nonsense"),
+        (["demo", "-p", "test.yml", "-e", '"'], 64, "split"),
+        (["demo", "-r", "role", "--role-vars", "a='"], 64, "split"),
+        (["demo", "-p", "test.yml", "-e", "{a: !!set {b}}"], 64, "set"),
+        (["demo", "-p", "test.yml", "-i", b"\xff"], 78, "ident"),
+        (["demo", "-p", "test.yml", "-i", "a\nb"], 78, "ident"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_on_the_wire(
@@ -247,9 +264,29 @@ def test_an_unreadable_file_is_an_error_before_the_first_byte(make_dir: DirFacto
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
+def test_a_date_among_the_variables_travels_as_text(make_dir: DirFactory) -> None:
+    done = ours("transmit", make_dir(PLAY), "-p", "test.yml", "-e", "{day: 2020-01-02}")
+    assert json.loads(transmitted(done.stdout)[1]["env/extravars"]) == {"day": "2020-01-02"}
+
+
+def test_directories_may_be_nested_deeply(make_dir: DirFactory) -> None:
+    directory = make_dir(PLAY)
+    deep = str(directory)
+    for _ in range(1100):
+        deep += "/d"
+        os.mkdir(deep)
+    try:
+        assert ours("transmit", directory, "-p", "test.yml").returncode == 0
+    finally:
+        remove_tree(f"{directory}/d")
+    assert not (directory / "d").exists()
+
+
 def test_a_terminal_is_refused(make_dir: DirFactory) -> None:
     master, slave = pty.openpty()
-    done = subprocess.run([*OURS, "transmit", make_dir(PLAY), "-p", "test.yml"], stdout=slave, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(
+        [*OURS, "transmit", make_dir(PLAY), "-p", "test.yml"], stdout=slave, stderr=subprocess.PIPE, check=False
+    )
     os.close(slave)
     os.close(master)
     assert done.returncode == 64
@@ -258,7 +295,9 @@ def test_a_terminal_is_refused(make_dir: DirFactory) -> None:
 def test_a_reader_who_goes_ends_it_without_a_traceback(make_dir: DirFactory) -> None:
     directory = make_dir(PLAY)
     (directory / "project" / "big").write_bytes(os.urandom(2_000_000))
-    with subprocess.Popen([*OURS, "transmit", directory, "-p", "test.yml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as done:
+    with subprocess.Popen(
+        [*OURS, "transmit", directory, "-p", "test.yml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as done:
         assert done.stdout is not None
         assert done.stderr is not None
         done.stdout.read(10)
@@ -272,7 +311,9 @@ def test_a_signal_ends_it(make_dir: DirFactory, number: signal.Signals) -> None:
     """It waits for a reader who does not read."""
     directory = make_dir(PLAY)
     (directory / "project" / "big").write_bytes(os.urandom(2_000_000))
-    with subprocess.Popen([*OURS, "transmit", directory, "-p", "test.yml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as done:
+    with subprocess.Popen(
+        [*OURS, "transmit", directory, "-p", "test.yml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as done:
         assert done.stdout is not None
         done.stdout.read(10)
         done.send_signal(number)

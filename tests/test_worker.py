@@ -59,7 +59,11 @@ def processed(stream: bytes, directory: Path) -> Path:
         (job.__doc__.encode() * 9 if job.__doc__ else b"", 76, "Failed to JSON parse"),
         (encode({"kwargs": {"playbook": "x"}}), 76, "before its end mark"),
         (encode({"kwargs": {}}) + b'{"zipfile": 100}\nAAAA', 76, "inside an archive"),
-        (encode({"kwargs": {}}) + b'{"zipfile": 3}\nAAAA' + END_OF_STREAM, 76, "Failed to extract private data directory on worker."),
+        (
+            encode({"kwargs": {}}) + b'{"zipfile": 3}\nAAAA' + END_OF_STREAM,
+            76,
+            "Failed to extract private data directory on worker.",
+        ),
         (END_OF_STREAM, 66, "no parameters"),
         (encode({"kwargs": [1]}) + END_OF_STREAM, 66, "no parameters"),
         (encode({"kwargs": {"playbook": "missing.yml"}}) + END_OF_STREAM, 66, "missing.yml"),
@@ -69,7 +73,18 @@ def processed(stream: bytes, directory: Path) -> Path:
         (encode({"kwargs": {}}) + END_OF_STREAM, 78, "Runner playbook required"),
         (encode({"kwargs": {"module": "ping", "timeout": "soon"}}) + END_OF_STREAM, 78, "timeout"),
         (encode({"kwargs": {"module": "ping", "process_isolation": True}}) + END_OF_STREAM, 78, "isolation"),
-        (encode({"kwargs": {"binary": "/nowhere/ansible"}}) + END_OF_STREAM, 78, "The command was not found or was not executable"),
+        (encode({"kwargs": {"module": "ping", "timeout": -5}}) + END_OF_STREAM, 78, "timeout"),
+        (encode({"kwargs": {"module": "ping", "timeout": float("nan")}}) + END_OF_STREAM, 78, "timeout"),
+        (encode({"kwargs": {"module": "ping", "extravars": ["a"]}}) + END_OF_STREAM, 78, "extravars"),
+        (encode({"kwargs": {"module": "ping", "inventory": [["a"]]}}) + END_OF_STREAM, 78, "inventory"),
+        (encode({"kwargs": {"module": "ping", "verbosity": "much"}}) + END_OF_STREAM, 78, "verbosity"),
+        (encode({"kwargs": {"module": "ping", "ssh_key": 5}}) + END_OF_STREAM, 78, "ssh_key"),
+        (encode({"kwargs": {"module": "ping", "limit": "\ud800"}}) + END_OF_STREAM, 78, "UTF-8"),
+        (
+            encode({"kwargs": {"binary": "/nowhere/ansible"}}) + END_OF_STREAM,
+            78,
+            "The command was not found or was not executable",
+        ),
     ],
 )
 def test_what_cannot_run_is_an_error_status_with_its_reason(
@@ -89,7 +104,7 @@ def test_wrong_options_are_an_error_status_too() -> None:
 
 def test_it_runs_in_the_bare_environment_of_a_daemon(make_dir: DirFactory, tmp_path: Path) -> None:
     """No HOME, no locale, no PATH that finds Ansible, no terminal, a working directory that is gone."""
-    directory = make_dir(tasks('debug: {msg: "ünïcode {{ lookup(\'env\', \'HOME\') }}"}'))
+    directory = make_dir(tasks("debug: {msg: \"ünïcode {{ lookup('env', 'HOME') }}\"}"))
     gone = tmp_path / "gone"
     gone.mkdir()
     code = "import os, sys; os.rmdir(os.getcwd()); os.execve(sys.executable, sys.argv[1:], {'LANG': 'C', 'PATH': '/bin:/usr/bin'})"
@@ -104,9 +119,15 @@ def test_it_runs_in_the_bare_environment_of_a_daemon(make_dir: DirFactory, tmp_p
 
 def test_secrets_are_masked_in_what_is_sent_and_not_in_what_the_job_sees(make_dir: DirFactory) -> None:
     seen = "\n".join(f"{{{{ lookup('env', '{name}') }}}}" for name in ("MY_TOKEN", "INNOCENT", "PLAIN"))
-    directory = make_dir(tasks(f"copy:\n  content: |\n    {seen.replace(chr(10), chr(10) + '    ')}\n  dest: '{{{{ playbook_dir }}}}/../seen'"))
+    directory = make_dir(
+        tasks(
+            f"copy:\n  content: |\n    {seen.replace(chr(10), chr(10) + '    ')}\n  dest: '{{{{ playbook_dir }}}}/../seen'"
+        )
+    )
     envvars = {"MY_TOKEN": "tok", "INNOCENT": "has my-long-password inside", "PLAIN": "plain"}
-    stream = job(directory, envvars=envvars, passwords={"never asked": "my-long-password"}, cmdline="-e p=my-long-password")
+    stream = job(
+        directory, envvars=envvars, passwords={"never asked": "my-long-password"}, cmdline="-e p=my-long-password"
+    )
     target = directory / "work"
     done = work(stream, "--private-data-dir", str(target))
     starting = statuses(done.stdout)[0]
@@ -131,7 +152,11 @@ def test_precedence_of_parameters_and_files(make_dir: DirFactory) -> None:
         tasks("debug: {msg: \"{{ lookup('env', 'A') }} {{ lookup('env', 'B') }} {{ x }}\"}"),
         env__envvars="A: file\n", env__extravars="x: file\n", env__cmdline="--nonsense",
     )  # fmt: skip
-    parameters: dict[str, Any] = {"envvars": {"A": "kwarg", "B": "kwarg"}, "extravars": {"x": "kwarg"}, "cmdline": "--diff"}
+    parameters: dict[str, Any] = {
+        "envvars": {"A": "kwarg", "B": "kwarg"},
+        "extravars": {"x": "kwarg"},
+        "cmdline": "--diff",
+    }
     done = work(job(directory, **parameters, suppress_env_files=True, settings={"suppress_output_file": True}))
     assert any('"msg": "file kwarg kwarg"' in line.get("stdout", "") for line in stream_lines(done.stdout))
     artifacts = processed(done.stdout, directory)
@@ -139,7 +164,9 @@ def test_precedence_of_parameters_and_files(make_dir: DirFactory) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "seconds"), [({"job_timeout": 1}, 1.0), ({"idle_timeout": 2}, 2.0)], ids=["job timeout", "idle timeout"]
+    ("settings", "seconds"),
+    [({"job_timeout": 1}, 1.0), ({"idle_timeout": 2}, 2.0)],
+    ids=["job timeout", "idle timeout"],
 )
 def test_time_limits(make_dir: DirFactory, settings: dict[str, int], seconds: float, no_leftovers: Path) -> None:
     directory = make_dir(tasks("command: sleep 50"))
@@ -148,6 +175,28 @@ def test_time_limits(make_dir: DirFactory, settings: dict[str, int], seconds: fl
     assert seconds <= time.monotonic() - started < seconds + 10
     assert (statuses(done.stdout)[-1]["status"], done.returncode) == ("timeout", 124)
     assert (processed(done.stdout, directory) / "rc").read_text() == "254"
+
+
+@pytest.mark.parametrize("limit", [2_592_000, 1e308, "inf"])
+def test_a_time_limit_may_be_long(limit: Any, make_dir: DirFactory) -> None:
+    done = work(job(make_dir(PLAY), settings={"idle_timeout": limit}, timeout=limit if limit != "inf" else None))
+    assert statuses(done.stdout)[-1]["status"] == "successful"
+
+
+def test_two_jobs_of_one_ident_in_one_directory_both_have_their_events(make_dir: DirFactory, tmp_path: Path) -> None:
+    stream = job(make_dir(tasks("command: sleep 1")))
+    (tmp_path / "job").write_bytes(stream)
+    workers = []
+    for _ in range(2):
+        with (tmp_path / "job").open("rb") as source:
+            workers.append(
+                subprocess.Popen(
+                    [*OURS, "worker", "--private-data-dir", tmp_path / "work"], stdin=source, stdout=subprocess.PIPE
+                )
+            )
+        time.sleep(0.3)
+    for worker in workers:
+        assert b"playbook_on_stats" in worker.communicate(timeout=60)[0]
 
 
 def test_several_prompts_are_answered(make_dir: DirFactory) -> None:
@@ -160,7 +209,10 @@ def test_several_prompts_are_answered(make_dir: DirFactory) -> None:
 @pytest.mark.skipif(shutil.which("ssh-agent") is None, reason="needs ssh-agent (Debian: openssh-client)")
 def test_an_ssh_key_and_its_certificate_reach_the_agent_and_nothing_else(make_dir: DirFactory, tmp_path: Path) -> None:
     for name in ("ca", "key"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "word" if name == "key" else "", "-f", tmp_path / name], check=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "word" if name == "key" else "", "-f", tmp_path / name],
+            check=True,
+        )
     subprocess.run(["ssh-keygen", "-q", "-s", tmp_path / "ca", "-I", "me", tmp_path / "key.pub"], check=True)
     play = tasks(
         "command: ssh-add -l\nregister: keys", "debug: {msg: '{{ keys.stdout_lines }}'}",
@@ -188,7 +240,9 @@ def test_inventories_of_every_kind_run(make_dir: DirFactory, tmp_path: Path) -> 
         (tmp_path / name / "hosts").write_text(f"{name} ansible_connection=local\n")
         sources.append(str(tmp_path / name / "hosts"))
     script = tmp_path / "script"
-    script.write_text('#!/bin/sh\necho \'{"all": {"hosts": ["three"]}, "_meta": {"hostvars": {"three": {"v": "var-three"}}}}\'\n')
+    script.write_text(
+        '#!/bin/sh\necho \'{"all": {"hosts": ["three"]}, "_meta": {"hostvars": {"three": {"v": "var-three"}}}}\'\n'
+    )
     script.chmod(0o700)
     for inventory, expected in (
         (sources, ["one var-one", "two var-two"]),
@@ -204,7 +258,11 @@ def test_inventories_of_every_kind_run(make_dir: DirFactory, tmp_path: Path) -> 
 
 def test_a_persistent_directory_keeps_its_artifacts_and_nothing_of_ours(make_dir: DirFactory, tmp_path: Path) -> None:
     target = tmp_path / "work"
-    stream = job(make_dir(), playbook=[{"hosts": "all", "gather_facts": False, "tasks": [{"debug": {"msg": "hi"}}]}], extravars={"a": 1})
+    stream = job(
+        make_dir(),
+        playbook=[{"hosts": "all", "gather_facts": False, "tasks": [{"debug": {"msg": "hi"}}]}],
+        extravars={"a": 1},
+    )
     for _ in range(2):
         assert work(stream, f"--private-data-dir={target}").returncode == 0
     assert sorted(path.name for path in target.iterdir()) == ["artifacts", "env", "inventory", "project"]
@@ -229,7 +287,31 @@ def test_delete_clears_before_and_after(make_dir: DirFactory, tmp_path: Path) ->
     assert "old.yml" in statuses(done.stdout)[-1]["job_explanation"]
 
 
-@pytest.mark.parametrize("path", ["/", "/home", "/usr/lib", "/etc/x", "/var/lib", "/home/somebody", "/root", "/proc/self", "~", "LINK", "/tmp"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        ".",
+        "/root/.ssh",
+        "/run/user/0",
+        "/var/lib/docker",
+        "/var/log/x",
+        "/libx32",
+        "/work",
+        "/srv/x",
+        "/",
+        "/home",
+        "/usr/lib",
+        "/etc/x",
+        "/var/lib",
+        "/home/somebody",
+        "/root",
+        "/proc/self",
+        "~",
+        "LINK",
+        "/tmp",
+    ],
+)
 def test_delete_refuses_what_may_be_somebody_elses(path: str, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     path = str(tmp_path / "link") if path == "LINK" else os.path.expanduser(path)
@@ -241,7 +323,9 @@ def test_delete_refuses_what_may_be_somebody_elses(path: str, tmp_path: Path) ->
 def test_a_directory_in_use_is_not_deleted(make_dir: DirFactory, tmp_path: Path) -> None:
     target = tmp_path / "work"
     stream = job(make_dir(tasks("command: sleep 3")))
-    first = subprocess.Popen([*OURS, "worker", f"--private-data-dir={target}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    first = subprocess.Popen(
+        [*OURS, "worker", f"--private-data-dir={target}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert first.stdin is not None
     first.stdin.write(stream)
     first.stdin.close()
@@ -260,7 +344,9 @@ def test_two_jobs_share_a_directory(make_dir: DirFactory, tmp_path: Path) -> Non
     directory = make_dir(tasks("command: sleep 1"))
     workers = []
     for ident in ("a", "b"):
-        worker = subprocess.Popen([*OURS, "worker", f"--private-data-dir={target}"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        worker = subprocess.Popen(
+            [*OURS, "worker", f"--private-data-dir={target}"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
         assert worker.stdin is not None
         worker.stdin.write(job(directory, ident=ident))
         worker.stdin.close()

@@ -40,7 +40,7 @@ class Channel:
 
     @property
     def congested(self) -> bool:
-        return self._pending_size > _CONGESTED
+        return self._pending_size > _CONGESTED and not self.closed
 
     @property
     def pending(self) -> bool:
@@ -58,6 +58,8 @@ class Channel:
         return [json.loads(line) for line in lines]
 
     def send(self, kind: bytes, content: bytes | memoryview) -> None:
+        if self.closed:
+            return
         self._pending.append(memoryview(frame(kind, content)))
         self._pending_size += len(self._pending[-1])
         self.flush()

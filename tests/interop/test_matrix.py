@@ -37,13 +37,16 @@ class Scenario:
     cut: bool = False
 
 
-SUCCESS = tasks(
-    'name: "say ünïcode"\ndebug: {msg: hello}',
-    "name: run\ncommand: echo {{ item }}\nloop: [one, two]\nnotify: handle",
-    "name: skip\ndebug: {msg: no}\nwhen: false",
-    "name: keep a secret\ndebug: {msg: geheim}\nno_log: true",
-    "name: keep stats\nset_stats: {data: {answer: 42}}",
-) + "  handlers:\n    - name: handle\n      debug: {msg: handled}\n"
+SUCCESS = (
+    tasks(
+        'name: "say ünïcode"\ndebug: {msg: hello}',
+        "name: run\ncommand: echo {{ item }}\nloop: [one, two]\nnotify: handle",
+        "name: skip\ndebug: {msg: no}\nwhen: false",
+        "name: keep a secret\ndebug: {msg: geheim}\nno_log: true",
+        "name: keep stats\nset_stats: {data: {answer: 42}}",
+    )
+    + "  handlers:\n    - name: handle\n      debug: {msg: handled}\n"
+)
 
 ARTIFACTS = tasks(
     "name: leave files\n"
@@ -62,7 +65,12 @@ SCENARIOS = {
         "canceled", 254, 130, tasks("name: wait\ncommand: sleep 10"), interrupt_at=b"runner_on_start", cut=True
     ),
     "timed out": Scenario(
-        "timeout", 254, 124, tasks("name: wait\ncommand: sleep 10"), files={"env__settings": "job_timeout: 3\n"}, cut=True
+        "timeout",
+        254,
+        124,
+        tasks("name: wait\ncommand: sleep 10"),
+        files={"env__settings": "job_timeout: 3\n"},
+        cut=True,
     ),
     "ad hoc": Scenario("successful", 0, 0, arguments=("-m", "command", "-a", "echo ad hoc", "--hosts", "all")),
     "role": Scenario(
@@ -140,13 +148,19 @@ class Runs:
         """The artifacts as the peer alone leaves them."""
         return self._once((name, "baseline"), lambda: self.process(name, "theirs", "theirs", "theirs", "baseline")[0])
 
-    def process(self, name: str, transmitted: str, worked: str, by: str, place: str = "after") -> tuple[Path, int, bytes]:
+    def process(
+        self, name: str, transmitted: str, worked: str, by: str, place: str = "after"
+    ) -> tuple[Path, int, bytes]:
         results, _ = self.work(name, transmitted, worked)
         directory = results.with_name(f"{place}-{worked}-{by}")
         directory.mkdir()
         with results.open("rb") as source:
             done = subprocess.run(
-                [*self._stages[by], "process", str(directory), "-i", IDENT], stdin=source, capture_output=True, timeout=60, check=False
+                [*self._stages[by], "process", str(directory), "-i", IDENT],
+                stdin=source,
+                capture_output=True,
+                timeout=60,
+                check=False,
             )
         return directory / "artifacts" / IDENT, done.returncode, done.stdout
 
@@ -186,7 +200,11 @@ def tree(artifacts: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-@pytest.mark.parametrize("mixture", [(t, w, p) for t in ("ours", "theirs") for w in ("ours", "theirs") for p in ("ours", "theirs")], ids="-".join)
+@pytest.mark.parametrize(
+    "mixture",
+    [(t, w, p) for t in ("ours", "theirs") for w in ("ours", "theirs") for p in ("ours", "theirs")],
+    ids="-".join,
+)
 def test_mixture(runs: Runs, scenario: str, mixture: tuple[str, str, str]) -> None:
     transmitted, worked, processed = mixture
     expected = SCENARIOS[scenario]
@@ -194,7 +212,11 @@ def test_mixture(runs: Runs, scenario: str, mixture: tuple[str, str, str]) -> No
 
     assert (artifacts / "status").read_text() == expected.status
     assert (artifacts / "rc").read_text() == str(expected.rc)
-    statuses = [line["status"] for line in stream_lines(runs.work(scenario, transmitted, worked)[0].read_bytes()) if "status" in line]
+    statuses = [
+        line["status"]
+        for line in stream_lines(runs.work(scenario, transmitted, worked)[0].read_bytes())
+        if "status" in line
+    ]
     assert statuses == ["starting", "running", expected.status]
     assert exit_code == (expected.exit_code if processed == "ours" else 0)
 
