@@ -5,7 +5,7 @@ Rules: sizes are bytes, times are seconds; a reader takes its limit as a paramet
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 #: One line of a stream. Ansible results are cut at 700 kB by the callback plugin, other workers send what they like.
 MAX_LINE = 128 * 1024 * 1024
@@ -38,8 +38,11 @@ MAX_FRAME = 64 * 1024 * 1024
 #: How much of the latest output a password prompt may span.
 PROMPT_WINDOW = 2048
 
-#: Unit of reading and writing.
+#: Unit of writing: what a pipe holds.
 BLOCK = 64 * 1024
+
+#: Most that is read at once; a file gives so much, a pipe what it holds.
+READ_BLOCK = 512 * 1024
 
 #: Longest time that output waits for more of it before it is sent on.
 FLUSH_SECONDS = 0.05
@@ -65,8 +68,7 @@ DRAIN_SECONDS = 2.0
 CANCEL_POLL_SECONDS = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class StreamLimits:
+class StreamLimits(NamedTuple):
     """What a stage takes from a stream before it refuses it, in bytes; ``members`` counts files."""
 
     line: int = MAX_LINE

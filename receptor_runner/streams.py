@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from .errors import InputError, OutputClosedError, OutputError
-from .limits import BLOCK, MAX_LINE
+from .limits import MAX_LINE, READ_BLOCK
 from .signals import StopFlag
 from .waiting import milliseconds
 
@@ -70,7 +70,7 @@ class FdInput:
         if not any(fd == self._fd for fd, _ in ready):
             return None
         try:
-            return os.read(self._fd, BLOCK)
+            return os.read(self._fd, READ_BLOCK)
         except OSError as exc:
             raise InputError(f"cannot read the stream: {exc.strerror}") from exc
 
@@ -83,7 +83,7 @@ class FileInput:
 
     def read(self, wanted: int, timeout: float | None) -> bytes | None:
         try:
-            data = self._file.read(min(wanted, BLOCK)) if wanted else self._file.readline(MAX_LINE)
+            data = self._file.read(min(wanted, READ_BLOCK)) if wanted else self._file.readline(MAX_LINE)
         except (OSError, ValueError) as exc:
             raise InputError(f"cannot read the stream: {exc}") from exc
         return data.encode() if isinstance(data, str) else data

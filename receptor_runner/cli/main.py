@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import logging
 import os
 import sys
 from typing import Any, NoReturn
@@ -16,7 +15,6 @@ import click
 
 from .. import __version__
 from ..errors import OutputError, ReceptorRunnerError, UsageError
-from ..printing import safe_for_terminal
 
 __all__ = ["complain", "main"]
 
@@ -67,6 +65,8 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         code = 130
     except Exception as exc:
+        import logging
+
         logging.getLogger("receptor_runner").debug("internal error", exc_info=True)
         code = _fail(arguments, f"internal error: {exc!r}; --debug shows where", ReceptorRunnerError.exit_code)
     _leave(code if isinstance(code, int) else 0)
@@ -86,6 +86,8 @@ def _open_standard_descriptors() -> list[int]:
 
 def complain(text: str) -> None:
     """One line on standard error. The text may come from a stranger: no escape sequence reaches a terminal."""
+    from ..printing import safe_for_terminal
+
     line = safe_for_terminal(" ".join(text.splitlines()))
     with contextlib.suppress(AttributeError, OSError, ValueError):
         sys.stderr.write(f"receptor-runner: {line}\n")
@@ -113,6 +115,10 @@ def _fail(arguments: list[str], text: str, code: int) -> int:
 
 def _configure_logging(arguments: list[str]) -> None:
     """Warnings to standard error; all of it with ``--debug``; a worker keeps silent."""
+    if not arguments or not {"-h", "--help", "--version"}.isdisjoint(arguments):
+        return
+    import logging
+
     root = logging.getLogger("receptor_runner")
     if arguments[:1] == ["worker"]:
         root.addHandler(logging.NullHandler())

@@ -14,7 +14,6 @@ from typing import Any
 
 import click
 
-from .job import check_ident_option, job_parameters
 from .options import job_options, limit_options, log_options, option, output_options, stream_limits
 
 __all__ = ["process", "run", "transmit", "worker"]
@@ -41,6 +40,7 @@ def transmit(directory: str, **options: Any) -> int:
 
 def _job(directory: str, options: dict[str, Any], *, only_own_artifacts: bool = False) -> tuple[dict[str, Any], Any]:
     from ..transmit import TransmitterOptions
+    from .job import job_parameters
 
     exclude = options.pop("exclude")
     for name in ("debug", "log_file", "exit_zero"):
@@ -107,6 +107,7 @@ def process(directory: str, ident: str | None, file: str | None, **options: Any)
     from ..process import Processor, ProcessorOptions
     from ..signals import stop_on_signals
     from ..streams import FdInput
+    from .job import check_ident_option
 
     check_ident_option(ident)
     if file is None and os.isatty(0):
