@@ -1,0 +1,91 @@
+"""The documentation is true: its commands run, its Python runs, its examples of the stream are what the decoder takes them for."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from receptor_runner.errors import ReceptorRunnerError
+from receptor_runner.messages import Unknown
+from receptor_runner.protocol import Decoder
+
+from .conftest import BIN
+
+TOP = Path(__file__).parent.parent
+PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
+
+
+def blocks(language: str) -> list[object]:
+    """The code blocks of a language, each a parameter named by its page and line."""
+    found = []
+    for page in PAGES:
+        text = page.read_text()
+        for match in re.finditer(rf"^```{language}\n(.*?)^```$", text, re.S | re.M):
+            line = text[: match.start()].count("\n") + 1
+            found.append(pytest.param(match[1], id=f"{page.name}:{line}"))
+    return found
+
+
+@pytest.fixture
+def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with the demo in it, as a reader would have."""
+    shutil.copytree(TOP / "demo", tmp_path / "demo", ignore=shutil.ignore_patterns("artifacts"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("block", blocks("console"))
+def test_commands_run(block: str, demo: Path) -> None:
+    """Each as it stands, with this environment in the place of a new one."""
+    for line in block.splitlines():
+        command = re.sub(r"python3 -m venv \.venv && \.venv/bin/pip install [^&]*&& ", "", line.removeprefix("$ "))
+        command = command.replace(".venv/bin/", f"{BIN}/")
+        if "pytest" in command:
+            assert command == f"{BIN}/python -m pytest"
+            continue
+        done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+    if "transmit" in block:
+        assert (demo / "demo" / "artifacts" / "rc").read_text() == "0"
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_python_runs(block: str, demo: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", block], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout
+
+
+@pytest.mark.parametrize("block", blocks("json"))
+def test_examples_of_the_stream_are_understood(block: str) -> None:
+    for line in block.splitlines():
+        assert json.dumps(json.loads(line)) == line
+        (message, *_) = Decoder().receive(line.encode() + b"\n")
+        assert not isinstance(message, Unknown)
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_exit_status_is_documented() -> None:
+    text = (TOP / "docs" / "exit-status.md").read_text()
+    for error in [ReceptorRunnerError, *_below(ReceptorRunnerError)]:
+        assert f"| {error.exit_code} |" in text
+
+
+def _below(error: type[ReceptorRunnerError]) -> list[type[ReceptorRunnerError]]:
+    return [found for child in error.__subclasses__() for found in (child, *_below(child))]
+
+
+def test_the_ci_script_is_the_readmes_command() -> None:
+    command = next(line for line in (TOP / "README.md").read_text().splitlines() if "pytest" in line).removeprefix("$ ")
+    assert command in (TOP / ".ci" / "run").read_text()
