@@ -20,7 +20,11 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 )
 
 names = st.text(
-    st.characters(codec="utf-8", exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=12
+    st.characters(
+        codec="utf-8", exclude_characters="/\0", categories=("L", "M", "N", "P", "S", "Z", "Cc", "Cf", "Co", "Cn")
+    ),
+    min_size=1,
+    max_size=12,
 ).filter(lambda name: name not in (".", "..") and len(name.encode()) < 200)
 
 #: Nanoseconds: before 1980, before 1970, now, after 2038, after 2107.

@@ -25,9 +25,14 @@ def test_a_local_run_offers_what_the_peers_runner_does(
     make_dir: DirFactory, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     seen: list[str] = []
+
+    def see(event: dict[str, Any]) -> bool:
+        seen.append(event["event"])
+        return True
+
     runner = receptor_runner.run(
         private_data_dir=make_dir(PLAY), playbook="test.yml", ident="j", quiet=True,
-        event_handler=lambda event: seen.append(event["event"]) or True,
+        event_handler=see,
         status_handler=lambda data, runner_config: seen.append(data["status"]),
         artifacts_handler=lambda directory: seen.append("artifacts"),
         finished_callback=lambda result: seen.append("finished"),

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from receptor_runner.errors import ReceptorRunnerError
 from receptor_runner.messages import Unknown
@@ -21,7 +22,7 @@ TOP = Path(__file__).parent.parent
 PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
 
 
-def blocks(language: str) -> list[object]:
+def blocks(language: str) -> list[ParameterSet]:
     """The code blocks of a language, each a parameter named by its page and line."""
     found = []
     for page in PAGES:
@@ -78,7 +79,8 @@ def test_links_lead_somewhere() -> None:
 
 def test_every_exit_status_is_documented() -> None:
     text = (TOP / "docs" / "exit-status.md").read_text()
-    for error in [ReceptorRunnerError, *_below(ReceptorRunnerError)]:
+    errors: list[type[ReceptorRunnerError]] = [ReceptorRunnerError, *_below(ReceptorRunnerError)]
+    for error in errors:
         assert f"| {error.exit_code} |" in text
 
 

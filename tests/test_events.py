@@ -53,7 +53,7 @@ def of(events: list[dict[str, Any]], name: str, task: str | None = None) -> list
 
 
 def test_fields_and_order(everything: tuple[list[dict[str, Any]], str]) -> None:
-    events, stdout = everything
+    events, _ = everything
     assert [e["counter"] for e in events] == list(range(1, len(events) + 1))
     assert len({e["uuid"] for e in events}) == len(events)
     assert events[0]["event"] == "playbook_on_start"

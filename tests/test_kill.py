@@ -210,7 +210,7 @@ def test_an_interrupt_ignored_by_whoever_started_the_worker_is_heard_all_the_sam
     script = 'trap "" INT; exec "$@" <"$JOB" >"$RESULTS"'
     environment = {**os.environ, "JOB": str(tmp_path / "job"), "RESULTS": str(results)}
     worker = subprocess.Popen(["sh", "-c", script, "sh", *OURS, "worker"], env=environment)
-    wait_for(lambda: results.exists(), "results")
+    wait_for(results.exists, "results")
     wait_running(results)
     worker.send_signal(signal.SIGINT)
     assert worker.wait(8) == 130

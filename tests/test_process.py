@@ -411,7 +411,7 @@ def test_handlers_are_called_in_order(tmp_path: Path) -> None:
 def test_a_handlers_changes_are_saved_and_its_false_answer_saves_nothing(tmp_path: Path) -> None:
     def handler(data: dict[str, Any]) -> bool:
         data["mine"] = 1
-        return data["counter"] != 2
+        return bool(data["counter"] != 2)
 
     run_api(results(), tmp_path, event_handler=handler)
     saved = events_of(tmp_path / "artifacts")

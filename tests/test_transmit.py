@@ -174,7 +174,7 @@ def test_project_and_roles_from_elsewhere_travel(make_dir: DirFactory, tmp_path:
     (tmp_path / "other" / "other.yml").write_text(PLAY)
     (tmp_path / "myroles" / "r1").mkdir(parents=True)
     (tmp_path / "myroles" / "r1" / "x").write_text("x")
-    arguments = ["-p", "other.yml", "--project-dir", tmp_path / "other", "--roles-path", tmp_path / "myroles"]
+    arguments = ["-p", "other.yml", "--project-dir", str(tmp_path / "other"), "--roles-path", str(tmp_path / "myroles")]
     kwargs, files = transmitted(ours("transmit", directory, *arguments).stdout)
     assert "project/other.yml" in files
     assert "project/test.yml" not in files

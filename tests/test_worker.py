@@ -404,7 +404,7 @@ def test_memory_does_not_grow_with_the_output(make_dir: DirFactory, tmp_path: Pa
     (tmp_path / "job").write_bytes(job(directory, playbook=None))
     results = tmp_path / "results"
     with results.open("wb") as output, (tmp_path / "job").open("rb") as source:
-        command = [sys.executable, CHILDREN / "peak.py", tmp_path / "peak", *OURS, "worker"]
+        command = [sys.executable, str(CHILDREN / "peak.py"), str(tmp_path / "peak"), *OURS, "worker"]
         assert subprocess.run(command, stdin=source, stdout=output, check=False, timeout=100).returncode == 0
     assert int((tmp_path / "peak").read_text()) < 64 * 1024, "kB: the largest of worker, guard and command"
     with results.open("rb") as stream:

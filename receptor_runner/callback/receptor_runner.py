@@ -128,14 +128,19 @@ class Frames:
                 yield
                 return
             self._depth += 1
+            _line_buffered(False)
             try:
                 self._write(kind, build())
-                try:
-                    yield
-                finally:
-                    self._write("c", "")
+                yield
             finally:
+                self._write("c", "")
+                _line_buffered(True)
                 self._depth -= 1
+
+    def before_stderr(self):
+        """What was written to standard output so far comes before what is now written to standard error."""
+        if self._depth:
+            sys.stdout.flush()
 
     @contextmanager
     def showing(self, event, **fields):
@@ -162,10 +167,17 @@ class Frames:
         sequence = self._sequence.value
         head = "%d;%s;%d" % (sequence, kind, len(body))
         tail = self._digest("body;%d;%s" % (sequence, body)) if body else ""
-        sys.stdout.flush()
-        sys.stderr.flush()
         sys.stdout.write("\x1b_rr;%s;%s;%s%s\x1b\\" % (head, self._digest("head;" + head), body, tail))
-        sys.stdout.flush()
+
+
+def _line_buffered(yes):
+    """Between two frames output is held until the second, so that an event costs one write; either way all of it is
+    written now.
+    """
+    sys.stderr.flush()
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=yes)
+    sys.stdout.flush()
 
 
 class Events:
@@ -431,6 +443,8 @@ def _wrap_display(frames, events):
 
     @functools.wraps(show)
     def display(self, *args, **kwargs):
+        if kwargs.get("stderr") or (len(args) > 2 and args[2]):
+            frames.before_stderr()
         name, fields = frames.shown()
         verbosity = fields.get("verbosity")
         data = {"remote_addr": fields["host"]} if fields.get("host") else {}

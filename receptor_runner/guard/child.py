@@ -39,6 +39,7 @@ class Child:
         self.pid: int = self._spawn.pid
         self.fd: int = self._spawn.child_fd
         self.eof = False
+        os.set_blocking(self.fd, False)
 
     def _start(self, spec: dict[str, Any]) -> Any:
         command, *arguments = spec["argv"]
@@ -78,17 +79,29 @@ class Child:
             os._exit(0)
 
     def read(self) -> bytes:
-        """Output that is there; empty, and :attr:`eof` set, when nobody can write any more."""
-        try:
-            data = os.read(self.fd, _READ)
-        except OSError:
-            data = b""
-        self.eof = self.eof or not data
-        return data
+        """All output that is there, within reason; :attr:`eof` is set when nobody can write any more."""
+        pieces = []
+        size = 0
+        while size < _READ:
+            try:
+                data = os.read(self.fd, _READ)
+            except BlockingIOError:
+                break
+            except OSError:
+                data = b""
+            if not data:
+                self.eof = True
+                break
+            pieces.append(data)
+            size += len(data)
+        return b"".join(pieces)
 
     def answer(self, text: str) -> None:
+        """Types ``text`` and return."""
+        os.set_blocking(self.fd, True)
         with contextlib.suppress(OSError):
             os.write(self.fd, text.encode() + b"\n")
+        os.set_blocking(self.fd, False)
 
     def ended(self, wait_status: int) -> None:
         """The command was reaped."""

@@ -43,6 +43,8 @@ class Session:
         self._wakeup = wakeup
         self._carver = Carver(bytes.fromhex(spec["event_key"]), spec["ident"])
         self._prompts = Prompts([(pattern, answer) for pattern, answer in spec["prompts"]])
+        self._poll = select.poll()
+        self._watched: dict[int, int] = {}
         self._stopper = Stopper()
         self._stopped_as: str | None = None
         self._output = _OutputFiles(spec)
@@ -71,13 +73,16 @@ class Session:
 
     def _follow(self, child: Child) -> None:
         alive = True
+        self._poll.register(self._wakeup, select.POLLIN)
         while alive or not child.eof:
-            ready = self._poll(child, alive)
+            ready = self._wait(child, alive)
             if self._wakeup in ready:
                 self._drain_wakeup()
+                self._reap(child)
             if self._channel.commands in ready:
                 self._take_commands()
-            self._channel.flush()
+            if self._channel.output in ready:
+                self._channel.flush()
             if child.fd in ready:
                 self._read(child)
             elif self._prompts and (answer := self._prompts.answer()) is not None:
@@ -85,21 +90,25 @@ class Session:
                 self._last_output = time.monotonic()
             elif not alive and not self._channel.congested:
                 return
-            self._reap(child)
             if alive:
                 alive = self._advance(child)
 
-    def _poll(self, child: Child, alive: bool) -> set[int]:
-        poll = select.poll()
-        poll.register(self._wakeup, select.POLLIN)
-        if not self._channel.closed:
-            poll.register(self._channel.commands, select.POLLIN)
-        if self._channel.pending:
-            poll.register(self._channel.output, select.POLLOUT)
-        if not child.eof and not self._channel.congested:
-            poll.register(child.fd, select.POLLIN)
+    def _wait(self, child: Child, alive: bool) -> set[int]:
+        self._watch(self._channel.commands, select.POLLIN if not self._channel.closed else 0)
+        self._watch(self._channel.output, select.POLLOUT if self._channel.pending else 0)
+        self._watch(child.fd, select.POLLIN if not child.eof and not self._channel.congested else 0)
         waits = self._waits() if alive else [_LAST_OUTPUT_SECONDS]
-        return {fd for fd, _ in poll.poll(milliseconds(*waits))}
+        return {fd for fd, _ in self._poll.poll(milliseconds(*waits))}
+
+    def _watch(self, fd: int, events: int) -> None:
+        """Has ``fd`` polled for ``events``, or not at all."""
+        if self._watched.get(fd, 0) == events:
+            return
+        self._watched[fd] = events
+        if events:
+            self._poll.register(fd, events)
+        else:
+            self._poll.unregister(fd)
 
     def _waits(self) -> list[float | None]:
         now = time.monotonic()

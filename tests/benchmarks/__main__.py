@@ -44,13 +44,23 @@ def best(times: int, *runs: Callable[[], Measured]) -> list[Measured]:
 
 
 def start(scratch: Path) -> None:
-    for arguments in (["--version"], ["transmit", "--help"], ["worker", "--help"], ["process", "--help"], ["run", "--help"]):
+    for arguments in (
+        ["--version"],
+        ["transmit", "--help"],
+        ["worker", "--help"],
+        ["process", "--help"],
+        ["run", "--help"],
+    ):
         both = best(9, *(partial(measure, [*runner, *arguments], scratch) for runner in (OURS, THEIRS)))
         report("start: " + " ".join(arguments), *both)
 
 
 def transmit(scratch: Path) -> None:
-    for name, fill in (("200 MB incompressible", _incompressible), ("200 MB text", _text), ("20,000 small files", _small_files)):
+    for name, fill in (
+        ("200 MB incompressible", _incompressible),
+        ("200 MB text", _text),
+        ("20,000 small files", _small_files),
+    ):
         directory = scratch / "job"
         (directory / "project").mkdir(parents=True)
         (directory / "project" / "test.yml").write_text("[]")
@@ -62,7 +72,9 @@ def transmit(scratch: Path) -> None:
             partial(measure, [*THEIRS, *arguments], scratch, stdout=scratch / "theirs"),
         )
         report(f"transmit: {name}", *both)
-        print(f"{'':42} stream {(scratch / 'ours').stat().st_size / 1e6:.1f} MB, theirs {(scratch / 'theirs').stat().st_size / 1e6:.1f} MB")
+        print(
+            f"{'':42} stream {(scratch / 'ours').stat().st_size / 1e6:.1f} MB, theirs {(scratch / 'theirs').stat().st_size / 1e6:.1f} MB"
+        )
         shutil.rmtree(directory)
 
 
@@ -78,7 +90,9 @@ def _text(directory: Path) -> None:
     choose = random.Random(1)
     with (directory / "big").open("w") as file:
         for number in range(200):
-            line = "".join(f"{number} {' '.join(choose.choices(words, k=8))} ok=1 changed=0 failed=0\n" for _ in range(200))
+            line = "".join(
+                f"{number} {' '.join(choose.choices(words, k=8))} ok=1 changed=0 failed=0\n" for _ in range(200)
+            )
             file.write((line * (1_000_000 // len(line) + 1))[:1_000_000] if number % 4 == 0 else _fresh(choose, words))
 
 
@@ -97,7 +111,9 @@ def _small_files(directory: Path) -> None:
         below = directory / f"d{number // 200}"
         if number % 200 == 0:
             below.mkdir()
-        (below / f"f{number}").write_text(f"- name: task {number}\n  debug: {{msg: text {number}}}\n" * (number % 20 + 1))
+        (below / f"f{number}").write_text(
+            f"- name: task {number}\n  debug: {{msg: text {number}}}\n" * (number % 20 + 1)
+        )
 
 
 def process(scratch: Path) -> None:
@@ -143,7 +159,12 @@ def worker(scratch: Path) -> None:
         (directory / "inventory" / "hosts").write_text(hosts)
         (directory / "project" / "test.yml").write_text(playbook)
         measure([*OURS, "transmit", str(directory), "-p", "test.yml"], scratch, stdout=scratch / "stream")
-        playbook_command = [str(BIN / "ansible-playbook"), "-i", str(directory / "inventory"), str(directory / "project" / "test.yml")]
+        playbook_command = [
+            str(BIN / "ansible-playbook"),
+            "-i",
+            str(directory / "inventory"),
+            str(directory / "project" / "test.yml"),
+        ]
         in_terminal = ["script", "-qec", " ".join(playbook_command), "/dev/null"]
         bare, ours, theirs = best(
             3,

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 
 class Measured(NamedTuple):
@@ -29,11 +29,13 @@ def measure(command: list[str], scratch: Path, stdin: Path | None = None, stdout
     :raises RuntimeError: it failed.
     """
     result = scratch / "measured.json"
-    source: IO[bytes] = open(stdin or "/dev/null", "rb")
-    target: IO[bytes] = open(stdout or "/dev/null", "wb")
-    with source, target:
+    with open(stdin or "/dev/null", "rb") as source, open(stdout or "/dev/null", "wb") as target:
         done = subprocess.run(
-            [sys.executable, __file__, str(result), *command], stdin=source, stdout=target, stderr=subprocess.PIPE, check=False
+            [sys.executable, __file__, str(result), *command],
+            stdin=source,
+            stdout=target,
+            stderr=subprocess.PIPE,
+            check=False,
         )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.decode()[-2000:]}")

@@ -9,13 +9,14 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from ..conftest import BIN, INVENTORY, OURS, DirFactory, events_of, stream_lines, tasks, wait_for
 
 Stage = list[str]
+T = TypeVar("T")
 IDENT = "job1"
 
 
@@ -95,7 +96,8 @@ SCENARIOS = {
 }
 
 
-# The peer's worker does not stop Ansible's task processes: it comes back when the module has ended by itself, hence the short sleeps.
+# The peer's worker does not stop Ansible's task processes: it comes back when the module has ended by itself,
+# hence the short sleeps.
 
 
 class Runs:
@@ -106,10 +108,11 @@ class Runs:
         self._stages = {"ours": OURS, "theirs": peer}
         self._done: dict[tuple[str, ...], Any] = {}
 
-    def _once(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
+    def _once(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
         if key not in self._done:
             self._done[key] = make()
-        return self._done[key]
+        found: T = self._done[key]
+        return found
 
     def transmit(self, name: str, by: str) -> Path:
         return self._once((name, by), lambda: self._transmit(name, by))
@@ -136,8 +139,9 @@ class Runs:
                 [*self._stages[by], "worker", *scenario.worker_arguments], stdin=source, stdout=output
             )
             try:
-                if scenario.interrupt_at is not None:
-                    wait_for(lambda: scenario.interrupt_at in results.read_bytes(), "the job is running", 30)
+                mark = scenario.interrupt_at
+                if mark is not None:
+                    wait_for(lambda: mark in results.read_bytes(), "the job is running", 30)
                     worker.send_signal(signal.SIGTERM)
                 return results, worker.wait(60)
             finally:
