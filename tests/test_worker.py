@@ -329,7 +329,7 @@ def test_a_directory_in_use_is_not_deleted(make_dir: DirFactory, tmp_path: Path)
     assert first.stdin is not None
     first.stdin.write(stream)
     first.stdin.close()
-    wait_for(lambda: (target / "artifacts" / "job" / "command").exists(), "the job has started")
+    wait_for((target / "artifacts" / "job" / "command").exists, "the job has started")
     done = work(stream, f"--private-data-dir={target}", "--delete")
     assert done.returncode == 73
     assert "in use" in statuses(done.stdout)[-1]["job_explanation"]
