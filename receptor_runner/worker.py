@@ -12,7 +12,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from .archive.collect import collect
 from .archive.entry import Entry
@@ -21,7 +20,6 @@ from .artifacts import ArtifactDir
 from .command import Command, prepare, runtime_directory
 from .errors import (
     ArchiveError,
-    InputError,
     Interrupted,
     OutputClosedError,
     OutputError,
@@ -30,19 +28,17 @@ from .errors import (
     TruncatedStreamError,
 )
 from .execution import Guard, GuardDiedError, Result
-from .intake import Intake
-from .limits import ARCHIVE_SECONDS, CANCEL_POLL_SECONDS, DEFAULT_LIMITS, MAX_FOREIGN, StreamLimits
-from .messages import EXTENSION, ArchiveData, ArchiveEnd, ArchiveStart, Foreign, JSONObject, Kwargs
+from .limits import ARCHIVE_SECONDS, CANCEL_POLL_SECONDS, DEFAULT_LIMITS, StreamLimits
+from .messages import EXTENSION, JSONObject
 from .parameters import Parameters
-from .place import check_deletable, clear, lock, make
 from .privatedata import PrivateDataDir
-from .protocol import Decoder
-from .removal import remove_tree
+from .reception import Receiver
 from .signals import StopFlag
 from .status import CANCELED, ERROR, RC_STOPPED, RUNNING, STARTING, UNSTARTED, error_status, exit_status
 from .streams import Input, Output
 from .waiting import milliseconds
 from .wire import Wire
+from .workplace import Workplace
 
 __all__ = ["Worker", "WorkerOptions"]
 
@@ -91,7 +87,7 @@ class Worker:
     def run(self) -> Worker:
         try:
             try:
-                with _Place(self._options) as place:
+                with Workplace(self._options.private_data_dir, delete=self._options.delete) as place:
                     self._work(place)
                     self._end()
             except OutputClosedError:
@@ -108,7 +104,7 @@ class Worker:
             self._ended = True
             self._wire.end()
 
-    def _work(self, place: _Place) -> None:
+    def _work(self, place: Workplace) -> None:
         """Everything between the beginning and the end mark: errors become a status here and nowhere else."""
         artifact_dir: str | None = None
         try:
@@ -130,7 +126,7 @@ class Worker:
             self._send_artifacts(artifact_dir)
 
     def _receive(self, target: str) -> JSONObject:
-        receiver = _Receiver(self._source, self._wire, self._check_stop, target, self._options.limits)
+        receiver = Receiver(self._source, self._wire, self._check_stop, target, self._options.limits)
         try:
             kwargs = receiver.receive()
         finally:
@@ -288,110 +284,3 @@ def _explain(exc: BaseException) -> tuple[str, str]:
     elif not isinstance(exc, ReceptorRunnerError):
         text = f"the worker failed: {type(exc).__name__}: {text}"
     return text, trace
-
-
-class _Place:
-    """The private data dir with its lock, and the guard that cleans it up."""
-
-    def __init__(self, options: WorkerOptions) -> None:
-        self._options = options
-        self._lock = -1
-        self.path = ""
-
-    def __enter__(self) -> _Place:
-        path = self._options.private_data_dir
-        if path is None:
-            self.guard = Guard()
-            try:
-                self.path = self.guard.setup(temporary=True)
-                self._lock = lock(self.path, exclusive=False)
-            except BaseException:
-                self.guard.close()
-                raise
-            return self
-        path = os.path.abspath(path)
-        delete = self._options.delete
-        if delete:
-            check_deletable(path)
-            clear(path)
-        make(path)
-        self.path = path
-        self._lock = lock(path, exclusive=delete)
-        self.guard = Guard(inherit=[self._lock])
-        self.guard.setup(remove=path if delete else None)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.guard.close()
-        os.close(self._lock)
-        if self._options.private_data_dir is None or self._options.delete:
-            remove_tree(self.path)  # only if the guard was killed is there anything left
-
-
-class _Receiver:
-    """Reads a job up to its end mark."""
-
-    def __init__(
-        self, source: Input, wire: Wire, check_stop: Callable[[], None], target: str, limits: StreamLimits
-    ) -> None:
-        self.extension: JSONObject = {}
-        self._source = source
-        self._wire = wire
-        self._check_stop = check_stop
-        self._target = target
-        self._decoder = Decoder(limits)
-        self._limits = limits
-        self._kwargs: Any = None
-        self._intake: Intake | None = None
-        self._foreign = b""
-
-    def receive(self) -> JSONObject:
-        """The parameters; archives are extracted on the way.
-
-        :raises ReceptorRunnerError: the stream is not a whole job.
-        """
-        while not self._decoder.finished:
-            data = self._source.read(self._decoder.wanted, self._wire.wait_seconds())
-            self._check_stop()
-            self._wire.tick()
-            if data is None:
-                continue
-            messages = self._decoder.receive(data) if data else self._decoder.receive_eof()
-            for message in messages:
-                self._take(message)
-            if not data and not self._decoder.finished:
-                raise TruncatedStreamError(self._ended_early())
-        if not isinstance(self._kwargs, dict):
-            raise InputError("the stream carried no parameters of a job; was it written by transmit?")
-        return self._kwargs
-
-    def _take(self, message: object) -> None:
-        match message:
-            case Kwargs(data):
-                self._kwargs = data["kwargs"]
-                extension = data.get(EXTENSION)
-                self.extension = extension if isinstance(extension, dict) else {}
-            case ArchiveStart():
-                self._intake = Intake(message)
-            case ArchiveData(chunk) if self._intake is not None:
-                self._intake.receive(chunk)
-            case ArchiveEnd() if self._intake is not None:
-                for _ in self._intake.extract(self._target, self._limits):
-                    self._wire.tick()
-                    self._check_stop()
-                self.close()
-            case Foreign(text):
-                self._foreign = (self._foreign + text + b"\n")[-MAX_FOREIGN:]
-            case _:
-                pass
-
-    def _ended_early(self) -> str:
-        text = f"the stream ended at byte {self._decoder.offset}, before its end mark; the job was not started"
-        if self._foreign:
-            text += f"; it contained text that is not part of it: {self._foreign[:1000].decode('utf-8', 'replace')!r}"
-        return text
-
-    def close(self) -> None:
-        if self._intake is not None:
-            self._intake.close()
-            self._intake = None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from receptor_runner.archive.collect import collect
@@ -62,6 +62,7 @@ LINK, FILE, DIRECTORY = stat.S_IFLNK | 0o777, stat.S_IFREG | 0o644, stat.S_IFDIR
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example({"0": ("file", b"PK\6\6", 0o600, 0), "1": ("file", b"PK\5\6" + bytes(18), 0o600, 0)})
 @given(trees)
 def test_pack_and_unpack_is_the_identity(tree: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as top:

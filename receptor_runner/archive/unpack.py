@@ -96,9 +96,9 @@ def _check_directory_size(file: IO[bytes], max_members: int) -> None:
     if end < 0 or len(tail) - end < 22:
         return
     count, length = struct.unpack_from("<HL", tail, end + 10)
-    wide = tail.rfind(b"PK\6\6", 0, end)
-    if wide >= 0 and len(tail) - wide >= 56:
-        count, length = struct.unpack_from("<QQ", tail, wide + 32)
+    record, locator = tail[max(0, end - 76) : max(0, end - 20)], tail[max(0, end - 20) : end]
+    if locator[:4] == b"PK\6\7" and record[:4] == b"PK\6\6":
+        count, length = struct.unpack_from("<QQ", record, 32)
     count = max(count, length // _LONGEST_HEADER)
     if count > max_members:
         raise ArchiveError(f"the archive has {count} members, more than the limit of {max_members}")
