@@ -9,13 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import errors, interface, utils
+    from . import cleanup, errors, interface, utils
     from .interface import run, run_async
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "errors", "interface", "run", "run_async", "utils"]
+__all__ = ["__version__", "cleanup", "errors", "interface", "run", "run_async", "utils"]
 
-_MODULES = ("errors", "interface", "utils")
+_MODULES = ("cleanup", "errors", "interface", "utils")
 _FUNCTIONS = {"run": "interface", "run_async": "interface"}
 
 

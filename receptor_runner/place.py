@@ -7,6 +7,7 @@ when it will be deleted."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pwd
@@ -14,7 +15,7 @@ import pwd
 from .errors import OutputError, UsageError
 from .removal import remove_tree
 
-__all__ = ["check_deletable", "clear", "lock", "make"]
+__all__ = ["check_deletable", "clear", "lock", "make", "never_deletable"]
 
 #: These, and all below them, are never a worker's to delete.
 _CLOSED = ("/boot", "/dev", "/etc", "/nix", "/proc", "/snap", "/sys", "/usr")
@@ -63,6 +64,16 @@ def check_deletable(path: str) -> None:
         raise UsageError(
             f"--delete refuses {path or 'an empty path'}: {reason}; name a directory that only this worker uses"
         )
+
+
+def never_deletable() -> set[str]:
+    """Directories that no pattern may match: at the top, directly below shared ones, homes, mount points."""
+    found = {f"/{name}" for name in os.listdir("/")} | {*_CLOSED, *_SHALLOW, *_homes(), *_mount_points()}
+    for top in (*_SHALLOW, "/usr", "/etc"):
+        with contextlib.suppress(OSError):
+            found.update(f"{top}/{name}" for name in os.listdir(top))
+    found.discard(_CONTAINER)
+    return found
 
 
 def _is_system(path: str) -> bool:

@@ -1,0 +1,172 @@
+"""Removes what jobs left on a node: private data dirs by pattern, container images by name.
+
+Rules: never a directory that a living worker holds (its lock), or that any process names in its arguments, works in
+or has open: a worker of the peer holds no lock. Never through a link, never what may be somebody else's. A directory
+is renamed first and deleted after, and one that cannot be removed does not stop the others. The report goes to
+``sys.stdout`` as it is at the time of the call: controllers redirect it, and look for the last line, ``(changed:
+True)`` or ``(changed: False)``."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import glob
+import os
+import re
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .errors import OutputError, UsageError
+from .place import check_deletable, lock, never_deletable
+from .removal import remove_tree
+
+__all__ = ["run_cleanup"]
+
+_ENGINE_SECONDS = 300.0
+_DEFAULT_GRACE_MINUTES = 60.0
+
+
+def run_cleanup(options: Mapping[str, Any]) -> None:
+    """Cleans up as told by ``options``, which have the names of ``ansible-runner worker cleanup``'s.
+
+    :param options: ``file_pattern``, ``exclude_strings``, ``remove_images``, ``grace_period`` (minutes, 60 if missing),
+        ``image_prune``, ``process_isolation_executable`` and ``dry_run``; all may be missing.
+    :raises UsageError: the pattern could match a system directory.
+    """
+    dry_run = bool(options.get("dry_run"))
+    changed = 0
+    pattern = options.get("file_pattern")
+    if pattern:
+        excluded = _words(options.get("exclude_strings"))
+        changed += _remove_directories(str(pattern), excluded, _grace_seconds(options), dry_run=dry_run)
+    engine = str(options.get("process_isolation_executable") or "podman")
+    images = _words(options.get("remove_images"))
+    if images:
+        changed += _remove_images(engine, images, dry_run=dry_run)
+    if options.get("image_prune"):
+        changed += _prune_images(engine, dry_run=dry_run)
+    _say(f"(changed: {bool(changed)})")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _words(value: Any) -> list[str]:
+    """Names in any of the forms that controllers have sent: a list, or one text with blanks, commas or quotes
+    between.
+    """
+    texts = [value] if isinstance(value, str) else list(value or ())
+    return [word for text in texts for word in re.split(r"[\s,\"']+", str(text)) if word]
+
+
+def _grace_seconds(options: Mapping[str, Any]) -> float:
+    value = options.get("grace_period")
+    try:
+        return (_DEFAULT_GRACE_MINUTES if value is None else float(value)) * 60
+    except (TypeError, ValueError) as exc:
+        raise UsageError(f"the grace period {value!r} is not a number of minutes") from exc
+
+
+def _remove_directories(pattern: str, excluded: Iterable[str], grace: float, *, dry_run: bool) -> int:
+    _check_pattern(pattern)
+    before = time.time() - grace
+    candidates = [path for path in sorted(glob.glob(pattern)) if _is_old(path, before)]
+    candidates = [path for path in candidates if not any(word in path for word in excluded)]
+    in_use = _mentioned_by_processes(candidates)
+    removed = 0
+    for path in candidates:
+        if path in in_use:
+            continue
+        with contextlib.suppress(OSError, OutputError, UsageError):
+            removed += _remove_directory(path, dry_run=dry_run)
+    if removed:
+        verb = "Would remove" if dry_run else "Removed"
+        _say(f"{verb} {removed} private data dir(s) in pattern {pattern}")
+    return 0 if dry_run else removed
+
+
+def _check_pattern(pattern: str) -> None:
+    """:raises UsageError: it is relative, or could match what is never deleted."""
+    if not os.path.isabs(pattern) or ".." in pattern.split("/"):
+        raise UsageError(f"the file pattern {pattern} must be an absolute path")
+    for path in never_deletable():
+        if path.count("/") == pattern.rstrip("/").count("/") and fnmatch.fnmatchcase(path, pattern.rstrip("/")):
+            raise UsageError(f"the file pattern {pattern} is refused: it could match {path}")
+
+
+def _is_old(path: str, before: float) -> bool:
+    with contextlib.suppress(OSError):
+        return not os.path.islink(path) and os.path.isdir(path) and os.lstat(path).st_mtime < before
+    return False
+
+
+def _remove_directory(path: str, *, dry_run: bool) -> int:
+    check_deletable(path)
+    held = lock(path, exclusive=True)
+    try:
+        if dry_run:
+            _say(f"Would remove {path}")
+            return 1
+        aside = os.path.join(os.path.dirname(path), f".receptor-runner-removing-{secrets.token_hex(8)}")
+        os.rename(path, aside)
+        remove_tree(aside)
+        return 1
+    finally:
+        os.close(held)
+
+
+def _mentioned_by_processes(paths: list[str]) -> set[str]:
+    """Those of ``paths`` that a process names in its arguments, works in, or has open."""
+    if not paths:
+        return set()
+    import psutil
+
+    known: list[str] = []
+    for process in psutil.process_iter():
+        if process.pid == os.getpid():
+            continue
+        with contextlib.suppress(psutil.Error, OSError):
+            known += process.cmdline()
+            known.append(process.cwd())
+            known += [file.path for file in process.open_files()]
+    return {path for path in paths if any(_names(text, path) for text in known)}
+
+
+def _names(text: str, path: str) -> bool:
+    place = text.find(path)
+    return place >= 0 and text[place + len(path) : place + len(path) + 1] in ("", "/", " ", ":", ",", "'", '"')
+
+
+def _remove_images(engine: str, images: list[str], *, dry_run: bool) -> int:
+    if dry_run:
+        _say(f"Would remove {len(images)} image(s)")
+        return 0
+    removed = sum(1 for image in images if _engine([engine, "rmi", image, "-f"]))
+    if removed:
+        _say(f"Removed {removed} image(s)")
+    return removed
+
+
+def _prune_images(engine: str, *, dry_run: bool) -> int:
+    if dry_run:
+        _say("Would prune images")
+        return 0
+    output = _engine([engine, "image", "prune", "-f"])
+    if not output or output.rstrip().endswith("Total reclaimed space: 0B"):
+        return 0
+    _say("Pruned images")
+    return 1
+
+
+def _engine(command: list[str]) -> str | None:
+    """What the container engine said, or None if it is not there or failed."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_ENGINE_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout or None if done.returncode == 0 else None
