@@ -165,7 +165,7 @@ class Processor:
                 self._intake.receive(chunk)
             case ArchiveEnd() if self._intake is not None:
                 for _ in self._intake.extract(self.artifact_dir, self._options.limits, private=True):
-                    pass
+                    self._check_stop()
                 self._close_intake()
                 self._extracted = True
                 delivery.artifacts_ready(self.artifact_dir)
