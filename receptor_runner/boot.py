@@ -1,6 +1,6 @@
 """How to start a part of this package as a process of its own.
 
-Rules: the same interpreter and module path as this process, nothing from the environment or the working directory: a
+Rules: the same interpreter, package and module path as this process, nothing from the environment or the working directory: a
 ``json.py`` lying there is not imported. ``site`` is not needed, because the module path is complete."""
 
 from __future__ import annotations
@@ -20,7 +20,5 @@ _BOOT = (
 def command(module: str, *arguments: str) -> list[str]:
     """An argument vector that calls ``main()`` of ``module`` with ``arguments`` in ``sys.argv``."""
     package = str(Path(__file__).resolve().parent.parent)
-    path = [part for part in sys.path if part]
-    if package not in path:
-        path.append(package)
+    path = [package, *(part for part in sys.path if part and part != package)]
     return [sys.executable, "-I", "-S", "-c", _BOOT, json.dumps(path), module, *arguments]

@@ -60,11 +60,14 @@ class Command:
         return {"command": masker.argv(self.argv), "env": masker.env(self.env), "cwd": self.cwd}
 
 
-def prepare(parameters: Parameters, place: PrivateDataDir, runtime: Path, artifacts: Path | None = None) -> Command:
+def prepare(
+    parameters: Parameters, place: PrivateDataDir, runtime: Path, artifacts: Path | None = None, *, scratch: str
+) -> Command:
     """The command for a job, its files made.
 
     :param runtime: a name from :func:`runtime_directory`; the directory is made here and removed by the guard.
     :param artifacts: the directory that holds one directory for each ident; default: that of the private data dir.
+    :param scratch: the job's ``TMPDIR``: a module that is killed leaves its files there.
     :raises ConfigurationError: a parameter or a file of ``env`` cannot be used.
     :raises InputError: a file that the job names is missing.
     """
@@ -74,7 +77,8 @@ def prepare(parameters: Parameters, place: PrivateDataDir, runtime: Path, artifa
     _make_private(artifact_dir / "job_events")
     _make_runtime(runtime)
     materials = Materials(parameters, place, runtime)
-    env = _environment(parameters, place, materials, artifact_dir, settings)
+    asked = {**os.environ, "TMPDIR": scratch, **parameters["envvars"], **(place.mapping("env/envvars") or {})}
+    env = _environment(asked, parameters, place, materials, artifact_dir, settings)
     command = Command(
         ident=parameters.ident,
         argv=_argv(parameters, place, materials),
@@ -121,18 +125,20 @@ def runtime_directory(place: PrivateDataDir) -> Path:
 
 def _make_runtime(runtime: Path) -> None:
     """With a copy of the callback plugin: an upgrade of the package may come before Ansible reads it."""
-    _make_private(runtime / "tmp")
     _make_private(runtime / "callback")
     shutil.copyfile(CALLBACK_PLUGIN, runtime / "callback" / CALLBACK_PLUGIN.name)
 
 
 def _environment(
-    parameters: Parameters, place: PrivateDataDir, materials: Materials, artifact_dir: Path, settings: Mapping[str, Any]
+    asked: Mapping[str, Any],
+    parameters: Parameters,
+    place: PrivateDataDir,
+    materials: Materials,
+    artifact_dir: Path,
+    settings: Mapping[str, Any],
 ) -> dict[str, str]:
-    # a module that is killed leaves its files in TMPDIR, so a job has its own unless it asks for another
-    own = {"TMPDIR": str(materials.runtime / "tmp")}
-    wanted = {**os.environ, **own, **parameters["envvars"], **(place.mapping("env/envvars") or {})}
-    env = bare_environment_filled(wanted, str(place.path))
+    """``asked`` completed with what Ansible needs and what we need."""
+    env = bare_environment_filled(asked, str(place.path))
     roles_path = materials.roles_path(env.get("ANSIBLE_ROLES_PATH", ""))
     if roles_path:
         env["ANSIBLE_ROLES_PATH"] = roles_path

@@ -81,8 +81,9 @@ class Guard:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def setup(self, *, temporary: bool = False, remove: str | None = None) -> str:
-        """Answers the path of a temporary directory, if one was asked for.
+    def setup(self, *, temporary: bool = False, remove: str | None = None) -> tuple[str, str]:
+        """Answers the path of a temporary directory, empty if none was asked for, and of one for the job's temporary
+        files.
 
         :param remove: a directory that is removed at the end.
         """
@@ -91,7 +92,8 @@ class Guard:
             select.select([self._output], [], [])
             for kind, content in self.frames():
                 if kind == b"P":
-                    return content.decode()
+                    path, scratch = json.loads(content)
+                    return path, scratch
                 self.result(content)
 
     def own(self, path: str) -> None:

@@ -102,11 +102,11 @@ class Runner:
         self.exit_code = ReceptorRunnerError.exit_code
         delivery.status_change(error_status(text, delivery.handler_error, self.exit_code, self.parameters.ident))
 
-    def _prepared(self, runtime: Path) -> Command:
+    def _prepared(self, runtime: Path, scratch: str) -> Command:
         place = PrivateDataDir(self.private_data_dir)
         if self._given.get("project_dir"):
             place.project = Path(os.path.abspath(self._given["project_dir"]))
-        command = prepare(self.parameters, place, runtime, Path(self.artifact_dir).parent)
+        command = prepare(self.parameters, place, runtime, Path(self.artifact_dir).parent, scratch=scratch)
         roles_path = self._given.get("roles_path")
         if roles_path:
             joined = roles_path if isinstance(roles_path, str) else ":".join(map(str, roles_path))
@@ -116,10 +116,10 @@ class Runner:
 
     def _execute(self, delivery: Delivery, artifacts: ArtifactDir) -> None:
         with Guard() as guard:
-            guard.setup()
+            _, scratch = guard.setup()
             runtime = runtime_directory(PrivateDataDir(self.private_data_dir))
             guard.own(str(runtime))
-            command = self._prepared(runtime)
+            command = self._prepared(runtime, scratch)
             masked = command.masked()
             artifacts.write_json("command", masked)
             ident = self.parameters.ident

@@ -113,7 +113,7 @@ class Worker:
             self._ident = parameters.ident
             runtime = runtime_directory(PrivateDataDir(place.path))
             place.guard.own(str(runtime))
-            command = prepare(parameters, PrivateDataDir(place.path), runtime)
+            command = prepare(parameters, PrivateDataDir(place.path), runtime, scratch=place.scratch)
             artifact_dir = command.artifact_dir
             self._execute(place.guard, command, parameters)
         except OutputClosedError:

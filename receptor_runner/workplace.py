@@ -22,13 +22,15 @@ class Workplace:
         self._delete = delete
         self._lock = -1
         self.path = ""
+        #: For what the job puts into ``TMPDIR``; short, because sockets are made there.
+        self.scratch = ""
 
     def __enter__(self) -> Workplace:
         path = self._private_data_dir
         if path is None:
             self.guard = Guard()
             try:
-                self.path = self.guard.setup(temporary=True)
+                self.path, self.scratch = self.guard.setup(temporary=True)
                 self._lock = lock(self.path, exclusive=False)
             except BaseException:
                 self.guard.close()
@@ -42,11 +44,13 @@ class Workplace:
         self.path = path
         self._lock = lock(path, exclusive=self._delete)
         self.guard = Guard(inherit=[self._lock])
-        self.guard.setup(remove=path if self._delete else None)
+        _, self.scratch = self.guard.setup(remove=path if self._delete else None)
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.guard.close()
         os.close(self._lock)
+        # only if the guard was killed is there anything left
+        remove_tree(self.scratch)
         if self._private_data_dir is None or self._delete:
-            remove_tree(self.path)  # only if the guard was killed is there anything left
+            remove_tree(self.path)

@@ -87,14 +87,19 @@ class _Guard:
         path = ""
         if setup["remove"]:
             self._trees.append(setup["remove"])
-        if setup["temporary"]:
-            try:
-                path = tempfile.mkdtemp(prefix="receptor-runner-")
-                self._trees.append(path)
-            except OSError as exc:
-                self._result(fault=f"cannot make a temporary directory in {tempfile.gettempdir()}: {exc.strerror}")
-                return
-        self._channel.send(b"P", path.encode())
+        try:
+            if setup["temporary"]:
+                path = self._temporary("receptor-runner-")
+            scratch = self._temporary("rr-")
+        except OSError as exc:
+            self._result(fault=f"cannot make a temporary directory in {tempfile.gettempdir()}: {exc.strerror}")
+            return
+        self._channel.send(b"P", json.dumps([path, scratch]).encode())
+
+    def _temporary(self, prefix: str) -> str:
+        path = tempfile.mkdtemp(prefix=prefix)
+        self._trees.append(path)
+        return path
 
     def _run(self, spec: dict[str, Any]) -> None:
         self._made += spec["made"]
