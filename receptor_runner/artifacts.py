@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +130,6 @@ class ArtifactDir:
             return int(text) if text is not None else None
         except ValueError:
             return None
-
-    def remove(self, names: Iterable[str]) -> None:
-        for name in names:
-            with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=self._fd)
 
 
 def _write_all(fd: int, content: bytes) -> None:

@@ -1,7 +1,7 @@
 """How to start a part of this package as a process of its own.
 
-Rules: the same interpreter, package and module path as this process, nothing from the environment or the working directory: a
-``json.py`` lying there is not imported. ``site`` is not needed, because the module path is complete."""
+Rules: the same interpreter, package and module path as this process, nothing from the environment or the working
+directory: a ``json.py`` lying there is not imported. ``site`` is not needed, because the module path is complete."""
 
 from __future__ import annotations
 

@@ -95,10 +95,29 @@ def prepare(
         made=materials.made,
     )
     command.env[KEY_FILE_VARIABLE] = command.event_key_path
+    _check_passable(command)
     if command.ssh_key:
         command.ssh_key_path = str(artifact_dir / "ssh_key_data")
         command.argv = _with_ssh_agent(command.argv, command.ssh_key_path)
     return command
+
+
+def _check_passable(command: Command) -> None:
+    """What an operating system cannot pass to a program."""
+    for name, value in command.env.items():
+        if not name or "=" in name or "\0" in name + value or not _encodable(name + value):
+            raise ConfigurationError(f"the environment variable {name[:80]!r} cannot be passed to a program")
+    for argument in command.argv:
+        if "\0" in argument or not _encodable(argument):
+            raise ConfigurationError(f"the argument {argument[:80]!r} cannot be passed to a program")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse_isolation(parameters: Parameters, settings: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ event: what they leave is saved."""
 from __future__ import annotations
 
 import json
+import logging
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from .printing import Printer
 from .status import STARTING, UNSTARTED
 
 __all__ = ["Delivery", "Handlers", "RunnerConfig"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -50,9 +53,8 @@ class Delivery:
         self.status = UNSTARTED
         #: The last status line.
         self.status_data: JSONObject = {}
-        #: Events taken, and lines that looked like one and were not.
+        #: Events taken.
         self.events = 0
-        self.malformed = 0
         self.stats: JSONObject | None = None
         #: The traceback of the first handler that raised.
         self.handler_error: str | None = None
@@ -65,7 +67,7 @@ class Delivery:
         """:raises OutputError: the event file cannot be written."""
         name = event_file_name(data.get("counter"), data.get("uuid"))
         if name is None:
-            self.malformed += 1
+            logger.warning("an event without a usable counter and uuid is left out: %.200r", raw)
             return
         self.events += 1
         if data.get("event") == "playbook_on_stats":
@@ -98,6 +100,11 @@ class Delivery:
     def finished(self, result: Any) -> None:
         if self._handlers.finished is not None:
             self._call("finished", result)
+
+    def finish_once(self, result: Any) -> None:
+        """As :meth:`finished`, but only the first time."""
+        self.finished(result)
+        self._handlers.finished = None
 
     def flush(self) -> None:
         if self._printer is not None:

@@ -24,6 +24,7 @@ from .limits import BLOCK, KILL_SECONDS
 __all__ = ["Guard", "GuardDiedError", "Result"]
 
 #: The guard's own deadlines add up to less; after this it is not the guard that we know.
+_SETUP_SECONDS = 60.0
 _CLOSE_SECONDS = KILL_SECONDS + 10.0
 
 
@@ -89,7 +90,10 @@ class Guard:
         """
         self._send({"setup": {"temporary": temporary, "remove": remove}})
         while True:
-            select.select([self._output], [], [])
+            poll = select.poll()
+            poll.register(self._output, select.POLLIN)
+            if not poll.poll(_SETUP_SECONDS * 1000):
+                raise GuardDiedError(f"it did not answer within {_SETUP_SECONDS:.0f} s")
             for kind, content in self.frames():
                 if kind == b"P":
                     path, scratch = json.loads(content)

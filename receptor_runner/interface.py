@@ -57,6 +57,8 @@ def run(**parameters: Any) -> Any:
 
 def run_async(**parameters: Any) -> tuple[threading.Thread, Any]:
     """A local run in a thread of its own: the thread, started, and the :class:`~receptor_runner.runner.Runner`."""
+    if parameters.get("streamer"):
+        raise UsageError("run_async runs a job on this machine; give a streamer to run, in a thread of your own")
     runner = _local(parameters)
     thread = threading.Thread(target=runner.run, name=f"receptor-runner-{runner.parameters.ident}", daemon=True)
     thread.start()

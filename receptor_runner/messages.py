@@ -27,10 +27,6 @@ class Kwargs:
 
     data: JSONObject
 
-    @property
-    def parameters(self) -> Any:
-        return self.data["kwargs"]
-
 
 @dataclass(frozen=True, slots=True)
 class Status:

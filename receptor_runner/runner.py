@@ -87,11 +87,12 @@ class Runner:
                 code = exc.exit_code if isinstance(exc, ReceptorRunnerError) else ReceptorRunnerError.exit_code
                 delivery.status_change(error_status(str(exc), trace, code, self.parameters.ident))
                 self.exit_code = code
-            if delivery.handler_error is not None:
-                self._fail_for_handler(delivery)
             delivery.artifacts_ready(self.artifact_dir)
-            self.status = delivery.status
-            delivery.finished(self)
+            for _ in range(2):  # the second time for a finished_callback that fails itself
+                if delivery.handler_error is not None and delivery.status != ERROR:
+                    self._fail_for_handler(delivery)
+                self.status = delivery.status
+                delivery.finish_once(self)
             delivery.flush()
         self._rotate()
         return self

@@ -65,9 +65,15 @@ def stop_on_signals(*numbers: signal.Signals) -> Iterator[StopFlag]:
         def handle(number: int, frame: FrameType | None) -> None:
             flag.raise_(number)
 
-        previous = {number: signal.signal(number, handle) for number in numbers or (signal.SIGINT, signal.SIGTERM)}
+        wanted = [n for n in numbers or (signal.SIGINT, signal.SIGTERM) if not _hangup_ignored(n)]
+        previous = {number: signal.signal(number, handle) for number in wanted}
         try:
             yield flag
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+def _hangup_ignored(number: signal.Signals) -> bool:
+    """``nohup`` means it."""
+    return number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN

@@ -140,7 +140,10 @@ class FileOutput:
 
     def write(self, data: bytes) -> None:
         try:
-            self._file.write(data)
+            view = memoryview(data)
+            while view:
+                written = self._file.write(view)
+                view = view[written if written is not None else len(view) :]
             self._file.flush()
         except BrokenPipeError as exc:
             raise OutputClosedError("the output was closed by its reader") from exc

@@ -93,8 +93,11 @@ class Transmitter:
             return self
         with spool() as file:
             packer = Packer(file, self._report)
-            for _ in packer.pack(self._entries()):
-                _check(flag)
+            try:
+                for _ in packer.pack(self._entries()):
+                    _check(flag)
+            except OSError as exc:
+                raise InputError(f"cannot read {exc.filename}: {exc.strerror}") from exc
             if self._problems:
                 more = f" (and {len(self._problems) - 1} more)" if len(self._problems) > 1 else ""
                 raise InputError(f"{self._problems[0]}{more}; leave it out with --exclude or mend it")
@@ -156,9 +159,9 @@ class Transmitter:
         if not isinstance(playbook, str):
             return
         if os.path.isabs(playbook):
-            relative = os.path.relpath(playbook, self.place.project)
+            relative = os.path.relpath(playbook, self.place.cwd)
             if relative.startswith("../"):
-                raise InputError(f"the playbook {playbook} is not in the project directory {self.place.project}")
+                raise InputError(f"the playbook {playbook} is not in the project directory {self.place.cwd}")
             playbook = self._wire["playbook"] = relative
         if not self._with_archive or self.place.args.is_file() or is_collection_playbook(playbook):
             return
@@ -177,6 +180,8 @@ class Transmitter:
         elif not self._with_archive:
             return
         elif isinstance(source, list):
+            if not all(isinstance(one, (str, Mapping)) for one in source):
+                raise ConfigurationError("each inventory of a list must be a text or a dictionary")
             self._wire["inventory"] = _MERGED_INVENTORY
             entries = merged_files(source, self._inventory_bases(), f"{_MERGED_INVENTORY}/", self._report)
             self._extra.append(entries)
@@ -203,6 +208,8 @@ class Transmitter:
         return (Path.cwd(), *bases) if self._options.inventory_from_cwd else bases
 
     def _arrange_inventory_file(self, found: Path) -> None:
+        if not (found.is_file() or found.is_dir()):
+            raise InputError(f"the inventory {found} is neither a file nor a directory")
         inside = _relative(found, self.place.path)
         if inside is not None:
             self._wire["inventory"] = inside
@@ -222,19 +229,22 @@ class Transmitter:
         if own:
             envvars["ANSIBLE_ROLES_PATH"] = ":".join(self._relative_roles(part) for part in str(own).split(":"))
             self._wire["envvars"] = envvars
+        paths = [os.path.expanduser(part) for part in paths if part]
         if not paths or not self._with_archive:
             return
         taken = set(os.listdir(self.place.roles)) if self.place.roles.is_dir() else set()
         for given_path in paths:
             found = [base / given_path for base in (Path.cwd(), self.place.path) if (base / given_path).is_dir()]
             if not found:
-                raise InputError(f"the roles directory {given_path} does not exist")
+                logger.warning("the roles directory %s does not exist", given_path)
+                continue
             path = Path(os.path.abspath(found[0]))
             if _relative(path, self.place.path) != "roles":
                 skip = frozenset(f"roles/{name}" for name in taken)
                 self._extra.append(collect(str(path), self._report, prefix="roles/", skip=skip))
                 taken.update(os.listdir(path))
-        self._wire["envvars"] = {"ANSIBLE_ROLES_PATH": ".", **envvars}
+        joined = ":".join(filter(None, (".", envvars.get("ANSIBLE_ROLES_PATH"))))
+        self._wire["envvars"] = {**envvars, "ANSIBLE_ROLES_PATH": joined}
 
     def _relative_roles(self, part: str) -> str:
         if part.startswith("/") and _relative(Path(part), self.place.path) is not None:

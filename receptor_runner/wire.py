@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+from .errors import OutputError
 from .messages import JSONObject
 from .protocol import END_OF_STREAM, KEEPALIVE, encode, encode_archive
 from .streams import Output
@@ -22,6 +23,7 @@ class Wire:
         self.output = output
         self._keepalive = keepalive or None
         self._last = time.monotonic()
+        self._broken = False
 
     def wait_seconds(self) -> float | None:
         """Until the next keep-alive is due."""
@@ -35,7 +37,12 @@ class Wire:
             self.lines(KEEPALIVE)
 
     def lines(self, data: bytes) -> None:
+        """:raises OutputError: it cannot be written, now or ever since: half a line may be out there."""
+        if self._broken:
+            raise OutputError("the output failed before")
+        self._broken = True
         self.output.write(data)
+        self._broken = False
         self._last = time.monotonic()
 
     def send(self, data: JSONObject) -> None:

@@ -155,6 +155,8 @@ class Worker:
         self._wire.send({"status": RUNNING, "runner_ident": command.ident})
         guard.run(command)
         self._guard = guard
+        if self._stop_at is not None:
+            guard.cancel()
         result = self._relay(guard)
         self._guard = None
         if result.output_error:
@@ -201,7 +203,10 @@ class Worker:
     def _cancelled(self) -> bool:
         if self._options.cancel_callback is None or self._stop_at is not None:
             return False
-        return bool(self._options.cancel_callback())
+        try:
+            return bool(self._options.cancel_callback())
+        except Exception:  # who cannot say whether to go on gets his job stopped
+            return True
 
     def _note_stop(self) -> None:
         """From the first signal on, everything that is left to do has a deadline; the guard is told at once."""
@@ -264,7 +269,8 @@ def _few_entries(artifact_dir: str) -> Iterator[Entry]:
             if content is not None:
                 yield Entry.of_bytes(name, content)
     try:
-        with open(os.path.join(artifact_dir, "stdout"), "rb") as output:
+        fd = os.open(os.path.join(artifact_dir, "stdout"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as output:
             output.seek(max(0, os.fstat(output.fileno()).st_size - _CUT_OUTPUT))
             yield Entry.of_bytes("stdout", output.read(_CUT_OUTPUT))
     except OSError:

@@ -43,8 +43,12 @@ class Workplace:
         make(path)
         self.path = path
         self._lock = lock(path, exclusive=self._delete)
-        self.guard = Guard(inherit=[self._lock])
-        _, self.scratch = self.guard.setup(remove=path if self._delete else None)
+        try:
+            self.guard = Guard(inherit=[self._lock])
+            _, self.scratch = self.guard.setup(remove=path if self._delete else None)
+        except BaseException:
+            os.close(self._lock)
+            raise
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -1,4 +1,6 @@
-"""Fixtures: private data dirs, the stages of both implementations, and the bookkeeping that shows what a stage left behind."""
+"""Fixtures: private data dirs, the stages of both implementations, and the bookkeeping that shows what a stage left
+behind.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,12 +35,12 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The temporary directory of every stage that the test starts; empty afterwards if they clean up."""
-    directory = tmp_path / "tmp"
-    directory.mkdir()
-    monkeypatch.setenv("TMPDIR", str(directory))
-    return directory
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The temporary directory of every stage that the test starts; empty afterwards if they clean up. Its name is
+    short: sockets are made below it."""
+    with tempfile.TemporaryDirectory(prefix="rrt-", dir="/tmp") as directory:
+        monkeypatch.setenv("TMPDIR", directory)
+        yield Path(directory)
 
 
 class DirFactory:

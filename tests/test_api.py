@@ -148,6 +148,21 @@ def test_faults_of_a_local_run_are_in_its_result(make_dir: DirFactory) -> None:
     assert statuses[-1]["result_traceback"]
 
 
+@pytest.mark.parametrize("kind", ["event_handler", "artifacts_handler", "finished_callback"])
+def test_a_handler_that_raises_ends_a_local_run_as_error(kind: str, make_dir: DirFactory) -> None:
+    finished: list[str] = []
+
+    def broken(*arguments: Any, **named: Any) -> None:
+        raise ZeroDivisionError
+
+    handlers: dict[str, Any] = {"finished_callback": lambda result: finished.append(result.status), kind: broken}
+    runner = receptor_runner.run(
+        private_data_dir=make_dir(tasks("debug: {msg: hi}")), playbook="test.yml", quiet=True, **handlers
+    )
+    assert (runner.status, runner.exit_code) == ("error", 70)
+    assert finished == ([] if kind == "finished_callback" else ["error"])
+
+
 def test_what_cannot_begin_is_an_exception() -> None:
     with pytest.raises(InputError, match="nowhere"):
         receptor_runner.run(streamer="transmit", _output=io.BytesIO(), private_data_dir="/nowhere", playbook="x")

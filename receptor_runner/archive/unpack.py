@@ -44,7 +44,7 @@ _ASIDE = f".{os.getpid()}.part"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST_NAME = 4096
 #: A header of the central directory with a long name and our extra fields.
-_LONGEST_HEADER = 46 + 1024
+_LONGEST_HEADER = 46 + 254
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -61,6 +61,8 @@ def unpack(
     with _reading():
         _check_directory_size(file, limits.members)
         archive = zipfile.ZipFile(file)
+        if len(archive.infolist()) > limits.members:
+            raise ArchiveError(f"the archive has more than {limits.members} members, the limit")
     try:
         with archive, _Tree(target, private) as tree:
             for member in archive.infolist():
@@ -118,6 +120,8 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, tree: _Tree) -> 
             raise ArchiveError(f"the target of the link {member.filename[:200]!r} is too long")
         with _reading():
             link = archive.read(member)
+        if not link or b"\0" in link:
+            raise ArchiveError(f"the link {member.filename[:200]!r} has no target")
         tree.add_link(parts, link, mtime_ns)
     elif stat.S_IFMT(mode) in (0, stat.S_IFREG):
         with tree.new_file(parts, mode, mtime_ns) as fd:
@@ -244,7 +248,8 @@ class _Tree:
         try:
             return os.open(name, _DIRECTORY, dir_fd=above)
         except FileNotFoundError:
-            os.mkdir(name, 0o700, dir_fd=above)
+            with contextlib.suppress(FileExistsError):  # another worker shares the target
+                os.mkdir(name, 0o700, dir_fd=above)
             self._made[parts] = (0o755 & self._mask, None)
             return os.open(name, _DIRECTORY, dir_fd=above)
         except OSError as exc:

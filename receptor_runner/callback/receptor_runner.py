@@ -223,6 +223,13 @@ class Events:
             text = _dump(head)
         return text
 
+    def build_or_broken(self, event, *arguments, **named):
+        """One event as JSON, whatever is in it."""
+        try:
+            return self.build(event, *arguments, **named)
+        except Exception as exc:
+            return self.broken(event, exc)
+
     def broken(self, event, problem):
         """What is left of an event that could not be built."""
         return _dump(
@@ -448,7 +455,7 @@ def _wrap_display(frames, events):
         name, fields = frames.shown()
         verbosity = fields.get("verbosity")
         data = {"remote_addr": fields["host"]} if fields.get("host") else {}
-        with frames.around("d", lambda: events.build(name, data, verbosity=verbosity)):
+        with frames.around("d", lambda: events.build_or_broken(name, data, verbosity=verbosity)):
             return show(self, *args, **kwargs)
 
     Display.display = display
@@ -499,7 +506,7 @@ def _framed(frames, events, name, method):
         if described is None:
             return method(*args, **kwargs)
         event, fields, task = described
-        with frames.around("o", lambda: events.build(event, fields, task)):
+        with frames.around("o", lambda: events.build_or_broken(event, fields, task)):
             return method(*args, **kwargs)
 
     return wrapper

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import signal
 import sys
 from typing import Any, NoReturn
 
@@ -50,6 +51,7 @@ def main() -> NoReturn:
     """``receptor-runner``."""
     arguments = sys.argv[1:]
     closed = _open_standard_descriptors()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     if 1 in closed and arguments[:1] in (["transmit"], ["worker"]):
         complain("standard output is closed, and the stream must go there")
         _leave(OutputError.exit_code)

@@ -43,12 +43,17 @@ class Child:
 
     def _start(self, spec: dict[str, Any]) -> Any:
         command, *arguments = spec["argv"]
+        guard = os.getpid()
         try:
             return pexpect.spawn(
                 command, arguments, cwd=spec["cwd"], env=spec["env"], echo=False, preexec_fn=_default_signals
             )
         except pexpect.ExceptionPexpect as exc:
             raise CommandNotFound(str(exc).splitlines()[0]) from exc
+        except BaseException:
+            if os.getpid() != guard:
+                os._exit(127)  # in the fork: nothing of the guard may run twice
+            raise
 
     def _write_event_key(self, spec: dict[str, Any]) -> None:
         path = spec["event_key_path"]
@@ -124,5 +129,6 @@ class Child:
 
 def _default_signals() -> None:
     """A daemon or a shell in the background may have left signals ignored: Ansible must hear an interrupt."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
