@@ -129,6 +129,8 @@ class Processor:
                     self._take(message, delivery)
             delivery.flush()
             if not data and not self._decoder.finished:
+                if self._give_up_at is not None and delivery.status == UNSTARTED:
+                    raise Interrupted("interrupted before the job had started")
                 raise TruncatedStreamError(self._ended_early(delivery))
 
     def _wait_seconds(self) -> float | None:

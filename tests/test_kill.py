@@ -271,6 +271,14 @@ def test_run_cancels_on_the_first_signal(number: signal.Signals, make_dir: DirFa
     assert not processes_with(STUBBORN_MARK)
 
 
+@pytest.mark.parametrize("delay", [0.1, 0.2, 0.3, 0.4])
+def test_run_is_cancelled_while_it_starts(delay: float, make_dir: DirFactory, no_leftovers: Path) -> None:
+    run = subprocess.Popen([*OURS, "run", make_dir(tasks("command: sleep 50")), "-p", "test.yml", "-q"])
+    time.sleep(delay)
+    run.send_signal(signal.SIGINT)
+    assert run.wait(12) in (130, -signal.SIGINT), "the latter before Python is up"
+
+
 def test_run_stops_waiting_on_the_second_ctrl_c(make_dir: DirFactory, no_leftovers: Path) -> None:
     run = subprocess.Popen([*OURS, "run", make_dir(STUBBORN), "-p", "test.yml", "-q"])
     wait_for(lambda: processes_with(STUBBORN_MARK), "the stubborn child")
