@@ -14,7 +14,7 @@ from typing import Any
 
 from .errors import OutputError
 
-__all__ = ["ArtifactDir", "event_file_name"]
+__all__ = ["ArtifactDir", "event_file_name", "make_private"]
 
 _LARGEST_COUNTER = 10**15
 _UUID = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -34,6 +34,16 @@ def event_file_name(counter: object, identifier: object) -> str | None:
     return f"{counter}-{identifier}.json"
 
 
+def make_private(directory: Path) -> None:
+    """``directory`` and what is missing above it, for nobody else to enter.
+
+    :raises OSError: it cannot be made.
+    """
+    for path in (*reversed(directory.parents), directory):
+        if not path.exists():
+            path.mkdir(mode=0o700, exist_ok=True)
+
+
 class ArtifactDir:
     """``path`` is made with its parents if it is missing, private.
 
@@ -43,8 +53,7 @@ class ArtifactDir:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(os.path.abspath(path))
         try:
-            for missing in [parent for parent in (*reversed(self.path.parents), self.path) if not parent.exists()]:
-                missing.mkdir(mode=0o700, exist_ok=True)
+            make_private(self.path)
             self._fd = os.open(self.path, _DIRECTORY)
             with contextlib.suppress(FileExistsError):
                 os.mkdir("job_events", 0o700, dir_fd=self._fd)

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .artifacts import make_private
 from .environment import CALLBACK_PLUGIN, KEY_FILE_VARIABLE, bare_environment_filled, callback_path
 from .errors import ConfigurationError, OutputError
 from .masking import Masker
@@ -130,9 +131,7 @@ def _refuse_isolation(parameters: Parameters, settings: Mapping[str, Any]) -> No
 
 def _make_private(directory: Path) -> None:
     try:
-        for path in (*reversed(directory.parents), directory):
-            if not path.exists():
-                path.mkdir(mode=0o700, exist_ok=True)
+        make_private(directory)
     except OSError as exc:
         raise OutputError(f"cannot make the directory {directory}: {exc.strerror}") from exc
 

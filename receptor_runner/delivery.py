@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .artifacts import ArtifactDir, event_file_name
+from .errors import ReceptorRunnerError
 from .messages import JSONObject
 from .printing import Printer
-from .status import STARTING, UNSTARTED
+from .status import STARTING, UNSTARTED, error_status
 
 __all__ = ["Delivery", "Handlers", "RunnerConfig"]
 
@@ -58,6 +59,7 @@ class Delivery:
         self.stats: JSONObject | None = None
         #: The traceback of the first handler that raised.
         self.handler_error: str | None = None
+        self._handler_error_told = False
         self.config = config
         self._handlers = handlers
         self._artifacts = artifacts
@@ -101,10 +103,14 @@ class Delivery:
         if self._handlers.finished is not None:
             self._call("finished", result)
 
-    def finish_once(self, result: Any) -> None:
-        """As :meth:`finished`, but only the first time."""
-        self.finished(result)
-        self._handlers.finished = None
+    def handler_failed(self, ident: str | None = None) -> bool:
+        """Turns the first error of a handler into the status of the job, once; whether it did so now."""
+        if self.handler_error is None or self._handler_error_told:
+            return False
+        self._handler_error_told = True
+        text = "a handler of the controller failed: " + self.handler_error.strip().splitlines()[-1]
+        self.status_change(error_status(text, self.handler_error, ReceptorRunnerError.exit_code, ident))
+        return True
 
     def flush(self) -> None:
         if self._printer is not None:

@@ -27,6 +27,7 @@ __all__ = [
     "ReceptorRunnerError",
     "TruncatedStreamError",
     "UsageError",
+    "exit_code_of",
 ]
 
 
@@ -76,3 +77,8 @@ class ConfigurationError(ReceptorRunnerError):
 
 class Interrupted(ReceptorRunnerError):
     exit_code = 130
+
+
+def exit_code_of(exc: BaseException) -> int:
+    """The status that a command ends with because of ``exc``: its own, or that of a fault of ours."""
+    return exc.exit_code if isinstance(exc, ReceptorRunnerError) else ReceptorRunnerError.exit_code

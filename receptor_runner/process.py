@@ -224,15 +224,14 @@ class Processor:
         self.exit_code = exc.exit_code
 
     def _finish(self, delivery: Delivery) -> None:
-        if delivery.handler_error is None:
-            delivery.finished(self)
-        if delivery.handler_error is not None:
-            text = "a handler of the controller failed: " + delivery.handler_error.strip().splitlines()[-1]
-            code = ReceptorRunnerError.exit_code
-            delivery.status_change(error_status(text, delivery.handler_error, code))
-            self.exit_code = code
-            delivery.finished(self)
+        self._tell_handler_error(delivery)
+        delivery.finished(self)
+        self._tell_handler_error(delivery)
         delivery.flush()
+
+    def _tell_handler_error(self, delivery: Delivery) -> None:
+        if delivery.handler_failed():
+            self.exit_code = ReceptorRunnerError.exit_code
 
     def drain(self) -> None:
         """Reads what a writer says behind the end mark, for a moment, so that it does not die of a closed pipe."""

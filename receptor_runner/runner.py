@@ -18,7 +18,7 @@ from typing import IO, Any
 from .artifacts import ArtifactDir
 from .command import Command, prepare, runtime_directory
 from .delivery import Delivery, Handlers, RunnerConfig
-from .errors import Interrupted, OutputError, ReceptorRunnerError
+from .errors import Interrupted, OutputError, ReceptorRunnerError, exit_code_of
 from .execution import Guard, Result
 from .limits import CANCEL_POLL_SECONDS
 from .messages import JobEvent, JSONObject
@@ -84,24 +84,21 @@ class Runner:
                 self._execute(delivery, artifacts)
             except Exception as exc:
                 trace = traceback.format_exc()
-                code = exc.exit_code if isinstance(exc, ReceptorRunnerError) else ReceptorRunnerError.exit_code
-                delivery.status_change(error_status(str(exc), trace, code, self.parameters.ident))
-                self.exit_code = code
+                self.exit_code = exit_code_of(exc)
+                delivery.status_change(error_status(str(exc), trace, self.exit_code, self.parameters.ident))
             delivery.artifacts_ready(self.artifact_dir)
-            for _ in range(2):  # the second time for a finished_callback that fails itself
-                if delivery.handler_error is not None and delivery.status != ERROR:
-                    self._fail_for_handler(delivery)
-                self.status = delivery.status
-                delivery.finish_once(self)
+            self._settle(delivery)
+            delivery.finished(self)
+            self._settle(delivery)
             delivery.flush()
         self._rotate()
         return self
 
-    def _fail_for_handler(self, delivery: Delivery) -> None:
-        assert delivery.handler_error is not None
-        text = "a handler failed: " + delivery.handler_error.strip().splitlines()[-1]
-        self.exit_code = ReceptorRunnerError.exit_code
-        delivery.status_change(error_status(text, delivery.handler_error, self.exit_code, self.parameters.ident))
+    def _settle(self, delivery: Delivery) -> None:
+        """The status so far, a handler's error included unless the job has one of its own."""
+        if delivery.status != ERROR and delivery.handler_failed(self.parameters.ident):
+            self.exit_code = ReceptorRunnerError.exit_code
+        self.status = delivery.status
 
     def _prepared(self, runtime: Path, scratch: str) -> Command:
         place = PrivateDataDir(self.private_data_dir)

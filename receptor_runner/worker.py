@@ -26,6 +26,7 @@ from .errors import (
     ProtocolError,
     ReceptorRunnerError,
     TruncatedStreamError,
+    exit_code_of,
 )
 from .execution import Guard, GuardDiedError, Result
 from .limits import ARCHIVE_SECONDS, CANCEL_POLL_SECONDS, DEFAULT_LIMITS, StreamLimits
@@ -231,7 +232,7 @@ class Worker:
 
     def _fail(self, exc: BaseException) -> None:
         explanation, trace = _explain(exc)
-        code = exc.exit_code if isinstance(exc, ReceptorRunnerError) else ReceptorRunnerError.exit_code
+        code = exit_code_of(exc)
         self.status, self.rc, self.exit_code = ERROR, None, code
         self._wire.send(error_status(explanation, trace, code, self._ident))
 

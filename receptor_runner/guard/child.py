@@ -13,7 +13,7 @@ from typing import Any
 
 import pexpect
 
-__all__ = ["Child", "CommandNotFound"]
+__all__ = ["Child", "CommandNotFound", "new_private_file"]
 
 _READ = 64 * 1024
 
@@ -57,9 +57,7 @@ class Child:
 
     def _write_event_key(self, spec: dict[str, Any]) -> None:
         path = spec["event_key_path"]
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        fd = new_private_file(path)
         self._made.append(path)
         with os.fdopen(fd, "w") as file:
             file.write(spec["event_key"])
@@ -125,6 +123,13 @@ class Child:
             with contextlib.suppress(OSError):
                 os.unlink(path)
         self._made.clear()
+
+
+def new_private_file(path: str) -> int:
+    """A descriptor for a file that is made anew in the place of whatever was there."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
 
 
 def _default_signals() -> None:

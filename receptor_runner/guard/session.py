@@ -24,7 +24,7 @@ from ..status import CANCELED, RC_STOPPED, TIMEOUT, status_from_rc
 from ..waiting import milliseconds
 from .carve import Carver
 from .channel import Channel
-from .child import Child
+from .child import Child, new_private_file
 from .prompts import Prompts
 from .tree import Stopper, descendants, reap
 
@@ -203,9 +203,9 @@ class _OutputFiles:
         self._file = None
         if spec["output_files"]:
             try:
-                fd = _new_file(spec["artifact_dir"], "stdout")
+                fd = new_private_file(os.path.join(spec["artifact_dir"], "stdout"))
                 self._file = os.fdopen(fd, "wb", buffering=BLOCK)
-                os.close(_new_file(spec["artifact_dir"], "stderr"))
+                os.close(new_private_file(os.path.join(spec["artifact_dir"], "stderr")))
             except OSError as exc:
                 self._fail(exc)
 
@@ -228,10 +228,3 @@ class _OutputFiles:
 
     def _fail(self, exc: OSError) -> None:
         self.error = f"cannot write the artifact stdout: {exc.strerror}"
-
-
-def _new_file(directory: str, name: str) -> int:
-    path = os.path.join(directory, name)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
