@@ -11,17 +11,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import cleanup, errors, interface, utils
     from .interface import run, run_async
+    from .mesh.client import Job, Mesh, Outcome, SubmittedJob
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "cleanup", "errors", "interface", "run", "run_async", "utils"]
+__all__ = [
+    "Job",
+    "Mesh",
+    "Outcome",
+    "SubmittedJob",
+    "__version__",
+    "cleanup",
+    "errors",
+    "interface",
+    "run",
+    "run_async",
+    "utils",
+]
 
 _MODULES = ("cleanup", "errors", "interface", "utils")
-_FUNCTIONS = {"run": "interface", "run_async": "interface"}
+_NAMES = {
+    "run": "interface",
+    "run_async": "interface",
+    "Job": "mesh.client",
+    "Mesh": "mesh.client",
+    "Outcome": "mesh.client",
+    "SubmittedJob": "mesh.client",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    if name in _FUNCTIONS:
-        return getattr(importlib.import_module(f"{__name__}.{_FUNCTIONS[name]}"), name)
+    if name in _NAMES:
+        return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

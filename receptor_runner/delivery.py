@@ -65,6 +65,13 @@ class Delivery:
         self._artifacts = artifacts
         self._printer = printer
 
+    def resume(self, events: int, status_data: JSONObject, stats: JSONObject | None) -> None:
+        """Goes on where another delivery of the same job stopped."""
+        self.events = events
+        self.status_data = status_data
+        self.status = str(status_data.get("status", UNSTARTED))
+        self.stats = stats
+
     def event(self, data: JSONObject, raw: bytes) -> None:
         """:raises OutputError: the event file cannot be written."""
         name = event_file_name(data.get("counter"), data.get("uuid"))

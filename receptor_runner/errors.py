@@ -9,6 +9,10 @@
     ├── TruncatedStreamError           76  a stream ended before its own end mark
     ├── ArchiveError                   76  an archive is damaged or refused
     ├── ConfigurationError             78  a job's parameters or settings cannot be used
+    ├── UnreachableError               69  a mesh, daemon, node or worktype is not to be had
+    ├── RefusedError                   77  a signature, TLS or a permission stands in the way
+    ├── LostError                      74  what ran a job is gone, and its end will never be known
+    ├── DetachedError                  75  the job goes on without us
     └── Interrupted                   130  a signal or a cancel callback asked to stop
 
 Rules: an error's text is one line that says what, where and what to do; the exit status belongs to the class; foreign
@@ -19,13 +23,17 @@ from __future__ import annotations
 __all__ = [
     "ArchiveError",
     "ConfigurationError",
+    "DetachedError",
     "InputError",
     "Interrupted",
+    "LostError",
     "OutputClosedError",
     "OutputError",
     "ProtocolError",
     "ReceptorRunnerError",
+    "RefusedError",
     "TruncatedStreamError",
+    "UnreachableError",
     "UsageError",
     "exit_code_of",
 ]
@@ -73,6 +81,26 @@ class ArchiveError(ReceptorRunnerError):
 
 class ConfigurationError(ReceptorRunnerError):
     exit_code = 78
+
+
+class UnreachableError(ReceptorRunnerError):
+    exit_code = 69
+
+
+class RefusedError(ReceptorRunnerError):
+    exit_code = 77
+
+
+class LostError(ReceptorRunnerError):
+    exit_code = 74
+
+
+class DetachedError(ReceptorRunnerError):
+    """Nothing has ended but our following; ``attach`` goes on from here."""
+
+    def __init__(self, message: str, exit_code: int = 75) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class Interrupted(ReceptorRunnerError):

@@ -64,6 +64,37 @@ LINGER_SECONDS = 10.0
 #: How long ``process`` reads on behind the end mark, so that a writer with a last word does not die of a closed pipe.
 DRAIN_SECONDS = 2.0
 
+#: A control service answers at once; some commands (cancel, release) wait for a worker's end, ten seconds, and more.
+CONTROL_SECONDS = 10.0
+SLOW_CONTROL_SECONDS = 30.0
+
+#: A follower of a unit looks at it after this long a silence,
+LOOK_SECONDS = 3.0
+#: asks for its results anew, because a connection over the mesh may be deaf,
+DEAF_SECONDS = 12.0
+#: and looks for the process that works on it: two keep-alives of our worktypes and a half are missing then.
+SILENCE_SECONDS = 25.0
+LOST_LOOK_SECONDS = 2.0
+
+#: First and longest pause before a connection is tried again.
+RECONNECT_SECONDS = (0.05, 2.0)
+
+#: A state that says that a unit ended is asked for again after this long.
+SETTLE_SECONDS = 0.5
+
+#: After its node's daemon was restarted, results come this much later than the state that says that they ended (the
+#: idle timeout of its QUIC connections is 30 s, pkg/netceptor/conn.go).
+RESULTS_LAG_SECONDS = 90.0
+
+#: How long the mesh may be out of reach before a follower detaches.
+LOST_AFTER_SECONDS = 600.0
+
+#: How long a job on a mesh may take to end after it was cancelled: ten seconds for its worker, the rest for the way.
+MESH_LINGER_SECONDS = 30.0
+
+#: How often a worker under Receptor looks whether the process that started it is still there.
+PARENT_POLL_SECONDS = 1.0
+
 #: How often a cancel callback is asked.
 CANCEL_POLL_SECONDS = 0.25
 

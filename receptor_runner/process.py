@@ -13,10 +13,11 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from .artifacts import ArtifactDir
 from .delivery import Delivery, Handlers, RunnerConfig
-from .errors import Interrupted, ProtocolError, ReceptorRunnerError, TruncatedStreamError
+from .errors import DetachedError, Interrupted, OutputError, ProtocolError, ReceptorRunnerError, TruncatedStreamError
 from .intake import Intake
 from .limits import CANCEL_POLL_SECONDS, DEFAULT_LIMITS, DRAIN_SECONDS, LINGER_SECONDS, MAX_FOREIGN, StreamLimits
 from .messages import EXTENSION, ArchiveData, ArchiveEnd, ArchiveStart, Foreign, JobEvent, JSONObject, Message, Status
@@ -26,16 +27,33 @@ from .signals import StopFlag
 from .status import CANCELED, ERROR, RUNNING, STARTING, UNSTARTED, error_status, exit_status
 from .streams import Input
 
-__all__ = ["Processor", "ProcessorOptions"]
+__all__ = ["Journal", "Processor", "ProcessorOptions"]
 
 logger = logging.getLogger(__name__)
 
+#: An archive is one message for a journal: done when its end is.
+_ARCHIVE_PARTS = (ArchiveStart, ArchiveData)
 _EMPTY = (
     "Unexpected empty line encountered during worker stream. "
     "Worker did not produce events or streaming was aborted, check execution node health."
 )
 _PARSE_ERROR = "Failed to JSON parse a line from worker stream. Error:"
 _READ_ERROR = "Failed to read from worker stream. Error:"
+
+
+class Journal(Protocol):
+    """Where another process stage can go on with the same stream: from ``offset`` (bytes, a message boundary), with
+    the first ``skip`` messages behind it done and ``events`` events delivered in all.
+    """
+
+    offset: int
+    skip: int
+    events: int
+    memory: JSONObject
+
+    def passed(self, offset: int, skip: int, events: int) -> None: ...
+
+    def remember(self, **memory: Any) -> None: ...
 
 
 @dataclass
@@ -50,6 +68,11 @@ class ProcessorOptions:
     cancel_callback: Callable[[], bool] | None = None
     #: Called on the first signal, to cancel the job whose end is then awaited.
     on_interrupt: Callable[[], None] | None = None
+    #: How long the stream may go on after that, in seconds.
+    linger: float = LINGER_SECONDS
+    #: With one, a fault of this end (a full disk, a lost source) ends the stage and not the job: the error is raised,
+    #: nothing is reported as final, and another stage may go on.
+    journal: Journal | None = None
 
 
 class Processor:
@@ -67,7 +90,11 @@ class Processor:
         self._source = source
         self._flag = flag
         self._options = options
-        self._decoder = Decoder(options.limits)
+        self._journal = options.journal
+        self._base = options.journal.offset if options.journal is not None else 0
+        self._done = 0
+        self._skip = options.journal.skip if options.journal is not None else 0
+        self._decoder = Decoder(options.limits, self._base)
         self._delivery: Delivery | None = None
         self._intake: Intake | None = None
         self._foreign = b""
@@ -95,16 +122,23 @@ class Processor:
         return value if isinstance(value, str) else None
 
     def run(self) -> Processor:
-        """:raises OutputError: the artifact directory cannot be used at all."""
+        """:raises OutputError: the artifact directory cannot be used at all; with a journal: cannot be written.
+        :raises DetachedError: only with a journal.
+        """
         with ArtifactDir(self.artifact_dir) as artifacts:
-            if artifacts.has_events():
+            if artifacts.has_events() and not self._base:
                 logger.warning("%s has the events of an earlier run; those of this one are added", self.artifact_dir)
             self._delivery = Delivery(self._options.handlers, self.config, artifacts, self._options.printer)
+            self._resume(self._delivery)
             try:
                 self._read(self._delivery)
+            except DetachedError:
+                raise
             except Interrupted as exc:
                 self._end_interrupted(self._delivery, exc)
             except ReceptorRunnerError as exc:
+                if self._journal is not None and isinstance(exc, OutputError):
+                    raise
                 self._end_badly(self._delivery, self._in_peers_words(exc), exc.exit_code)
             except Exception as exc:
                 self._end_badly(self._delivery, f"the process stage failed: {exc!r}", ReceptorRunnerError.exit_code)
@@ -115,6 +149,13 @@ class Processor:
             self._finish(self._delivery)
         return self
 
+    def _resume(self, delivery: Delivery) -> None:
+        if self._journal is None:
+            return
+        memory = self._journal.memory
+        self._extracted = bool(memory.get("extracted"))
+        delivery.resume(self._journal.events, memory.get("status") or {}, memory.get("stats"))
+
     def _read(self, delivery: Delivery) -> None:
         while not self._decoder.finished:
             data = self._source.read(self._decoder.wanted, self._wait_seconds())
@@ -123,15 +164,34 @@ class Processor:
                 continue
             messages = self._decoder.receive(data) if data else self._decoder.receive_eof()
             for message in messages:
-                if type(message) is JobEvent:
+                if self._skip and type(message) not in (ArchiveData, ArchiveEnd):
+                    self._skip -= 1
+                    self._done += 1
+                elif type(message) is JobEvent:
                     delivery.event(message.data, message.raw)
+                    self._note(delivery)
                 else:
                     self._take(message, delivery)
+            self._note_batch(delivery)
             delivery.flush()
             if not data and not self._decoder.finished:
                 if self._give_up_at is not None and delivery.status == UNSTARTED:
                     raise Interrupted("interrupted before the job had started")
                 raise TruncatedStreamError(self._ended_early(delivery))
+
+    def _note(self, delivery: Delivery) -> None:
+        """One more message is done. What it changed is remembered first: the order that a crash between them needs."""
+        if self._journal is not None:
+            self._done += 1
+            if delivery.stats is not None and not self._journal.memory.get("stats"):
+                self._journal.remember(stats=delivery.stats)
+            self._journal.passed(self._base, self._done, delivery.events)
+
+    def _note_batch(self, delivery: Delivery) -> None:
+        """A whole batch is done: a follower may start behind it, but not inside of an archive."""
+        if self._journal is not None and self._decoder.boundary != self._base and not self._decoder.in_archive:
+            self._base, self._done = self._decoder.boundary, 0
+            self._journal.passed(self._base, 0, delivery.events)
 
     def _wait_seconds(self) -> float | None:
         if self._give_up_at is not None:
@@ -143,23 +203,37 @@ class Processor:
         if self._options.cancel_callback is not None and self._options.cancel_callback():
             raise Interrupted("cancelled by the cancel callback")
         if self._give_up_at is not None and time.monotonic() >= self._give_up_at:
-            raise Interrupted(f"the stream did not end within {LINGER_SECONDS:.0f} s of the interrupt")
+            text = f"the stream did not end within {self._options.linger:.0f} s of the interrupt"
+            if self._journal is not None:
+                raise DetachedError(f"{text}; the cancel cannot be shown to have worked", ReceptorRunnerError.exit_code)
+            raise Interrupted(text)
         if not self._flag.raised:
             return
         reasons = self._flag.reasons
         cancel = self._options.on_interrupt
+        if self._journal is not None:
+            self._check_detach(reasons)
         if len(reasons) > 1 or (cancel is None and (self._decoder.offset == 0 or signal.SIGTERM in reasons)):
             raise Interrupted("interrupted; the job may go on where it runs")
         if self._give_up_at is None:
             self._flag.acknowledge()
-            self._give_up_at = time.monotonic() + LINGER_SECONDS
+            self._give_up_at = time.monotonic() + self._options.linger
             if cancel is not None:
                 cancel()
 
+    @staticmethod
+    def _check_detach(reasons: list[int]) -> None:
+        if signal.SIGHUP in reasons:
+            raise DetachedError("detached; the job goes on")
+        if len(reasons) > 1:
+            raise DetachedError("no longer waiting for the job to end; it may go on", Interrupted.exit_code)
+
     def _take(self, message: Message, delivery: Delivery) -> None:
+        whole = self._intake is not None if type(message) is ArchiveEnd else type(message) not in _ARCHIVE_PARTS
         match message:
             case Status(data):
                 delivery.status_change(data)
+                self._remember(status=data)
             case ArchiveStart():
                 self._close_intake()
                 self._intake = Intake(message)
@@ -171,10 +245,17 @@ class Processor:
                 self._close_intake()
                 self._extracted = True
                 delivery.artifacts_ready(self.artifact_dir)
+                self._remember(extracted=True)
             case Foreign(text):
                 self._foreign = (self._foreign + text + b"\n")[-MAX_FOREIGN:]
             case _:
                 pass
+        if whole:
+            self._note(delivery)
+
+    def _remember(self, **memory: Any) -> None:
+        if self._journal is not None:
+            self._journal.remember(**memory)
 
     def _close_intake(self) -> None:
         if self._intake is not None:

@@ -73,14 +73,16 @@ class Decoder:
     """Turns the bytes of one stream into messages.
 
     Feed it with :meth:`receive` until :attr:`finished`, or until the input ends and then :meth:`receive_eof`. Bytes
-    behind the end mark are ignored."""
+    behind the end mark are ignored.
 
-    def __init__(self, limits: StreamLimits = DEFAULT_LIMITS) -> None:
+    :param start: where in the stream the first byte is, a :attr:`boundary` of another decoder."""
+
+    def __init__(self, limits: StreamLimits = DEFAULT_LIMITS, start: int = 0) -> None:
         self.finished = False
-        #: Bytes taken in so far.
-        self.offset = 0
-        #: Where the last complete line or archive ended: a reader may resume here.
-        self.boundary = 0
+        #: Bytes of the stream taken in so far.
+        self.offset = start
+        #: Where the last complete line or archive ended: a reader may resume here, unless it is :attr:`in_archive`.
+        self.boundary = start
         self._limits = limits
         self._parts: list[bytes] = []
         self._held = 0
@@ -90,6 +92,10 @@ class Decoder:
     def wanted(self) -> int:
         """0 when a line is next, else how many characters of an archive are certain to follow."""
         return self._archive.needed if self._archive is not None else 0
+
+    @property
+    def in_archive(self) -> bool:
+        return self._archive is not None
 
     def receive(self, data: bytes) -> list[Message]:
         """The messages that ``data`` completes.

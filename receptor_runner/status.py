@@ -12,6 +12,8 @@ from .messages import EXTENSION, JSONObject
 __all__ = [
     "CANCELED",
     "ERROR",
+    "EXIT_LOST",
+    "EXIT_TRUNCATED",
     "FAILED",
     "RC_STOPPED",
     "RUNNING",
@@ -36,6 +38,7 @@ ERROR = "error"
 #: The ``rc`` artifact of a job that was cancelled or timed out, as the peer writes it.
 RC_STOPPED = 254
 
+EXIT_LOST = 74
 EXIT_TRUNCATED = 76
 EXIT_TIMEOUT = 124
 EXIT_CANCELED = 130

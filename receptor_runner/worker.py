@@ -21,6 +21,7 @@ from .command import Command, prepare, runtime_directory
 from .errors import (
     ArchiveError,
     Interrupted,
+    LostError,
     OutputClosedError,
     OutputError,
     ProtocolError,
@@ -29,7 +30,7 @@ from .errors import (
     exit_code_of,
 )
 from .execution import Guard, GuardDiedError, Result
-from .limits import ARCHIVE_SECONDS, CANCEL_POLL_SECONDS, DEFAULT_LIMITS, StreamLimits
+from .limits import ARCHIVE_SECONDS, CANCEL_POLL_SECONDS, DEFAULT_LIMITS, PARENT_POLL_SECONDS, StreamLimits
 from .messages import EXTENSION, JSONObject
 from .parameters import Parameters
 from .privatedata import PrivateDataDir
@@ -60,6 +61,8 @@ class WorkerOptions:
     keepalive: float | None = None
     cancel_callback: Callable[[], bool] | None = None
     limits: StreamLimits = DEFAULT_LIMITS
+    #: Under Receptor: when the process that started this one goes, nobody will tell how the job ended, so it ends now.
+    watch_parent: bool = False
     #: Parameters that hold unless the job says otherwise.
     defaults: JSONObject = field(default_factory=dict)
 
@@ -83,6 +86,8 @@ class Worker:
         self._stop_at: float | None = None
         self._ended = False
         self._guard: Guard | None = None
+        self._parent = os.getppid()
+        self._orphan = False
         output.while_waiting = self._note_stop
 
     def run(self) -> Worker:
@@ -165,6 +170,8 @@ class Worker:
         with ArtifactDir(command.artifact_dir) as artifacts:
             artifacts.write("status", result.status.encode())
             artifacts.write("rc", str(result.rc).encode())
+        if self._orphan:
+            raise LostError("the process that started this worker, Receptor's runner, is gone; the job was ended")
         self._finish(result.status, result.rc, result.events)
 
     def _relay(self, guard: Guard) -> Result:
@@ -172,7 +179,7 @@ class Worker:
         between_lines = True
         while True:
             ready = self._wait(guard, between_lines)
-            if self._flag.raised or self._cancelled():
+            if self._flag.raised or self._cancelled() or self._orphaned():
                 self._stop()
             if between_lines:
                 self._wire.tick()
@@ -194,7 +201,8 @@ class Worker:
             poll.register(output, 0)
         keepalive = self._wire.wait_seconds() if between_lines else None
         asking = CANCEL_POLL_SECONDS if self._options.cancel_callback is not None else None
-        ready = {fd for fd, _ in poll.poll(milliseconds(keepalive, asking))}
+        watching = PARENT_POLL_SECONDS if self._options.watch_parent else None
+        ready = {fd for fd, _ in poll.poll(milliseconds(keepalive, asking, watching))}
         if output in ready:
             raise OutputClosedError("the output was closed by its reader")
         if self._flag.fileno() in ready:
@@ -208,6 +216,10 @@ class Worker:
             return bool(self._options.cancel_callback())
         except Exception:  # who cannot say whether to go on gets his job stopped
             return True
+
+    def _orphaned(self) -> bool:
+        self._orphan = self._orphan or (self._options.watch_parent and os.getppid() != self._parent)
+        return self._orphan
 
     def _note_stop(self) -> None:
         """From the first signal on, everything that is left to do has a deadline; the guard is told at once."""

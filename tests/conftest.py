@@ -25,8 +25,10 @@ INVENTORY = 'localhost ansible_connection=local ansible_python_interpreter="{{ a
 
 
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ansible of this interpreter first; no setting of the tester's reaches a job."""
+def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Ansible of this interpreter first; no setting of the tester's reaches a job, and no job the tester's."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     for name in list(os.environ):

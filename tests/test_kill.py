@@ -286,11 +286,3 @@ def test_run_stops_waiting_on_the_second_ctrl_c(make_dir: DirFactory, no_leftove
     time.sleep(0.5)
     run.send_signal(signal.SIGINT)
     assert run.wait(2) == 130
-
-
-def test_sigkill_of_run_ends_its_job(make_dir: DirFactory, no_leftovers: Path) -> None:
-    run = subprocess.Popen([*OURS, "run", make_dir(STUBBORN), "-p", "test.yml", "-q"])
-    wait_for(lambda: processes_with(STUBBORN_MARK), "the stubborn child")
-    run.kill()
-    run.wait()
-    wait_for(lambda: not processes_with(STUBBORN_MARK), "the stubborn child is gone", 8)

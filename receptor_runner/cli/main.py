@@ -17,9 +17,29 @@ import click
 from .. import __version__
 from ..errors import OutputError, ReceptorRunnerError, UsageError
 
-__all__ = ["complain", "main"]
+__all__ = ["complain", "main", "name_job"]
 
-_COMMANDS = {"transmit": "stages", "worker": "stages", "process": "stages", "run": "stages"}
+_COMMANDS = {
+    "transmit": "stages",
+    "worker": "stages",
+    "process": "stages",
+    "run": "jobs",
+    "submit": "jobs",
+    "attach": "jobs",
+    "jobs": "jobs",
+    "status": "jobs",
+    "wait": "jobs",
+    "cancel": "jobs",
+    "release": "jobs",
+    "prune": "jobs",
+    "nodes": "jobs",
+    "serve": "node",
+    "worktype": "node",
+}
+
+
+#: The job that the command is about, for the log.
+_about = {"job": "-"}
 
 
 class _LazyGroup(click.Group):
@@ -135,9 +155,20 @@ def _configure_logging(arguments: list[str]) -> None:
             handler = logging.FileHandler(path, encoding="utf-8")
         except OSError as exc:
             raise UsageError(f"cannot write the log file {path}: {exc.strerror}") from exc
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(job)s: %(message)s"))
+    handler.addFilter(_name_job)
     root.addHandler(handler)
     root.setLevel(logging.DEBUG if debug else logging.WARNING)
+
+
+def name_job(job: str) -> None:
+    """From here on every line of the log carries the id of ``job``."""
+    _about["job"] = job
+
+
+def _name_job(record: Any) -> bool:
+    record.job = _about["job"]
+    return True
 
 
 def _log_file(arguments: list[str]) -> str | None:

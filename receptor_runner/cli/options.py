@@ -12,7 +12,18 @@ import click
 
 from ..limits import StreamLimits
 
-__all__ = ["job_options", "limit_options", "log_options", "option", "output_options", "stream_limits"]
+__all__ = [
+    "JOB_OPTIONS",
+    "job_options",
+    "limit_options",
+    "log_options",
+    "mesh_options",
+    "option",
+    "output_options",
+    "record_options",
+    "socket_options",
+    "stream_limits",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,6 +56,38 @@ output_options = _all(
         option("-q", "--quiet", is_flag=True, help="Print nothing of the job's output."),
         option("-j", "--json", "json_mode", is_flag=True, help="Print the job's events as JSON lines."),
         option("--exit-zero", is_flag=True, help="Exit 0 however the job ended, as ansible-runner process does."),
+    ]
+)
+
+record_options = _all(
+    [
+        click.option(
+            "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="How to print. [default: text]"
+        )
+    ]
+)
+
+_socket = [
+    option("--socket", envvar=["RECEPTORCTL_SOCKET"], help="The control socket of a node: a path, tcp:// or tls://."),
+    option("-c", "--config", envvar=["RECEPTORCTL_CONFIG"], help="Receptor's configuration, for socket and TLS."),
+    option("--tls-client", envvar=["RECEPTORCTL_TLSCLIENT"], help="Name of a tls-client of that configuration."),
+    option("--rootcas", help="Root certificates for a tls:// socket."),
+    option("--key", help="Client key for a tls:// socket."),
+    option("--cert", help="Client certificate for a tls:// socket."),
+    option("--insecureskipverify", is_flag=True, help="Accept any certificate of a tls:// socket."),
+]
+socket_options = _all(_socket)
+
+mesh_options = _all(
+    [
+        option("--node", help="The node to run on. [default: the node of the socket]"),
+        option("--worktype", help="The worktype there. [default: receptor-runner, else ansible-runner]"),
+        option("--ttl", metavar="TIME", help="Permit a node that is absent now, for so long: 30s, 10m, 1h."),
+        option("--signwork/--no-signwork", default=None, help="Sign the work. [default: as the node advertises]"),
+        option(
+            "--lost-after", type=float, default=600.0, metavar="SECONDS", help="Detach when the mesh was away so long."
+        ),
+        *_socket,
     ]
 )
 
@@ -124,3 +167,14 @@ _more = [
 ]
 
 job_options = _all([*_what, *_runner, *_containers, *_isolation, *_more])
+
+
+def _names(decorate: Callable[[Any], Any]) -> frozenset[str]:
+    def nothing() -> None:
+        pass
+
+    return frozenset(parameter.name for parameter in decorate(nothing).__click_params__)
+
+
+#: Options that are parameters of a job.
+JOB_OPTIONS = _names(job_options) - {"exclude"}

@@ -1,4 +1,4 @@
-"""The commands ``transmit``, ``worker``, ``process`` and ``run``.
+"""The commands ``transmit``, ``worker`` and ``process``.
 
 Rules: as for the package.
 """
@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import stat
 import sys
 from typing import Any
 
 import click
 
-from .options import job_options, limit_options, log_options, option, output_options, stream_limits
+from .options import JOB_OPTIONS, job_options, limit_options, log_options, option, output_options, stream_limits
 
-__all__ = ["process", "run", "transmit", "worker"]
+__all__ = ["job_parameters_of", "output_printer", "process", "transmit", "worker"]
 
 
 @click.command()
@@ -28,30 +27,28 @@ def transmit(directory: str, **options: Any) -> int:
     """Turn the job in the private data dir DIR into a stream on standard output."""
     from ..signals import stop_on_signals
     from ..streams import FdOutput
-    from ..transmit import Transmitter
+    from ..transmit import Transmitter, TransmitterOptions
 
     if stat.S_ISCHR(os.fstat(1).st_mode) and os.isatty(1):
         raise click.UsageError("the stream is not for a terminal; pipe it into a worker or a file")
-    parameters, transmitter_options = _job(directory, options)
+    parameters = job_parameters_of(directory, options)
+    transmitter_options = TransmitterOptions(exclude=options["exclude"], inventory_from_cwd=True)
     with stop_on_signals() as flag:
         Transmitter(parameters, transmitter_options).run(FdOutput(1), flag)
     return 0
 
 
-def _job(directory: str, options: dict[str, Any], *, only_own_artifacts: bool = False) -> tuple[dict[str, Any], Any]:
-    from ..transmit import TransmitterOptions
+def job_parameters_of(directory: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a job from the job options of a command, whatever other options it has.
+
+    :raises click.UsageError: they contradict each other.
+    """
     from .job import job_parameters
 
-    exclude = options.pop("exclude")
-    for name in ("debug", "log_file", "exit_zero"):
-        options.pop(name)
-    transmitter_options = TransmitterOptions(
-        exclude=exclude, only_own_artifacts=only_own_artifacts, inventory_from_cwd=True
-    )
-    return job_parameters(directory, options), transmitter_options
+    return job_parameters(directory, {name: options[name] for name in JOB_OPTIONS})
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option(
     "--private-data-dir", "--private_data_dir", "private_data_dir", help="Where to work. [default: temporary]"
 )
@@ -60,10 +57,14 @@ def _job(directory: str, options: dict[str, Any], *, only_own_artifacts: bool = 
 @limit_options
 def worker(private_data_dir: str | None, delete: bool, keepalive_seconds: float | None, **limits: int) -> int:
     """Read a job from standard input, run it, and write its results to standard output."""
-    from ..guard.tree import adopt_orphans, stop_descendants
+    if click.get_current_context().invoked_subcommand is not None:
+        return 0
+    from ..guard.tree import stop_descendants
     from ..limits import LEFTOVER_KILL_SECONDS, LEFTOVER_TERM_SECONDS
+    from ..probe import own_unit
     from ..signals import stop_on_signals
     from ..streams import FdInput, FdOutput
+    from ..subreaper import adopt_orphans
     from ..worker import Worker, WorkerOptions
 
     if os.isatty(0):
@@ -77,10 +78,28 @@ def worker(private_data_dir: str | None, delete: bool, keepalive_seconds: float 
     adopt_orphans()
     with stop_on_signals() as flag:
         output = FdOutput(1)
-        worker_options = WorkerOptions(private_data_dir, delete, keepalive_seconds, limits=stream_limits(limits))
+        worker_options = WorkerOptions(
+            private_data_dir,
+            delete,
+            keepalive_seconds,
+            limits=stream_limits(limits),
+            watch_parent=own_unit() is not None,
+        )
         result = Worker(FdInput(0, flag, output), output, flag, worker_options).run()
         stop_descendants(LEFTOVER_TERM_SECONDS, LEFTOVER_KILL_SECONDS)
     return result.exit_code
+
+
+@worker.command(hidden=True)
+@click.argument("unit")
+def probe(unit: str) -> int:
+    """Tell in one line of JSON whether anything works on the work unit UNIT of this node."""
+    import json
+
+    from ..probe import is_worked_on
+
+    os.write(1, json.dumps({"unit": unit, "alive": is_worked_on(unit)}).encode() + b"\n")
+    return 0
 
 
 def _number(text: str | None) -> float | None:
@@ -120,7 +139,7 @@ def process(directory: str, ident: str | None, file: str | None, **options: Any)
     processor_options = ProcessorOptions(
         artifact_dir(place, None, ident),
         settings=place.mapping("env/settings") or {},
-        printer=_printer(quiet=options["quiet"], json_mode=options["json_mode"]),
+        printer=output_printer(options),
         limits=stream_limits(options),
     )
     with stop_on_signals() as flag:
@@ -130,40 +149,13 @@ def process(directory: str, ident: str | None, file: str | None, **options: Any)
     return _report(result, exit_zero=options["exit_zero"])
 
 
-@click.command()
-@click.argument("directory", metavar="DIR")
-@job_options
-@output_options
-@log_options
-def run(directory: str, **options: Any) -> int:
-    """Run the job in the private data dir DIR on this machine: transmit, work and process in one."""
-    from ..parameters import check_ident
-    from ..pipeline import run_here
-    from ..privatedata import PrivateDataDir
-    from ..process import ProcessorOptions
-    from ..signals import stop_on_signals
-
-    exit_zero = options["exit_zero"]
-    printer = _printer(quiet=options["quiet"], json_mode=options["json_mode"])
-    parameters, transmitter_options = _job(directory, options, only_own_artifacts=True)
-    place = PrivateDataDir.existing(directory)
-    artifacts = os.path.abspath(parameters.get("artifact_dir") or place.artifacts)
-    processor_options = ProcessorOptions(
-        os.path.join(artifacts, check_ident(parameters["ident"])),
-        settings=place.mapping("env/settings") or {},
-        printer=printer,
-    )
-    with stop_on_signals(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as flag:
-        result = run_here(parameters, transmitter_options, processor_options, flag)
-    return _report(result, exit_zero=exit_zero)
-
-
-def _printer(*, quiet: bool, json_mode: bool) -> Any:
+def output_printer(options: dict[str, Any]) -> Any:
+    """What prints the job's output, after the output options; None for nothing."""
     from ..printing import JSONPrinter, TextPrinter
 
-    if quiet or sys.stdout is None:
+    if options["quiet"] or sys.stdout is None:
         return None
-    printer = JSONPrinter if json_mode else TextPrinter
+    printer = JSONPrinter if options["json_mode"] else TextPrinter
     return printer(sys.stdout.buffer, terminal=sys.stdout.isatty())
 
 

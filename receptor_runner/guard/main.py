@@ -16,10 +16,11 @@ import traceback
 from typing import Any
 
 from ..removal import remove_tree
+from ..subreaper import adopt_orphans
 from .channel import Channel
 from .child import CommandNotFound
 from .session import Session
-from .tree import adopt_orphans, stop_descendants
+from .tree import stop_descendants
 
 __all__ = ["main"]
 

@@ -21,12 +21,13 @@ from ..limits import (
     TERM_SECONDS,
 )
 from ..status import CANCELED, RC_STOPPED, TIMEOUT, status_from_rc
+from ..subreaper import reap
 from ..waiting import milliseconds
 from .carve import Carver
 from .channel import Channel
 from .child import Child, new_private_file
 from .prompts import Prompts
-from .tree import Stopper, descendants, reap
+from .tree import Stopper, descendants
 
 __all__ = ["Session"]
 

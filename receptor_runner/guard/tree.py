@@ -1,33 +1,23 @@
 """The process tree below this process, whatever sessions and groups its members moved to.
 
-Rules: only descendants are ever signalled. On Linux orphans stay descendants, because this process is made their reaper
-(PR_SET_CHILD_SUBREAPER, prctl(2)); elsewhere an orphan escapes.
+Rules: only descendants are ever signalled; :mod:`receptor_runner.subreaper` keeps orphans among them.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
-import sys
 import time
-from collections.abc import Iterator
 
 import psutil
 
-__all__ = ["Stopper", "adopt_orphans", "descendants", "reap", "signal_descendants", "stop_descendants"]
+from ..subreaper import reap
 
-_PR_SET_CHILD_SUBREAPER = 36
+__all__ = ["Stopper", "descendants", "signal_descendants", "stop_descendants"]
+
 #: How often those are killed again that were forked while their parents were being killed.
 _KILL_AGAIN_SECONDS = 0.1
 #: After this long a process that does not die of SIGKILL (in the kernel, or another user's) is given up.
 _GIVE_UP_SECONDS = 3.0
-
-
-def adopt_orphans() -> None:
-    """Orphaned descendants become children of this process."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def descendants() -> list[psutil.Process]:
@@ -51,18 +41,6 @@ def signal_descendants(number: int) -> int:
         except (psutil.Error, OSError):
             continue
     return len(found)
-
-
-def reap() -> Iterator[tuple[int, int]]:
-    """Process ids and wait statuses of children that have ended."""
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if not pid:
-            return
-        yield pid, status
 
 
 class Stopper:

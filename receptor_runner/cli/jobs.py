@@ -1,0 +1,386 @@
+"""The commands that run jobs on a mesh: ``run``, ``submit``, ``attach``, and the life of submitted jobs.
+
+Rules: as for the package. A socket or node that is named is used or the command fails (69); ``run`` with neither
+starts a private embedded node.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import click
+
+from ..errors import DetachedError, ReceptorRunnerError
+from .options import job_options, log_options, mesh_options, option, output_options, record_options, socket_options
+from .stages import job_parameters_of, output_printer
+
+__all__ = ["attach", "cancel", "jobs", "nodes", "prune", "release", "run", "status", "submit", "wait"]
+
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@job_options
+@output_options
+@mesh_options
+@log_options
+@click.option("--detach", is_flag=True, help="Only submit the job, and print its id.")
+def run(directory: str, detach: bool, **options: Any) -> int:
+    """Run the job in the private data dir DIR: on a node of the mesh, or on this machine if none is named."""
+    from ..mesh.client import Mesh
+    from ..signals import stop_on_signals
+    from .main import name_job
+
+    exit_zero = options["exit_zero"]
+    printer = output_printer(options)
+    job = _job(directory, options)
+    name_job(job.ident)
+    mesh = _mesh(options) if _named(options) else Mesh.private()
+    if detach:
+        return _submit(mesh, job, options, "text")
+    with stop_on_signals(*_STOPS) as flag:
+        submitted = _submitted(mesh, job, options, flag)
+        try:
+            code = _follow(submitted, printer, flag, options["lost_after"])
+        finally:
+            _tidy(submitted)
+    return 0 if exit_zero else code
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@job_options
+@mesh_options
+@log_options
+@record_options
+def submit(directory: str, output: str, **options: Any) -> int:
+    """Submit the job in the private data dir DIR to the mesh, and print its id when a node has accepted it."""
+    from .main import name_job
+
+    job = _job(directory, options)
+    name_job(job.ident)
+    return _submit(_mesh(options), job, options, output)
+
+
+def _submit(mesh: Any, job: Any, options: dict[str, Any], output: str) -> int:
+    from ..signals import stop_on_signals
+
+    with stop_on_signals() as flag:
+        submitted = _submitted(mesh, job, options, flag)
+    if output == "json":
+        _print_json(_view(submitted.record))
+    else:
+        click.echo(submitted.id)
+    return 0
+
+
+def _submitted(mesh: Any, job: Any, options: dict[str, Any], flag: Any) -> Any:
+    from .progress import progress
+
+    line = progress(options["node"] or "this machine")
+    try:
+        return mesh.submit(
+            job,
+            options["node"],
+            worktype=options["worktype"],
+            ttl=options["ttl"],
+            signwork=options["signwork"],
+            flag=flag,
+            progress=line.sent,
+        )
+    finally:
+        line.close()
+
+
+def _job(directory: str, options: dict[str, Any]) -> Any:
+    from ..mesh.client import Job
+
+    exclude = options["exclude"]
+    parameters = job_parameters_of(directory, options)
+    ident = parameters.pop("ident")
+    parameters.pop("private_data_dir")
+    return Job(directory, ident=ident, exclude=exclude, inventory_from_cwd=True, **parameters)
+
+
+def _named(options: dict[str, Any]) -> bool:
+    return bool(options["node"] or options["socket"] or options["config"])
+
+
+def _mesh(options: dict[str, Any]) -> Any:
+    from ..mesh.client import Mesh
+
+    return Mesh(
+        options["socket"],
+        config=options["config"],
+        tlsclient=options["tls_client"],
+        rootcas=options["rootcas"],
+        key=options["key"],
+        cert=options["cert"],
+        insecureskipverify=options["insecureskipverify"],
+    )
+
+
+def _follow(submitted: Any, printer: Any, flag: Any, lost_after: float) -> int:
+    """Follows to the end; the exit status."""
+    from .main import complain
+    from .progress import progress
+
+    line = progress(submitted.record.node)
+    try:
+        outcome = submitted.follow(printer=line.wrap(printer), flag=flag, lost_after=lost_after, changed=line.state)
+    except DetachedError as exc:
+        raise DetachedError(f"{exc}; receptor-runner attach {submitted.id}", exc.exit_code) from exc
+    finally:
+        line.close()
+    if outcome.explanation:
+        complain(outcome.explanation)
+    return int(outcome.exit_code)
+
+
+def _tidy(submitted: Any) -> None:
+    """``run`` leaves no record of a job whose units are gone."""
+    if submitted.record.delivered and submitted.record.released:
+        submitted.forget()
+
+
+@click.command()
+@click.argument("job")
+@output_options
+@log_options
+@option("--lost-after", type=float, default=600.0, metavar="SECONDS", help="Detach when the mesh was away so long.")
+def attach(job: str, lost_after: float, **options: Any) -> int:
+    """Follow the submitted JOB, from where its last follower stopped."""
+    from ..mesh.client import Mesh
+    from ..signals import stop_on_signals
+    from .main import name_job
+
+    name_job(job)
+    with stop_on_signals(*_STOPS) as flag:
+        code = _follow(Mesh.job(job), output_printer(options), flag, lost_after)
+    return 0 if options["exit_zero"] else code
+
+
+@click.command()
+@record_options
+@log_options
+def jobs(output: str, **_: Any) -> int:
+    """List the submitted jobs."""
+    from ..mesh.client import Mesh
+
+    views = [_view(job.refresh()) for job in Mesh.jobs()]
+    if output == "json":
+        _print_json(views)
+    else:
+        _table(("JOB", "STATE", "NODE", "DIRECTORY"), [_row(view) for view in views])
+    return 0
+
+
+@click.command()
+@click.argument("job")
+@record_options
+@log_options
+def status(job: str, output: str, **_: Any) -> int:
+    """Show the state of the submitted JOB."""
+    from ..mesh.client import Mesh
+
+    view = _view(Mesh.job(job).refresh())
+    if output == "json":
+        _print_json(view)
+    else:
+        for name, value in view.items():
+            click.echo(f"{name + ':':18}{value if value is not None else '-'}")
+    return 0
+
+
+@click.command()
+@click.argument("names", metavar="JOB...", nargs=-1, required=True)
+@click.option("--timeout", type=float, metavar="SECONDS", help="Stop waiting after so long. [default: never]")
+@record_options
+@log_options
+def wait(names: tuple[str, ...], timeout: float | None, output: str, **_: Any) -> int:
+    """Wait until every JOB has ended, and exit as the worst of them did."""
+    import time
+
+    from ..mesh.client import Mesh
+    from ..signals import stop_on_signals
+
+    until = None if timeout is None else time.monotonic() + timeout
+    with stop_on_signals() as flag:
+
+        def waited(name: str) -> Any:
+            left = None if until is None else max(0.0, until - time.monotonic())
+            return Mesh.job(name).wait(left, flag)
+
+        return _each(names, waited, output, own_codes=True)
+
+
+@click.command()
+@click.argument("names", metavar="JOB...", nargs=-1, required=True)
+@record_options
+@log_options
+def cancel(names: tuple[str, ...], output: str, **_: Any) -> int:
+    """Cancel every JOB; succeeds only when each is shown to have ended."""
+    from ..mesh.client import Mesh
+    from ..signals import stop_on_signals
+
+    with stop_on_signals() as flag:
+        return _each(names, lambda name: Mesh.job(name).cancel(flag), output)
+
+
+@click.command()
+@click.argument("names", metavar="JOB...", nargs=-1, required=True)
+@click.option("--force", is_flag=True, help="Also a job that runs, or whose node is out of reach.")
+@record_options
+@log_options
+def release(names: tuple[str, ...], force: bool, output: str, **_: Any) -> int:
+    """Remove every JOB from the mesh, and its record; artifacts stay."""
+    from ..mesh.client import Mesh
+
+    def released(name: str) -> Any:
+        job = Mesh.job(name)
+        job.release(force=force)
+        return job.record
+
+    return _each(names, released, output)
+
+
+def _each(names: tuple[str, ...], action: Callable[[str], Any], output: str, *, own_codes: bool = False) -> int:
+    """Does it for every job, whatever happens to the others; the worst exit status."""
+    from .main import complain, name_job
+
+    worst = 0
+    views = []
+    for name in names:
+        name_job(name)
+        try:
+            record = action(name)
+        except ReceptorRunnerError as exc:
+            worst = max(worst, exc.exit_code)
+            complain(str(exc))
+            views.append({"id": name, "error": str(exc)})
+            continue
+        if own_codes:
+            worst = max(worst, record.exit_code)
+        views.append(_view(record))
+        if output == "text":
+            click.echo(f"{record.id} {record.state}")
+    if output == "json":
+        _print_json(views)
+    return worst
+
+
+@click.command()
+@socket_options
+@click.option("--yes", is_flag=True, help="Delete what is listed.")
+@record_options
+@log_options
+def prune(yes: bool, output: str, **options: Any) -> int:
+    """List what finished jobs have left, records and work units of ours; delete it with --yes."""
+    from ..mesh.leftovers import find_leftovers
+
+    mesh = None
+    if options["socket"] or options["config"]:
+        mesh = _mesh({**options, "node": None})
+    worst = 0
+    found = []
+    for leftover in find_leftovers(mesh):
+        view = {"kind": leftover.kind, "name": leftover.name, "why": leftover.why, "deleted": False}
+        if yes:
+            with _complaining() as failed:
+                leftover.delete()
+                view["deleted"] = True
+            worst = max(worst, *failed, 0)
+        found.append(view)
+        if output == "text":
+            click.echo(
+                f"{'deleted' if view['deleted'] else 'would delete'} {leftover.kind} {leftover.name}: {leftover.why}"
+            )
+    if output == "json":
+        _print_json(found)
+    return worst
+
+
+@contextlib.contextmanager
+def _complaining() -> Iterator[list[int]]:
+    """Errors become a line and an exit status in the list."""
+    from .main import complain
+
+    codes: list[int] = []
+    try:
+        yield codes
+    except ReceptorRunnerError as exc:
+        complain(str(exc))
+        codes.append(exc.exit_code)
+
+
+@click.command()
+@click.argument("node", required=False)
+@socket_options
+@record_options
+@log_options
+def nodes(node: str | None, output: str, **options: Any) -> int:
+    """Show what the mesh offers: its nodes, or NODE alone."""
+    from ..errors import UnreachableError
+
+    offer = _mesh(options).offer()
+    offers = [offer.node(node)] if node else offer.nodes()
+    if node and not offers[0].reachable and offers[0].worktypes is None:
+        raise UnreachableError(f"the node {node} is not in the mesh that {offer.own} sees")
+    views = [{**one._asdict(), "here": one.node == offer.own} for one in offers]
+    if output == "json":
+        _print_json(views[0] if node else views)
+        return 0
+    rows = []
+    for one in offers:
+        worktypes = [f"{name} (signed)" if secure else name for name, secure in (one.worktypes or {}).items()]
+        rows.append((one.node, "yes" if one.reachable else "no", ", ".join(worktypes) or "-"))
+    _table(("NODE", "REACHABLE", "WORKTYPES"), rows)
+    return 0
+
+
+def _view(record: Any) -> dict[str, Any]:
+    """What is shown of a job; the keys are stable."""
+    unit = record.units[0] if record.units else {}
+    return {
+        "id": record.id,
+        "state": record.state,
+        "status": record.status,
+        "rc": record.rc,
+        "exit_code": record.exit_code,
+        "explanation": record.explanation,
+        "node": record.node,
+        "worktype": record.worktype,
+        "unit": unit.get("unit"),
+        "remote_unit": unit.get("remote_unit"),
+        "socket": record.endpoint.get("socket"),
+        "private_data_dir": record.private_data_dir,
+        "artifact_dir": record.artifact_dir,
+        "created": record.created,
+        "ended": record.ended,
+        "delivered": record.delivered,
+        "released": record.released,
+    }
+
+
+def _row(view: dict[str, Any]) -> tuple[str, ...]:
+    return (view["id"], view["state"], view["node"], view["private_data_dir"])
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from ..printing import safe_for_terminal
+
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    for row in (head, *rows):
+        line = "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True))
+        click.echo(safe_for_terminal(line.rstrip()))
+
+
+def _print_json(data: Any) -> None:
+    json.dump(data, sys.stdout, indent=1)
+    sys.stdout.write("\n")

@@ -1,0 +1,574 @@
+"""The nouns of the Python API over a mesh: a mesh, a job, a submitted job, an outcome.
+
+Rules: everything works in any thread, and hundreds of followers fit into one process. What is known about a job is in
+its record, so any process of this user can go on with it. A unit is released when its results are safe, and only
+then."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import select
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from ..control import CommandError
+from ..delivery import Handlers
+from ..errors import (
+    DetachedError,
+    InputError,
+    Interrupted,
+    LostError,
+    OutputError,
+    ReceptorRunnerError,
+    UnreachableError,
+    UsageError,
+)
+from ..limits import LOST_AFTER_SECONDS, MESH_LINGER_SECONDS
+from ..messages import JSONObject
+from ..parameters import check_ident
+from ..printing import Printer
+from ..privatedata import PrivateDataDir
+from ..process import Processor, ProcessorOptions
+from ..records import Record, Records
+from ..signals import StopFlag
+from ..state import jobs_directory, owner
+from ..status import EXIT_LOST, EXIT_TRUNCATED
+from ..transmit import Transmitter, TransmitterOptions
+from ..waiting import milliseconds
+from ..workunit import PENDING, RUNNING, UnitStatus
+from .connection import Endpoint
+from .follow import FollowOptions, ResultsInput, Way
+from .offer import NodeOffer, Offer, Target, Wish, choose
+from .peek import peek
+from .private import PrivateNode
+from .submission import JOB_TAG, OWNER_TAG, Sender, submit
+from .units import UnitGoneError, UnitHandle
+
+__all__ = ["Job", "Mesh", "Outcome", "SubmittedJob"]
+
+logger = logging.getLogger(__name__)
+
+_SOCKET_VARIABLE = "RECEPTORCTL_SOCKET"
+_POLL_SECONDS = 0.5
+
+
+class Outcome(NamedTuple):
+    """How a job ended. ``rc`` is the job's own, None if it did not tell; ``stats`` the data of ``playbook_on_stats``;
+    ``exit_code`` what a command ends with; ``state`` one of product states: ``successful``, ``failed``, ``canceled``,
+    ``timeout``, ``error``, ``lost``, ``truncated``.
+    """
+
+    status: str
+    rc: int | None
+    stats: JSONObject | None
+    artifact_dir: str
+    exit_code: int
+    state: str
+    explanation: str | None
+
+
+class Job:
+    """What to run: a private data dir, and parameters by the names of ``ansible_runner.run``.
+
+    :param private_data_dir: a directory; artifacts are saved in its ``artifacts/IDENT``, or in ``artifact_dir``.
+    :param ident: the name of the job; default: random.
+    :param exclude: globs of what does not travel.
+    :param inventory_from_cwd: an inventory is a path, looked for in the working directory first.
+    """
+
+    def __init__(
+        self,
+        private_data_dir: str | os.PathLike[str],
+        *,
+        ident: str | None = None,
+        exclude: tuple[str, ...] = (),
+        inventory_from_cwd: bool = False,
+        **parameters: Any,
+    ) -> None:
+        self.place = PrivateDataDir.existing(private_data_dir)
+        self.ident = check_ident(ident or uuid.uuid4().hex)
+        self.parameters = {**parameters, "private_data_dir": str(self.place.path), "ident": self.ident}
+        artifacts = os.path.abspath(parameters.get("artifact_dir") or self.place.artifacts)
+        self.artifact_dir = os.path.join(artifacts, self.ident)
+        self.settings = self.place.mapping("env/settings") or {}
+        self._exclude = exclude
+        self._inventory_from_cwd = inventory_from_cwd
+
+    def transmitter(self, extension: JSONObject) -> Transmitter:
+        """The first stage for this job.
+
+        :raises InputError: something that the job needs is missing.
+        """
+        options = TransmitterOptions(
+            exclude=self._exclude,
+            only_own_artifacts=True,
+            extension=extension,
+            inventory_from_cwd=self._inventory_from_cwd,
+        )
+        return Transmitter(self.parameters, options)
+
+
+class Mesh:
+    """A Receptor mesh, by the control service of one of its nodes.
+
+    :param socket: path of a Unix socket, ``tcp://host:port`` or ``tls://host:port``; default: the variable
+        ``RECEPTORCTL_SOCKET``, else the control-service of ``config``.
+    :param config: a configuration file of Receptor, for the socket and for ``tlsclient``.
+    :raises UnreachableError: no socket is named.
+    """
+
+    def __init__(  # noqa: PLR0913 - options by keyword
+        self,
+        socket: str | None = None,
+        *,
+        config: str | None = None,
+        tlsclient: str | None = None,
+        rootcas: str | None = None,
+        key: str | None = None,
+        cert: str | None = None,
+        insecureskipverify: bool = False,
+    ) -> None:
+        address = socket or os.environ.get(_SOCKET_VARIABLE) or _configured_socket(config)
+        if not address:
+            raise UnreachableError(
+                "no mesh is named: give --socket, or start a node for this machine with: receptor-runner serve"
+            )
+        self.endpoint = Endpoint(address, config, tlsclient, rootcas, key, cert, insecureskipverify)
+        self._private: PrivateNode | None = None
+
+    @classmethod
+    def private(cls) -> Mesh:
+        """An embedded node of its own, which ends when its units are released.
+
+        :raises UnreachableError: it does not start.
+        """
+        node = PrivateNode.new()
+        node.start()
+        mesh = cls(node.socket)
+        mesh._private = node
+        return mesh
+
+    def offer(self, flag: StopFlag | None = None) -> Offer:
+        """What the mesh offers now.
+
+        :raises UnreachableError: the daemon does not answer.
+        """
+        with self.endpoint.connect(flag) as connection:
+            return Offer(connection.command(command="status"))
+
+    def nodes(self) -> list[NodeOffer]:
+        """:raises UnreachableError: the daemon does not answer."""
+        return self.offer().nodes()
+
+    def submit(  # noqa: PLR0913 - options by keyword
+        self,
+        job: Job,
+        node: str | None = None,
+        *,
+        worktype: str | None = None,
+        ttl: str | None = None,
+        signwork: bool | None = None,
+        flag: StopFlag | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> SubmittedJob:
+        """Hands ``job`` to the mesh; returns when the node has accepted it.
+
+        A job of this ident that was submitted before from the same directory is that job, and nothing is sent.
+
+        :param ttl: how long to wait for a node that is absent, as Receptor writes it (``30s``, ``1h``).
+        :raises InputError: the job cannot be transmitted; nothing was sent.
+        :raises UnreachableError: daemon, node or worktype cannot be had; nothing was started.
+        :raises RefusedError: signature or TLS.
+        :raises Interrupted: ``flag`` was raised; no unit is left.
+        """
+        records = Records(jobs_directory())
+        with records.followed(job.ident):
+            known = _known(records, job)
+            if known is not None:
+                return SubmittedJob(known, records)
+            try:
+                return self._submit(records, job, Wish(node, worktype, ttl, signwork), flag, progress)
+            except BaseException:
+                kept = self._forget(records, job.ident)
+                if self._private is not None and not kept:
+                    self._private.stop()
+                raise
+
+    def _submit(
+        self,
+        records: Records,
+        job: Job,
+        wish: Wish,
+        flag: StopFlag | None,
+        progress: Callable[[int], None] | None,
+    ) -> SubmittedJob:
+        tags = {"job": job.ident, "owner": owner()}
+        transmitter = job.transmitter(tags)
+        if self._private is not None:
+            self._private.wait()
+        wish = wish._replace(tlsclient=self.endpoint.tlsclient)
+        target = choose(lambda: self.offer(flag), wish, lambda seconds: _pause(flag, seconds))
+        record = self._record(job, target)
+        records.save(record)
+
+        def created(unit: str) -> None:
+            record.units = [{"unit": unit, "node": target.node, "remote_unit": unit if target.local else None}]
+            records.save(record)
+
+        submit(
+            self.endpoint,
+            target,
+            {JOB_TAG: job.ident, OWNER_TAG: tags["owner"]},
+            Sender(lambda output: transmitter.run(output, flag), created, progress),
+            flag,
+        )
+        return SubmittedJob(record, records)
+
+    def _record(self, job: Job, target: Target) -> Record:
+        return Record(
+            id=job.ident,
+            private_data_dir=str(job.place.path),
+            artifact_dir=job.artifact_dir,
+            endpoint=dataclasses.asdict(self.endpoint),
+            node=target.node,
+            worktype=target.worktype,
+            signwork=target.signwork,
+            tlsclient=target.tlsclient,
+            ttl=target.ttl,
+            private_node=self._private.directory if self._private is not None else None,
+            settings=job.settings,
+        )
+
+    @staticmethod
+    def _forget(records: Records, job: str) -> bool:
+        """A job that was not accepted leaves a record only if it may have left a unit; whether it did."""
+        try:
+            record = records.load(job)
+            if record.units:
+                UnitHandle(Endpoint(**record.endpoint), record.units[0]["unit"]).status()
+                return True
+        except (InputError, UnitGoneError):
+            pass
+        except ReceptorRunnerError:
+            return True
+        records.remove(job)
+        return False
+
+    @staticmethod
+    def job(job_id: str) -> SubmittedJob:
+        """A job that was submitted before, by whatever process of this user.
+
+        :raises InputError: there is none.
+        """
+        records = Records(jobs_directory())
+        return SubmittedJob(records.load(job_id), records)
+
+    @staticmethod
+    def jobs() -> Iterator[SubmittedJob]:
+        """All submitted jobs whose records are there."""
+        records = Records(jobs_directory())
+        return (SubmittedJob(record, records) for record in records.all())
+
+
+class SubmittedJob:
+    """A job that a mesh has. ``record`` is what is known about it here."""
+
+    def __init__(self, record: Record, records: Records) -> None:
+        self.record = record
+        self._records = records
+        self._endpoint = Endpoint(**record.endpoint)
+        node = record.private_node
+        self._private = PrivateNode(node, record.endpoint["socket"]) if node is not None else None
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    def follow(  # noqa: PLR0913 - options by keyword
+        self,
+        *,
+        event_handler: Callable[[JSONObject], Any] | None = None,
+        status_handler: Callable[..., Any] | None = None,
+        artifacts_handler: Callable[[str], Any] | None = None,
+        finished_callback: Callable[[Any], Any] | None = None,
+        cancel_callback: Callable[[], bool] | None = None,
+        printer: Printer | None = None,
+        flag: StopFlag | None = None,
+        lost_after: float = LOST_AFTER_SECONDS,
+        changed: Callable[[str], None] | None = None,
+    ) -> Outcome:
+        """Follows the job to its end, from where its last follower stopped; saves artifacts, calls handlers, and
+        releases the unit.
+
+        :param cancel_callback: asked several times a second; true cancels the job.
+        :param lost_after: seconds that the mesh may be out of reach.
+        :param changed: called with the state when that changes.
+        :raises DetachedError: ``flag`` was raised twice or by SIGHUP, or the mesh was out of reach for too long; the
+            job goes on, and another follow goes on from here.
+        :raises OutputError: the artifacts cannot be written; another follow goes on from here.
+        """
+        handlers = Handlers(event_handler, status_handler, artifacts_handler, finished_callback)
+        with self._records.followed(self.id):
+            self.record = self._records.load(self.id)
+            if self.record.delivered:
+                self._release_quietly()
+                return self._outcome(None)
+            if flag is not None:
+                return self._follow(handlers, flag, cancel_callback, printer, lost_after, changed)
+            with StopFlag() as own_flag:
+                return self._follow(handlers, own_flag, cancel_callback, printer, lost_after, changed)
+
+    def _follow(
+        self,
+        handlers: Handlers,
+        flag: StopFlag,
+        cancel_callback: Callable[[], bool] | None,
+        printer: Printer | None,
+        lost_after: float,
+        changed: Callable[[str], None] | None,
+    ) -> Outcome:
+        journal = self._records.journal(self.id)
+        source = self._source(flag, journal.offset, lost_after, changed)
+        options = ProcessorOptions(
+            self.record.artifact_dir,
+            handlers=handlers,
+            settings=self.record.settings,
+            printer=printer,
+            cancel_callback=cancel_callback,
+            on_interrupt=source.cancel,
+            linger=MESH_LINGER_SECONDS,
+            journal=journal,
+        )
+        try:
+            result = Processor(source, flag, options).run()
+        except (DetachedError, OutputError) as exc:
+            self._save(state="detached", explanation=str(exc))
+            raise
+        finally:
+            source.close()
+            journal.close()
+        self._conclude(result)
+        return self._outcome(result.stats)
+
+    def _source(
+        self, flag: StopFlag, offset: int, lost_after: float, changed: Callable[[str], None] | None
+    ) -> ResultsInput:
+        record = self.record
+        unit = self._unit()
+        local = unit["remote_unit"] == unit["unit"]
+
+        def note(state: str, far_unit: str | None) -> None:
+            if state != record.state or (far_unit and far_unit != unit["remote_unit"]):
+                unit["remote_unit"] = far_unit or unit["remote_unit"]
+                self._save(state=state)
+            if changed is not None:
+                changed(state)
+
+        return ResultsInput(
+            self._handle(flag),
+            Way(None if local else record.node, record.worktype, record.tlsclient, direct=not record.signwork),
+            flag,
+            FollowOptions(
+                offset,
+                lost_after,
+                note,
+                far_unit=None if local else unit["remote_unit"],
+                revive=self._private.revive if self._private is not None else None,
+            ),
+        )
+
+    def _unit(self) -> JSONObject:
+        if not self.record.units:
+            raise LostError(f"the job {self.id} was never accepted: its submitter ended before it had a work unit")
+        return self.record.units[0]
+
+    def _handle(self, flag: StopFlag | None = None) -> UnitHandle:
+        return UnitHandle(self._endpoint, self._unit()["unit"], flag)
+
+    def _save(self, **changes: Any) -> None:
+        for name, value in changes.items():
+            setattr(self.record, name, value)
+        self._records.save(self.record)
+
+    def _conclude(self, result: Processor) -> None:
+        state = {EXIT_TRUNCATED: "truncated", EXIT_LOST: "lost"}.get(result.exit_code, result.status)
+        self._save(
+            state=state,
+            status=result.status,
+            rc=result.rc,
+            exit_code=result.exit_code,
+            explanation=result.job_explanation,
+            ended=time.time(),
+            delivered=True,
+        )
+        if state != "lost":
+            self._release_quietly()
+
+    def _release_quietly(self) -> None:
+        """The results are safe; a unit that cannot be released now is ``prune``'s."""
+        if self.record.released or not self.record.units:
+            return
+        try:
+            self._revive()
+            self._handle().release()
+        except ReceptorRunnerError as exc:
+            logger.warning("the work unit of the job %s is not released: %s", self.id, exc)
+            return
+        self._save(released=True)
+
+    def _outcome(self, stats: JSONObject | None) -> Outcome:
+        record = self.record
+        return Outcome(
+            record.status or record.state,
+            record.rc,
+            stats,
+            record.artifact_dir,
+            record.exit_code if record.exit_code is not None else ReceptorRunnerError.exit_code,
+            record.state,
+            record.explanation,
+        )
+
+    def refresh(self, flag: StopFlag | None = None) -> Record:
+        """What is known now: the node is asked, and the end of a job that nobody followed is looked up.
+
+        Never raises because of the mesh: a job that cannot be asked about is ``unreachable``."""
+        self.record = self._records.load(self.id)
+        if self.record.delivered or self.record.exit_code is not None:
+            return self.record
+        try:
+            self._revive()
+            status = self._handle(flag).status()
+        except LostError as exc:
+            self.record.state, self.record.exit_code, self.record.explanation = "lost", exc.exit_code, str(exc)
+        except (UnreachableError, CommandError) as exc:
+            self.record.state, self.record.explanation = "unreachable", str(exc)
+        else:
+            self._take_in(status, flag)
+        return self.record
+
+    def _take_in(self, status: UnitStatus, flag: StopFlag | None) -> None:
+        record = self.record
+        if not status.ended:
+            record.state = {PENDING: "pending", RUNNING: "running"}[status.state]
+            return
+        verdict = peek(self._handle(flag), status)
+        record.status, record.exit_code, record.explanation = verdict.status, verdict.exit_code, verdict.explanation
+        record.state = verdict.state
+
+    def wait(self, timeout: float | None = None, flag: StopFlag | None = None) -> Record:
+        """Waits until the job has ended, without following it.
+
+        :raises DetachedError: ``timeout`` seconds are over.
+        :raises Interrupted: ``flag`` was raised.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            record = self.refresh(flag)
+            if record.exit_code is not None:
+                return record
+            if until is not None and time.monotonic() >= until:
+                raise DetachedError(f"the job {self.id} is still {record.state} after {timeout:g} s")
+            left = _POLL_SECONDS if until is None else min(_POLL_SECONDS, until - time.monotonic())
+            _pause(flag, max(0.0, left))
+
+    def cancel(self, flag: StopFlag | None = None) -> Record:
+        """Cancels the job, and returns when it is shown to have ended. Its results stay to be followed.
+
+        :raises ReceptorRunnerError: that cannot be shown.
+        """
+        record = self.refresh(flag)
+        if record.exit_code is not None:
+            return record
+        handle = self._handle(flag)
+        answer = handle.cancel()
+        if handle.wait_ended(lambda seconds: _pause(flag, seconds)) is None:
+            self._check_dead(handle, answer)
+        return self.refresh(flag)
+
+    def _check_dead(self, handle: UnitHandle, answer: str) -> None:
+        unit = self._unit()
+        looks = [
+            handle.probe(self.record.node, self.record.worktype, unit["remote_unit"] or unit["unit"]) for _ in range(2)
+        ]
+        if looks != [False, False]:
+            raise ReceptorRunnerError(
+                f"the cancel of {self.id} cannot be shown to have worked: the mesh answered {answer!r}, "
+                f"and the work unit {unit['unit']} has not ended"
+            )
+        self._save(
+            state="lost",
+            exit_code=EXIT_LOST,
+            explanation="its runner was gone before it was cancelled",
+            ended=time.time(),
+        )
+
+    def release(self, *, force: bool = False) -> None:
+        """Removes the job from the mesh, and its record.
+
+        :param force: also one that still runs, or whose node cannot be reached.
+        :raises UsageError: it still runs.
+        :raises ReceptorRunnerError: it cannot be released.
+        """
+        with self._records.followed(self.id):
+            record = self.refresh()
+            if record.exit_code is None and record.units and not force:
+                raise UsageError(f"the job {self.id} is {record.state}; cancel it first, or use --force")
+            if record.units and not record.released:
+                try:
+                    self._handle().release(force=force)
+                except UnreachableError:
+                    if self._private is None or os.path.isdir(self._private.directory):
+                        raise
+            self._records.remove(self.id)
+
+    def forget(self) -> None:
+        """Removes the record of a job whose units are gone."""
+        self._records.remove(self.id)
+
+    def _revive(self) -> None:
+        if self._private is not None and not self.record.released:
+            try:
+                self._endpoint.connect().close()
+            except UnreachableError:
+                self._private.revive()
+
+
+def _known(records: Records, job: Job) -> Record | None:
+    """The record of a job of this ident, if it is this job.
+
+    :raises UsageError: it is another one."""
+    try:
+        record = records.load(job.ident)
+    except InputError:
+        return None
+    if record.private_data_dir != str(job.place.path):
+        raise UsageError(
+            f"the ident {job.ident} is that of a job of {record.private_data_dir}; choose another, or release that one"
+        )
+    return record
+
+
+def _configured_socket(config: str | None) -> str | None:
+    if config is None:
+        return None
+    from ..receptorconf import read_items
+
+    for item in read_items([config]):
+        if item.name == "control-service" and item.text("filename"):
+            return item.text("filename")
+    return None
+
+
+def _pause(flag: StopFlag | None, seconds: float) -> None:
+    """:raises Interrupted: ``flag`` was raised."""
+    if flag is None:
+        time.sleep(seconds)
+        return
+    poll = select.poll()
+    poll.register(flag.fileno(), select.POLLIN)
+    if poll.poll(milliseconds(seconds)):
+        raise Interrupted("interrupted")

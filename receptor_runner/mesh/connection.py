@@ -1,0 +1,271 @@
+"""One connection to a control service: receptorctl makes it, and from its greeting on we read and write it.
+
+Rules: the only module that imports receptorctl. receptorctl has no timeouts, hides a unit's id until its payload is
+gone, and poisons its object after an error (receptor.md of the project's reference measured it), so its ``connect``
+is used, with a deadline, and its commands are not. Every wait ends at a deadline or when a stop flag is raised; every
+foreign error becomes one of ours here."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import select
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from receptorctl.socket_interface import ReceptorControl, shutdown_write
+
+from ..control import CONNECTING, CommandError, command_line, parse_reply
+from ..errors import ConfigurationError, Interrupted, OutputError, RefusedError, UnreachableError
+from ..limits import CONTROL_SECONDS, MAX_LINE, READ_BLOCK
+from ..messages import JSONObject
+from ..signals import StopFlag
+from ..waiting import milliseconds
+
+__all__ = ["Connection", "Endpoint", "refusal"]
+
+_WRITE_BLOCK = 256 * 1024
+_TCP = re.compile(r"(?:tcp|tls):(?://)?([a-zA-Z0-9-.:]+):([0-9]+)")
+_REFUSALS = ("signature", "TLS", "CRYPTO_ERROR", "certificate", "secrets over a non-TLS")
+
+
+def refusal(exc: CommandError) -> Exception:
+    """``exc``, or what it means: signatures and TLS are refusals, not absences."""
+    text = str(exc)
+    if "expired" in text and "token" in text:
+        text += "; are the clocks of the nodes apart?"
+    return RefusedError(text) if any(word in text for word in _REFUSALS) else exc
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the control service of a node is, in receptorctl's terms. ``tlsclient`` names a ``tls-client`` of the
+    file ``config`` here, and of the daemon's own configuration for the way to other nodes.
+    """
+
+    socket: str
+    config: str | None = None
+    tlsclient: str | None = None
+    rootcas: str | None = None
+    key: str | None = None
+    cert: str | None = None
+    insecureskipverify: bool = False
+
+    def connect(self, flag: StopFlag | None = None, seconds: float = CONTROL_SECONDS) -> Connection:
+        """:raises UnreachableError: there is no socket, nobody serves it, or it is mute.
+        :raises RefusedError: we are not allowed, or TLS fails.
+        :raises ConfigurationError: the TLS settings cannot be used.
+        """
+        control = self._control(seconds)
+        try:
+            control.connect()
+        except BaseException as exc:
+            with contextlib.suppress(Exception):
+                control.close()
+            if isinstance(exc, Exception):
+                raise self._explained(exc, seconds) from exc
+            raise
+        return Connection(control, flag, self.socket)
+
+    def _control(self, seconds: float) -> _Control:
+        tls = self.socket.startswith("tls:")
+        try:
+            return _Control(
+                self.socket,
+                config=self.config if tls and not self.rootcas and self.tlsclient else None,
+                tlsclient=self.tlsclient,
+                rootcas=self.rootcas,
+                key=self.key,
+                cert=self.cert,
+                insecureskipverify=self.insecureskipverify,
+                seconds=seconds,
+            )
+        except (OSError, RuntimeError, ValueError, AttributeError, KeyError) as exc:
+            raise ConfigurationError(f"cannot use the receptor configuration {self.config}: {exc}") from exc
+
+    def _explained(self, exc: Exception, seconds: float) -> Exception:
+        where = f"the control socket {self.socket}"
+        if isinstance(exc, PermissionError):
+            return RefusedError(f"{where} may not be used: {exc.strerror}; see permissions of its control-service")
+        if isinstance(exc, (TimeoutError, socket.timeout)):
+            return UnreachableError(f"{where} is mute: no greeting within {seconds:.0f} s; is the daemon frozen?")
+        if isinstance(exc, ssl.SSLError):
+            return RefusedError(f"{where}: TLS fails: {exc}")
+        if isinstance(exc, ConnectionError):
+            return UnreachableError(f"{where} is refused: the daemon that made it does not run")
+        if isinstance(exc, FileNotFoundError) or "Socket path does not exist" in str(exc):
+            return UnreachableError(f"{where} does not exist; does the daemon run, and is this its control-service?")
+        if isinstance(exc, OSError) and exc.errno == errno.ENOTSOCK:
+            return UnreachableError(f"{where} is not a socket")
+        return UnreachableError(f"{where} cannot be used: {exc or type(exc).__name__}")
+
+
+class _Control(ReceptorControl):  # type: ignore[misc]
+    """With a deadline for the connection and the greeting."""
+
+    def __init__(self, address: str, *, seconds: float, **options: Any) -> None:
+        super().__init__(address, **options)
+        self._seconds = seconds
+
+    def connect(self) -> None:
+        path = self._socketaddress
+        match = _TCP.fullmatch(path)
+        if match:
+            # receptorctl waits for ever for a host that does not answer: ask first
+            socket.create_connection((match[1], int(match[2])), self._seconds).close()
+            super().connect()
+            return
+        if ":" in path.removeprefix("unix:"):
+            super().connect()
+            return
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(self._seconds)
+        self._socket.connect(os.path.expanduser(path.removeprefix("unix:").removeprefix("//")))
+        self._sockfile = self._socket.makefile("rwb")
+        self.handshake()
+
+    def handshake(self) -> None:
+        self._socket.settimeout(self._seconds)
+        super().handshake()
+
+
+class Connection:
+    """One session. ``node`` is the id of the node that greeted."""
+
+    def __init__(self, control: ReceptorControl, flag: StopFlag | None, address: str) -> None:
+        self.node = str(control._remote_node)
+        self._control = control
+        self._flag = flag
+        self._address = address
+        self._sock: socket.socket = control._socket
+        self._sock.setblocking(False)
+        self._buffer = b""
+        self._eof = False
+        self._poll = select.poll()
+        self._poll.register(self._sock, select.POLLIN)
+        if flag is not None:
+            self._poll.register(flag.fileno(), select.POLLIN)
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self._sock.close()
+        for _ in range(2):  # its close() may raise, and then needs another
+            with contextlib.suppress(Exception):
+                self._control.close()
+
+    def command(self, seconds: float = CONTROL_SECONDS, **fields: Any) -> JSONObject:
+        """One command and its reply.
+
+        :raises CommandError: it was refused.
+        :raises RefusedError: because of a signature or TLS.
+        :raises UnreachableError: there was no answer.
+        :raises Interrupted: the flag was raised.
+        """
+        self.send(command_line(**fields), seconds)
+        try:
+            return parse_reply(self.readline(seconds))
+        except CommandError as exc:
+            raise refusal(exc) from exc
+
+    def connect_to(self, node: str, tlsclient: str | None, seconds: float = CONTROL_SECONDS) -> None:
+        """From here on this is a session with the control service of ``node``.
+
+        :raises CommandError: there is no way to it.
+        """
+        self.send(f"connect {node} control {tlsclient or ''}".rstrip().encode() + b"\n", seconds)
+        line = self.readline(seconds)
+        if line + b"\n" != CONNECTING:
+            parse_reply(line)
+            raise CommandError(f"the control service answered {line[:200]!r} to connect")
+        greeting = self.readline(seconds).decode("utf-8", "replace")
+        self.node = greeting.removeprefix("Receptor Control, node ")
+
+    def send(self, data: bytes, seconds: float = CONTROL_SECONDS) -> None:
+        """:raises UnreachableError: nobody takes it for ``seconds``, or the other end has gone."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._sock.send(view[:_WRITE_BLOCK]) :]
+            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                self._wait_writable(seconds)
+            except OSError as exc:
+                raise self._gone(exc) from exc
+
+    def _wait_writable(self, seconds: float) -> None:
+        poll = select.poll()
+        poll.register(self._sock, select.POLLOUT)
+        if self._flag is not None:
+            poll.register(self._flag.fileno(), select.POLLIN)
+        ready = poll.poll(milliseconds(seconds))
+        self._check_flag(ready)
+        if not ready:
+            raise UnreachableError(f"the control socket {self._address} takes nothing for {seconds:.0f} s")
+
+    def _check_flag(self, ready: list[tuple[int, int]]) -> None:
+        if self._flag is not None and any(fd == self._flag.fileno() for fd, _ in ready):
+            raise Interrupted("interrupted")
+
+    def half_close(self) -> None:
+        """Says that nothing more will be sent."""
+        try:
+            shutdown_write(self._sock)
+        except OSError as exc:
+            raise self._gone(exc) from exc
+
+    def readline(self, seconds: float = CONTROL_SECONDS) -> bytes:
+        """A line without its newline.
+
+        :raises UnreachableError: it does not come within ``seconds``, or the other end has gone.
+        :raises Interrupted: the flag was raised.
+        """
+        until = time.monotonic() + seconds
+        while b"\n" not in self._buffer:
+            left = until - time.monotonic()
+            data = self._receive(left) if left > 0 else None
+            if data is None:
+                raise UnreachableError(f"the control socket {self._address} does not answer within {seconds:.0f} s")
+            if not data:
+                raise self._gone(None)
+            self._buffer += data
+            if len(self._buffer) > MAX_LINE:
+                raise OutputError(f"the control socket {self._address} answers without end")
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def read(self, seconds: float | None) -> bytes | None:
+        """Some bytes; empty at the end; None if there were none in time or the flag was raised."""
+        if self._buffer:
+            data, self._buffer = self._buffer, b""
+            return data
+        try:
+            return self._receive(seconds)
+        except Interrupted:
+            return None
+
+    def _receive(self, seconds: float | None) -> bytes | None:
+        while True:
+            try:
+                return self._sock.recv(READ_BLOCK)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                pass
+            except OSError:
+                return b""
+            ready = self._poll.poll(milliseconds(seconds))
+            self._check_flag(ready)
+            if not ready:
+                return None
+
+    def _gone(self, exc: OSError | None) -> UnreachableError:
+        reason = f": {exc.strerror or exc}" if exc is not None else ""
+        return UnreachableError(f"the control socket {self._address} was closed by the other end{reason}")

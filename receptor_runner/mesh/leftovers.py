@@ -1,0 +1,118 @@
+"""What finished or failed jobs have left: records, work units that carry our name, private nodes.
+
+Rules: nothing is deleted that a job still needs: a unit whose results were not followed to their end stays. A unit is
+ours if its tags or its ``starting`` line name the owner of this state directory."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from ..control import CommandError, command_line
+from ..errors import InputError, ReceptorRunnerError
+from ..limits import CONTROL_SECONDS
+from ..messages import EXTENSION
+from ..records import Records
+from ..removal import remove_tree
+from ..state import jobs_directory, nodes_directory, owner
+from ..workunit import UnitStatus
+from .client import Mesh, SubmittedJob
+from .connection import Endpoint
+from .submission import JOB_TAG, OWNER_TAG
+from .units import UnitHandle
+
+__all__ = ["Leftover", "find_leftovers"]
+
+_HEAD = 256 * 1024
+
+
+class Leftover(NamedTuple):
+    """One thing that may go: ``kind`` is ``record``, ``unit`` or ``node``."""
+
+    kind: str
+    name: str
+    why: str
+    delete: Callable[[], Any]
+
+
+def find_leftovers(mesh: Mesh | None) -> Iterator[Leftover]:
+    """Everything that may go.
+
+    :param mesh: where to look for units without a record; None for nowhere.
+    :raises UnreachableError: ``mesh`` does not answer.
+    """
+    records = Records(jobs_directory())
+    for record in list(records.all()):
+        job = SubmittedJob(record, records)
+        if record.delivered:
+            why = f"the job is {record.state}, and its results are saved"
+            yield Leftover("record", record.id, why, functools.partial(job.release, force=True))
+        elif not record.units:
+            yield Leftover("record", record.id, "the job was never accepted", job.forget)
+    if mesh is not None:
+        yield from _units(mesh.endpoint, records)
+    yield from _private_nodes(records)
+
+
+def _units(endpoint: Endpoint, records: Records) -> Iterator[Leftover]:
+    with endpoint.connect() as connection:
+        found = connection.command(command="work", subcommand="list")
+    known = {unit["unit"] for record in records.all() for unit in record.units}
+    ours = owner()
+    for name, data in sorted(found.items()):
+        handle = UnitHandle(endpoint, name)
+        status = UnitStatus.from_json(data)
+        if name in known or not status.ended:
+            continue
+        try:
+            job = _job_of(handle, status, ours)
+        except (CommandError, ReceptorRunnerError):
+            continue
+        if job is not None:
+            yield Leftover("unit", name, f"of the job {job}, which has no record", handle.release)
+
+
+def _job_of(handle: UnitHandle, status: UnitStatus, ours: str) -> str | None:
+    """The job of a unit of ours."""
+    params = status.remote("RemoteParams")
+    if isinstance(params, dict):
+        return params.get(JOB_TAG) if params.get(OWNER_TAG) == ours else None
+    with handle.connect() as connection:
+        connection.send(command_line(command="work", subcommand="results", unitid=handle.unit, startpos=0))
+        connection.readline()
+        head = b""
+        while b"\n" not in head and len(head) < _HEAD:
+            data = connection.read(CONTROL_SECONDS)
+            if not data:
+                break
+            head += data
+    for line in head.splitlines():
+        try:
+            told = json.loads(line).get(EXTENSION)
+        except (ValueError, AttributeError):
+            continue
+        if isinstance(told, dict) and told.get("owner") == ours:
+            return str(told.get("job"))
+    return None
+
+
+def _private_nodes(records: Records) -> Iterator[Leftover]:
+    used = {record.private_node for record in records.all()}
+    for entry in os.scandir(nodes_directory()):
+        if entry.path in used or not entry.is_dir(follow_symlinks=False):
+            continue
+        try:
+            Endpoint(_socket_of(entry.path)).connect(seconds=1.0).close()
+        except (InputError, ReceptorRunnerError):
+            yield Leftover("node", entry.name, "a private node that ended", functools.partial(remove_tree, entry.path))
+
+
+def _socket_of(directory: str) -> str:
+    try:
+        with open(os.path.join(directory, "receptor.yml"), encoding="utf-8") as file:
+            return str(json.load(file)[1]["control-service"]["filename"])
+    except (OSError, ValueError, LookupError, TypeError) as exc:
+        raise InputError(f"{directory} has no configuration") from exc

@@ -1,0 +1,150 @@
+"""Commands on work units, each over a connection of its own: status, cancel, release, probe.
+
+Rules: answers are read as what they prove. ``cancelled`` proves nothing (the daemon says so when nothing was or could
+be stopped), ``unknown work unit`` proves that the unit is gone."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+
+from ..control import CommandError, command_line, created_unit
+from ..errors import LostError, ReceptorRunnerError
+from ..limits import CONTROL_SECONDS, SLOW_CONTROL_SECONDS
+from ..signals import StopFlag
+from ..workunit import UnitStatus, check_unit_id
+from .connection import Connection, Endpoint, refusal
+
+__all__ = ["UnitGoneError", "UnitHandle"]
+
+logger = logging.getLogger(__name__)
+
+_UNKNOWN = "unknown work unit"
+#: How long a unit may take to be seen as ended after its cancel was answered: the far status comes once a second.
+_SHOWN_SECONDS = 15.0
+_LOOK_SECONDS = 0.1
+_PROBE_SECONDS = 20.0
+
+
+class UnitGoneError(LostError):
+    """The daemon does not know the unit any more."""
+
+
+class UnitHandle:
+    """One unit, as the node that we are connected to knows it."""
+
+    def __init__(self, endpoint: Endpoint, unit: str, flag: StopFlag | None = None) -> None:
+        self.unit = check_unit_id(unit)
+        self._endpoint = endpoint
+        self._flag = flag
+
+    def connect(self) -> Connection:
+        return self._endpoint.connect(self._flag)
+
+    def status(self) -> UnitStatus:
+        """:raises UnitGoneError: there is no such unit.
+        :raises UnreachableError: the daemon cannot be asked.
+        """
+        with self.connect() as connection:
+            return self.status_over(connection, self.unit)
+
+    @staticmethod
+    def status_over(connection: Connection, unit: str) -> UnitStatus:
+        """The status of ``unit`` at the node that ``connection`` leads to."""
+        try:
+            reply = connection.command(command="work", subcommand="status", unitid=unit)
+        except CommandError as exc:
+            if _UNKNOWN in str(exc):
+                raise UnitGoneError(f"the work unit {unit} is not on {connection.node} any more") from exc
+            raise
+        return UnitStatus.from_json(reply)
+
+    def cancel(self) -> str:
+        """Asks for a cancel; what the daemon answers: ``cancelled``, ``cancel pending``, or why not."""
+        try:
+            with self.connect() as connection:
+                reply = connection.command(SLOW_CONTROL_SECONDS, command="work", subcommand="cancel", unitid=self.unit)
+        except CommandError as exc:
+            return str(exc)
+        return next(iter(reply), "")
+
+    def wait_ended(self, pause: Callable[[float], None], seconds: float = _SHOWN_SECONDS) -> UnitStatus | None:
+        """The unit's last status, or None if it is not seen to end within ``seconds``."""
+        until = time.monotonic() + seconds
+        while True:
+            status = self.status()
+            if status.ended:
+                return status
+            if time.monotonic() > until:
+                return None
+            pause(_LOOK_SECONDS)
+
+    def release(self, *, force: bool = False) -> str:
+        """``released``, ``release pending`` (the daemon goes on trying), or ``gone``.
+
+        :raises CommandError: it cannot be released.
+        """
+        try:
+            with self.connect() as connection:
+                subcommand = "force-release" if force else "release"
+                reply = connection.command(
+                    SLOW_CONTROL_SECONDS, command="work", subcommand=subcommand, unitid=self.unit
+                )
+        except CommandError as exc:
+            if str(exc) == f"{_UNKNOWN} {self.unit}":
+                return "gone"
+            if _UNKNOWN in str(exc) and not force:
+                return self.release(force=True)  # it is gone at the other end
+            raise
+        return next(iter(reply), "")
+
+    def probe(self, node: str, worktype: str, far_unit: str) -> bool | None:
+        """Whether anything works on ``far_unit`` at ``node``; None if that cannot be told.
+
+        A small work unit of the same worktype looks for the process (:mod:`receptor_runner.probe`). It needs a
+        worktype with ``allowruntimeparams``.
+        """
+        try:
+            return self._probe(node, worktype, far_unit)
+        except ReceptorRunnerError as exc:
+            logger.info("cannot probe the unit %s on %s: %s", far_unit, node, exc)
+            return None
+
+    def _probe(self, node: str, worktype: str, far_unit: str) -> bool | None:
+        with self.connect() as connection:
+            connection.send(
+                command_line(
+                    command="work", subcommand="submit", node=node, worktype=worktype, params=f"probe {far_unit}"
+                )
+            )
+            try:
+                unit = created_unit(connection.readline())
+            except CommandError as exc:
+                raise refusal(exc) from exc
+            connection.half_close()
+            probe = UnitHandle(self._endpoint, unit, self._flag)
+            try:
+                connection.readline(SLOW_CONTROL_SECONDS)
+                return probe.answer()
+            finally:
+                probe.release()
+
+    def answer(self) -> bool | None:
+        """What a probe found."""
+        text = b""
+        until = time.monotonic() + _PROBE_SECONDS
+        with self.connect() as connection:
+            connection.send(command_line(command="work", subcommand="results", unitid=self.unit, startpos=0))
+            connection.readline(CONTROL_SECONDS)
+            while b"\n" not in text and (left := until - time.monotonic()) > 0:
+                data = connection.read(left)
+                if not data:
+                    break
+                text += data
+        try:
+            alive = json.loads(text)["alive"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        return alive if isinstance(alive, bool) else None

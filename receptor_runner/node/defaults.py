@@ -1,0 +1,94 @@
+"""What an embedded node is when nobody configured it: one worktype, our own worker, and a place of its own.
+
+Rules: the worker is that of this very package and interpreter. A private node has a directory with its configuration
+and data, so that it can be started again on what it left."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..boot import command as boot_command
+from ..errors import ConfigurationError, InputError, OutputError
+from ..state import nodes_directory, state_directory
+from .config import NodeConfig, WorkCommand
+
+__all__ = ["WORKTYPE", "config_files", "default_config", "prepare_private"]
+
+WORKTYPE = "receptor-runner"
+_LONGEST_SOCKET = 107
+
+
+def config_files(given: Iterable[str]) -> list[str]:
+    """A directory stands for its ``*.yml``, in the order of their names.
+
+    :raises InputError: there is no such file, or a directory has none.
+    """
+    files: list[str] = []
+    for path in given:
+        if os.path.isdir(path):
+            found = sorted(str(file) for file in Path(path).glob("*.yml"))
+            if not found:
+                raise InputError(f"the directory {path} has no *.yml")
+            files += found
+        else:
+            files.append(path)
+    return files
+
+
+def default_config(socket_path: str | None) -> NodeConfig:
+    """A node named as this machine is."""
+    path = os.path.abspath(socket_path) if socket_path else str(state_directory() / "node.sock")
+    if len(os.fsencode(path)) > _LONGEST_SOCKET:
+        raise ConfigurationError(f"the path of the socket is longer than {_LONGEST_SOCKET} bytes: {path}; use --socket")
+    config = NodeConfig(socket.gethostname(), str(state_directory() / "node"), path)
+    program, *arguments = _worker_command()
+    config.worktypes[WORKTYPE] = WorkCommand(WORKTYPE, program, shlex.join(arguments), allow_runtime_params=True)
+    return config
+
+
+def _worker_command() -> list[str]:
+    return boot_command("receptor_runner.cli.main", "worker", "--keepalive-seconds", "10")
+
+
+def prepare_private() -> tuple[str, str]:
+    """A directory for a private node with its ``receptor.yml``, and the path of its socket.
+
+    :raises OutputError: they cannot be made.
+    """
+    try:
+        directory = tempfile.mkdtemp(prefix="node-", dir=nodes_directory())
+        path = _short_socket(directory)
+        program, *arguments = _worker_command()
+        items = [
+            {"node": {"id": "private", "datadir": os.path.join(directory, "data")}},
+            {"control-service": {"service": "control", "filename": path}},
+            {
+                "work-command": {
+                    "worktype": WORKTYPE,
+                    "command": program,
+                    "params": shlex.join(arguments),
+                    "allowruntimeparams": True,
+                }
+            },
+        ]
+        with open(os.path.join(directory, "receptor.yml"), "w", encoding="utf-8") as file:
+            json.dump(items, file)
+    except OSError as exc:
+        raise OutputError(f"cannot make a private node: {exc.strerror}") from exc
+    return directory, path
+
+
+def _short_socket(directory: str) -> str:
+    """In the node's own directory if its path is short enough for a socket, else in a runtime directory."""
+    for base in (directory, os.environ.get("XDG_RUNTIME_DIR") or "", tempfile.gettempdir(), "/tmp"):
+        name = "control.sock" if base == directory else f"{os.path.basename(directory)}.sock"
+        path = os.path.join(base, name)
+        if os.path.isdir(base) and len(os.fsencode(path)) <= _LONGEST_SOCKET:
+            return path
+    raise ConfigurationError("there is no directory with a path short enough for a socket; set XDG_RUNTIME_DIR")

@@ -1,0 +1,109 @@
+"""Runs the command of one work unit, away from the node: whatever happens to the node, the command goes on.
+
+Rules: started with the unit's ``stdin`` already locked, and that descriptor is the command's standard input, so the
+lock lasts as long as the command. SIGINT cancels: an interrupt to the command, 10 seconds for it, then SIGKILL to the
+whole tree. Says nothing; the unit's ``status`` tells everything (texts as Go's os/exec has them)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+
+from ..subreaper import adopt_orphans, reap
+from ..workunit import CANCELED, FAILED, RUNNING, SUCCEEDED, UnitStatus
+from .statusfile import read_status, write_status
+
+__all__ = ["main"]
+
+#: Receptor's patience with a command that was interrupted (pkg/workceptor/command.go).
+_GRACE_SECONDS = 10.0
+_LEFTOVER_TERM_SECONDS = 0.5
+_LEFTOVER_KILL_SECONDS = 2.0
+_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD}
+_NAMES = {
+    signal.SIGHUP: "hangup", signal.SIGINT: "interrupt", signal.SIGQUIT: "quit", signal.SIGABRT: "aborted",
+    signal.SIGKILL: "killed", signal.SIGSEGV: "segmentation fault", signal.SIGTERM: "terminated",
+}  # fmt: skip
+
+
+def main() -> int:
+    """The arguments are the unit's directory, the descriptor of its ``stdin``, the parameters as one text, the path
+    of the command and its argument vector.
+    """
+    directory, stdin, params, path, *arguments = sys.argv[1:]
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    adopt_orphans()
+    unit = _RunningUnit(directory, params)
+    try:
+        child = unit.start(int(stdin), path, arguments)
+    except OSError as exc:
+        unit.report(FAILED, f"fork/exec {path}: {(exc.strerror or '').lower()}")
+        return 0
+    unit.report(RUNNING, f"Running: PID {child}", running=True)
+    cancelled, status = _wait(child)
+    if cancelled:
+        from ..guard.tree import stop_descendants
+
+        stop_descendants(_LEFTOVER_TERM_SECONDS, _LEFTOVER_KILL_SECONDS)
+        unit.report(CANCELED, "Canceled")
+    elif os.waitstatus_to_exitcode(status) == 0:
+        unit.report(SUCCEEDED, "exit status 0")
+    else:
+        unit.report(FAILED, _detail(os.waitstatus_to_exitcode(status)))
+    return 0
+
+
+class _RunningUnit:
+    def __init__(self, directory: str, params: str) -> None:
+        self._directory = directory
+        self._params = params
+        self._worktype = read_status(directory).worktype
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+        self._stdout = os.open(os.path.join(directory, "stdout"), flags, 0o600)
+
+    def start(self, stdin: int, path: str, arguments: list[str]) -> int:
+        """The process id of the command."""
+        actions = [(os.POSIX_SPAWN_DUP2, source, target) for source, target in ((stdin, 0), (self._stdout, 1))]
+        actions.append((os.POSIX_SPAWN_DUP2, self._stdout, 2))
+        return os.posix_spawn(
+            path,
+            arguments,
+            os.environ,
+            file_actions=[*actions, (os.POSIX_SPAWN_CLOSE, stdin)],
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGXFSZ, signal.SIGHUP),
+        )
+
+    def report(self, state: int, detail: str, *, running: bool = False) -> None:
+        extra = {"Pid": os.getpid(), "Params": self._params} if running else None
+        size = os.fstat(self._stdout).st_size
+        with contextlib.suppress(OSError):  # released meanwhile, or the disk is full: then the lock tells
+            write_status(self._directory, UnitStatus(state, detail, size, self._worktype, extra))
+
+
+def _wait(child: int) -> tuple[bool, int]:
+    """Whether it was cancelled, and its wait status."""
+    kill_at: float | None = None
+    while True:
+        left = 3600.0 if kill_at is None else max(0.0, kill_at - time.monotonic())
+        arrived = signal.sigtimedwait(_SIGNALS, left)
+        for pid, status in reap():
+            if pid == child:
+                return kill_at is not None, status
+        if arrived is None and kill_at is not None:
+            os.kill(child, signal.SIGKILL)
+        elif arrived is not None and arrived.si_signo != signal.SIGCHLD and kill_at is None:
+            kill_at = time.monotonic() + _GRACE_SECONDS
+            os.kill(child, signal.SIGINT)
+
+
+def _detail(code: int) -> str:
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        return f"signal: {_NAMES[signal.Signals(-code)]}"
+    except (KeyError, ValueError):
+        return f"signal: signal {-code}"

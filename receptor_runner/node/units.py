@@ -1,0 +1,214 @@
+"""Work units on disk, in the daemon's layout: ``stdin``, ``stdout``, ``status``, ``status.lock`` in a directory each.
+
+Rules: the disk is the only state, so a node that was killed finds everything again. A unit's ``stdin`` is locked
+(flock) from its start until the last process that works on it has ended: who holds no lock is dead. Layout and texts
+are Receptor's (pkg/workceptor/workunitbase.go, command.go), and so are the modes: 0700 and 0600."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shlex
+import shutil
+import signal
+import string
+import subprocess
+from pathlib import Path
+
+from ..boot import command as boot_command
+from ..control import CommandError
+from ..messages import JSONObject
+from ..removal import remove_tree
+from ..workunit import CANCELED, FAILED, PENDING, RUNNING, UnitStatus, check_unit_id
+from .config import WorkCommand
+from .remote import expired
+from .statusfile import read_status, write_status
+
+__all__ = ["RUNNER_GONE", "Unit", "Units"]
+
+RUNNER_GONE = "the process that ran the command is gone"
+_LAUNCHING = "Launching command runner"
+_ALPHABET = string.digits + string.ascii_letters
+_ID_LENGTH = 8
+
+
+class Unit:
+    """One unit; its directory exists."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.id = directory.name
+        self.stdin = directory / "stdin"
+        self.stdout = directory / "stdout"
+
+    def status(self) -> UnitStatus:
+        """As of now: the size is the file's, and a unit that nobody works on any more has failed.
+
+        :raises CommandError: the unit has gone.
+        """
+        status = self._stored()
+        reason = expired(status)
+        if reason is not None:
+            self.fail(reason)
+            status = self._stored()
+        if (status.state == RUNNING or status.detail == _LAUNCHING) and not self.locked():
+            status = self._stored()  # it may have ended just before
+            if not status.ended:
+                self.fail(RUNNER_GONE)
+                status = self._stored()
+        with contextlib.suppress(OSError):
+            status = status._replace(stdout_size=max(status.stdout_size, os.stat(self.stdout).st_size))
+        return status
+
+    def _stored(self) -> UnitStatus:
+        try:
+            return read_status(self.directory)
+        except OSError as exc:
+            raise CommandError(f"unknown work unit {self.id}") from exc
+
+    def fail(self, detail: str) -> None:
+        self._set(FAILED, detail)
+
+    def keep_pending(self, detail: str) -> None:
+        self._set(PENDING, detail)
+
+    def cancel_before_start(self) -> None:
+        """A unit that is still taking its input, or waits for another node, will not be started."""
+        if self._stored().worktype == "remote":
+            self.fail("Locally Cancelled")
+        else:
+            self._set(CANCELED, "Canceled")
+
+    def _set(self, state: int, detail: str) -> None:
+        with contextlib.suppress(OSError):
+            status = self._stored()
+            extra = status.extra if status.worktype == "remote" else None
+            write_status(self.directory, status._replace(state=state, detail=detail, extra=extra))
+
+    def locked(self) -> bool:
+        """Whether somebody works on it."""
+        try:
+            fd = os.open(self.stdin, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    def start(self, work: WorkCommand, params: str) -> subprocess.Popen[bytes] | None:
+        """Starts the unit's runner; None if the command cannot be started, which its status then says."""
+        joined = f"{work.params} {params}".strip() if params else work.params
+        try:
+            words = [work.command, *shlex.split(joined)]
+        except ValueError:
+            self.fail("EOF found when expecting closing quote")
+            return None
+        path = shutil.which(work.command)
+        if path is None:
+            self.fail(_not_startable(work.command))
+            return None
+        self.keep_pending(_LAUNCHING)
+        fd = os.open(self.stdin, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            return subprocess.Popen(
+                boot_command("receptor_runner.node.runner", str(self.directory), str(fd), joined, path, *words),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[fd],
+                start_new_session=True,
+            )
+        finally:
+            os.close(fd)
+
+    def interrupt(self) -> bool:
+        """Asks the runner to cancel; False if there is none."""
+        pid = self._stored().remote("Pid")
+        if not self.locked() or type(pid) is not int or pid <= 1:
+            return False
+        try:
+            os.kill(pid, signal.SIGINT)
+        except OSError:
+            return False
+        return True
+
+    def remove(self) -> None:
+        """Renamed first: whoever looks for it finds all or nothing."""
+        aside = self.directory.with_name(f".{self.id}.gone")
+        try:
+            os.rename(self.directory, aside)
+        except OSError:
+            aside = self.directory
+        remove_tree(str(aside))
+
+
+def _not_startable(command: str) -> str:
+    if "/" not in command:
+        return f'exec: "{command}": executable file not found in $PATH'
+    reason = "permission denied" if os.path.exists(command) else "no such file or directory"
+    return f"fork/exec {command}: {reason}"
+
+
+class Units:
+    """All units of one node, in ``top`` (``datadir``/``node``).
+
+    :raises OSError: ``top`` cannot be made.
+    """
+
+    def __init__(self, top: Path) -> None:
+        self._top = top
+        top.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for unit in self.all():
+            status = unit.status()
+            if status.state == PENDING and status.worktype != "remote" and not unit.locked():
+                unit.fail("Pending at restart")
+        for left in top.glob(".*.gone"):
+            remove_tree(str(left))
+
+    def ids(self) -> list[str]:
+        return sorted(name for name in os.listdir(self._top) if (self._top / name / "status").exists())
+
+    def all(self) -> list[Unit]:
+        return [Unit(self._top / name) for name in self.ids()]
+
+    def find(self, unit_id: str) -> Unit:
+        """:raises CommandError: there is no such unit."""
+        try:
+            unit = Unit(self._top / check_unit_id(unit_id))
+        except Exception as exc:
+            raise CommandError(f"unknown work unit {unit_id}") from exc
+        if unit_id.startswith(".") or not (unit.directory / "status").exists():
+            raise CommandError(f"unknown work unit {unit_id}")
+        return unit
+
+    def create(self, worktype: str, wanted: str | None = None, extra: JSONObject | None = None) -> Unit:
+        """A new unit, waiting for its input.
+
+        :param wanted: its id, if a client chose one.
+        :raises CommandError: the wanted id cannot be had, or there is no room for a unit.
+        """
+        unit_id = wanted or "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
+        if wanted is not None:
+            try:
+                check_unit_id(wanted)
+            except Exception as exc:
+                raise CommandError(str(exc)) from exc
+        unit = Unit(self._top / unit_id)
+        try:
+            unit.directory.mkdir(mode=0o700)
+            for name in ("status.lock", "stdin"):
+                os.close(os.open(unit.directory / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            write_status(unit.directory, UnitStatus(PENDING, "Waiting for Input Data", 0, worktype, extra))
+        except FileExistsError:
+            raise CommandError(f"work unit {unit_id} already exists") from None
+        except OSError as exc:
+            remove_tree(str(unit.directory))
+            raise CommandError(f"cannot make the work unit in {self._top}: {exc.strerror}") from exc
+        return unit

@@ -1,0 +1,48 @@
+"""Whether anything works on a work unit of this node: the process that has the unit's ``stdin`` as its own.
+
+Rules: looks, and changes nothing. Receptor gives a worker no other sign of its unit (command.go opens ``stdin`` in
+the unit's directory); a process of another user cannot be looked at, and then the answer is not known."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+__all__ = ["is_worked_on", "own_unit"]
+
+
+def own_unit() -> str | None:
+    """The directory of the work unit that this process works on, or None: its standard input is that unit's."""
+    try:
+        if not stat.S_ISREG(os.fstat(0).st_mode):
+            return None
+        path = os.readlink("/proc/self/fd/0")
+    except OSError:
+        return None
+    directory, name = os.path.split(path)
+    return directory if name == "stdin" and os.path.exists(os.path.join(directory, "status")) else None
+
+
+def is_worked_on(unit: str) -> bool | None:
+    """Whether a living process has the ``stdin`` of ``unit``, an id; None if that cannot be told.
+
+    The unit is looked for beside that of this process, which another node on the same machine has elsewhere."""
+    own = own_unit()
+    if own is None:
+        return None
+    directory = os.path.join(os.path.dirname(own), unit)
+    wanted = os.path.join(directory, "stdin")
+    hidden = False
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            found = os.readlink(f"/proc/{name}/fd/0").removesuffix(" (deleted)")
+        except PermissionError:
+            hidden = hidden or os.stat(f"/proc/{name}").st_uid == os.getuid()
+            continue
+        except OSError:
+            continue
+        if found == wanted:
+            return True
+    return None if hidden or not os.path.isdir(directory) else False
