@@ -485,9 +485,20 @@ class SubmittedJob:
             return record
         handle = self._handle(flag)
         answer = handle.cancel()
-        if handle.wait_ended(lambda seconds: _pause(flag, seconds)) is None:
-            self._check_dead(handle, answer)
-        return self.refresh(flag)
+        try:
+            if handle.wait_ended(lambda seconds: _pause(flag, seconds)) is None:
+                self._check_dead(handle, answer)
+            return self.refresh(flag)
+        except (UnitGoneError, InputError):
+            return self._followed_to_its_end()
+
+    def _followed_to_its_end(self) -> Record:
+        """Another process followed the job to its end meanwhile, and has released it."""
+        try:
+            return self._records.load(self.id)
+        except InputError:
+            self.record.state = "canceled"
+            return self.record
 
     def _check_dead(self, handle: UnitHandle, answer: str) -> None:
         unit = self._unit()

@@ -56,7 +56,8 @@ _FIRST_CLIENT_SECONDS = 10.0
 class Node:
     """One embedded node.
 
-    :param held_results: keep a results connection open until the client half-closes, as daemons from 1.5 on do.
+    :param held_results: do as daemons from 1.5 on do: ids of units begin with the node's, and a results connection
+        stays open until the client half-closes.
     :param until_idle: end when there is neither a unit nor a client any more.
     """
 
@@ -68,7 +69,7 @@ class Node:
         self._idle_since = time.monotonic() + _FIRST_CLIENT_SECONDS
         self._runners: list[subprocess.Popen[bytes]] = []
         try:
-            self._units = Units(Path(config.datadir) / config.node)
+            self._units = Units(Path(config.datadir) / config.node, config.node if held_results else "")
         except OSError as exc:
             raise OutputError(f"cannot use the data directory {config.datadir}: {exc.strerror}") from exc
 

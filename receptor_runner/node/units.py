@@ -159,11 +159,13 @@ def _not_startable(command: str) -> str:
 class Units:
     """All units of one node, in ``top`` (``datadir``/``node``).
 
+    :param prefix: what ids of new units begin with: daemons from 1.4.11 on put the node's name there.
     :raises OSError: ``top`` cannot be made.
     """
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, prefix: str = "") -> None:
         self._top = top
+        self._prefix = prefix
         top.mkdir(mode=0o700, parents=True, exist_ok=True)
         for unit in self.all():
             status = unit.status()
@@ -194,7 +196,7 @@ class Units:
         :param wanted: its id, if a client chose one.
         :raises CommandError: the wanted id cannot be had, or there is no room for a unit.
         """
-        unit_id = wanted or "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
+        unit_id = wanted or self._prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
         if wanted is not None:
             try:
                 check_unit_id(wanted)

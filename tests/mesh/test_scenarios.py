@@ -1,0 +1,181 @@
+"""Jobs over a mesh, as users run them: each scenario on the embedded node and on the real daemon."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from ..conftest import OURS, DirFactory, events_of, ours, tasks, wait_for
+from .nodes import Mesh
+
+
+def lines_of(path: Path) -> str:
+    return (path / "stdout").read_text()
+
+
+def state(job: str) -> str:
+    return str(json.loads(ours("status", job, "-o", "json").stdout)["state"])
+
+
+@pytest.fixture(autouse=True)
+def _no_units_left(mesh: Mesh) -> object:
+    yield
+    wait_for(lambda: not mesh.units(), "no unit is left", 20)
+
+
+def test_a_job_runs_there_as_it_runs_here(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(
+        tasks("debug: {msg: hello}", "copy: {content: x, dest: '{{ playbook_dir }}/../artifacts/j/x'}")
+    )
+    here = make_dir(
+        tasks("debug: {msg: hello}", "copy: {content: x, dest: '{{ playbook_dir }}/../artifacts/j/x'}"), name="h"
+    )
+    there = mesh.run("run", directory, "-p", "test.yml", "-i", "j")
+    assert there.returncode == 0, there.stderr
+    assert there.stderr == b""
+    assert ours("run", here, "-p", "test.yml", "-i", "j").stdout == there.stdout
+    far, near = directory / "artifacts" / "j", here / "artifacts" / "j"
+    assert [e["event"] for e in events_of(far)] == [e["event"] for e in events_of(near)]
+    assert sorted(p.name for p in far.iterdir()) == sorted(p.name for p in near.iterdir())
+    assert json.loads(ours("jobs", "-o", "json").stdout) == []
+
+
+@pytest.mark.parametrize(("playbook", "code"), [(tasks("command: /bin/false"), 2), ("not a playbook", 4)])
+def test_a_failed_job_has_its_exit_status(playbook: str, code: int, mesh: Mesh, make_dir: DirFactory) -> None:
+    assert mesh.run("run", make_dir(playbook), "-p", "test.yml", "-q").returncode == code
+
+
+def test_a_job_times_out(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("command: sleep 60"), env__settings="job_timeout: 2")
+    assert mesh.run("run", directory, "-p", "test.yml", "-q").returncode == 124
+
+
+def test_submit_then_attach(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("debug: {msg: hello}"))
+    submitted = mesh.run("submit", directory, "-p", "test.yml", "-i", "job-1")
+    assert submitted.stdout == b"job-1\n"
+    again = mesh.run("submit", directory, "-p", "test.yml", "-i", "job-1")
+    assert (again.returncode, again.stdout) == (0, b"job-1\n")
+    assert len(mesh.controller.units()) == 1
+    assert ours("wait", "job-1", "--timeout", "60").returncode == 0
+    assert state("job-1") == "successful"
+    attached = ours("attach", "job-1")
+    assert attached.returncode == 0
+    assert b"hello" in attached.stdout
+    assert state("job-1") == "successful"
+    assert ours("attach", "job-1").stdout == b"", "nothing is said twice"
+    assert ours("release", "job-1").returncode == 0
+    assert ours("status", "job-1").returncode == 66
+
+
+def test_the_same_name_for_another_directory_is_refused(mesh: Mesh, make_dir: DirFactory) -> None:
+    mesh.run("submit", make_dir(tasks("debug: {msg: a}")), "-p", "test.yml", "-i", "n")
+    other = mesh.run("submit", make_dir(tasks("debug: {msg: b}"), name="other"), "-p", "test.yml", "-i", "n")
+    assert other.returncode == 64
+    assert b"release" in other.stderr
+    assert ours("attach", "n", "-q").returncode == 0
+
+
+@pytest.mark.parametrize("how", ["ctrl-c", "command"])
+def test_cancel_while_running(how: str, mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
+    directory = make_dir(tasks("command: sleep 60"))
+    run = mesh.popen("run", directory, "-p", "test.yml", "-i", "c", stdout=subprocess.DEVNULL)
+    events = directory / "artifacts" / "c" / "job_events"
+    wait_for(lambda: any("runner_on_start" in p.read_text() for p in events.glob("*.json")), "the task runs", 30)
+    begun = time.monotonic()
+    if how == "ctrl-c":
+        run.send_signal(signal.SIGINT)
+    else:
+        cancelled = ours("cancel", "c")
+        assert cancelled.returncode == 0, cancelled.stderr
+    assert run.wait(20) == 130
+    assert time.monotonic() - begun < 12
+    assert (directory / "artifacts" / "c" / "status").read_text() == "canceled"
+
+
+def test_sighup_detaches_and_attach_goes_on(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("command: sleep 3", "debug: {msg: later}"))
+    run = mesh.popen("run", directory, "-p", "test.yml", "-i", "d", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    events = directory / "artifacts" / "d" / "job_events"
+    wait_for(lambda: any("runner_on_start" in p.read_text() for p in events.glob("*.json")), "the task runs", 30)
+    run.send_signal(signal.SIGHUP)
+    _, errors = run.communicate(timeout=10)
+    assert run.returncode == 75
+    assert b"attach d" in errors
+    assert ours("wait", "d", "--timeout", "0").returncode == 75
+    attached = ours("attach", "d")
+    assert attached.returncode == 0
+    assert b"later" in attached.stdout
+    counters = [event["counter"] for event in events_of(directory / "artifacts" / "d")]
+    assert counters == list(range(1, len(counters) + 1))
+    ours("release", "d")
+
+
+def test_a_job_has_one_follower(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("command: sleep 4"))
+    mesh.run("submit", directory, "-p", "test.yml", "-i", "one")
+    first = subprocess.Popen([*OURS, "attach", "one", "-q"])
+    wait_for(lambda: (directory / "artifacts" / "one").exists(), "the first follows")
+    second = ours("attach", "one")
+    assert second.returncode == 73
+    assert b"another process" in second.stderr
+    assert first.wait(30) == 0
+
+
+def test_an_unknown_node_and_worktype(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("debug: {msg: no}"))
+    unknown = ours("run", directory, "-p", "test.yml", *mesh.arguments(), "--node", "nowhere")
+    assert unknown.returncode == 69
+    assert b"nowhere" in unknown.stderr
+    unknown = mesh.run("run", directory, "-p", "test.yml", "--worktype", "nothing")
+    assert unknown.returncode == 69
+    assert b"receptor-runner" in unknown.stderr, "what is offered is said"
+    assert ours("jobs", "-o", "json").stdout.strip() == b"[]"
+
+
+def test_cancel_while_pending(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("debug: {msg: no}"))
+    words = [directory, "-p", "test.yml", "-i", "p", *mesh.arguments(), "--node", "absent", "--ttl", "1h"]
+    assert ours("submit", *words).returncode == 0
+    assert state("p") == "pending"
+    cancelled = ours("cancel", "p")
+    assert cancelled.returncode == 0, cancelled.stderr
+    assert ours("attach", "p").returncode == 130
+    ours("release", "p")
+
+
+def test_a_ttl_expires(mesh: Mesh, make_dir: DirFactory) -> None:
+    words = [
+        make_dir(tasks("debug: {msg: no}")),
+        "-p",
+        "test.yml",
+        *mesh.arguments(),
+        "--node",
+        "absent",
+        "--ttl",
+        "3s",
+    ]
+    begun = time.monotonic()
+    expired = ours("run", *words)
+    assert expired.returncode == 69, expired.stderr
+    assert b"expired" in expired.stderr
+    assert time.monotonic() - begun < 15
+
+
+def test_a_stranger_after_our_stream_is_no_harm(mesh: Mesh, make_dir: DirFactory) -> None:
+    """The plain pipe, with receptorctl alone in the middle."""
+    if mesh.kind in ("daemon-signed", "daemon-tls"):
+        pytest.skip("receptorctl needs other options there")
+    directory = make_dir(tasks("debug: {msg: hello}"))
+    submit = f"receptorctl --socket {mesh.controller.socket} work submit receptor-runner"
+    where = "" if len(mesh.nodes) == 1 else f"--node {mesh.executor.name}"
+    ours_ = " ".join(OURS)
+    line = f"{ours_} transmit {directory} -p test.yml | {submit} {where} -f --rm -p - | {ours_} process {directory}"
+    done = subprocess.run(line, shell=True, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"hello" in done.stdout
