@@ -31,8 +31,9 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setenv("TERM", "xterm")
     for name in list(os.environ):
-        if name.startswith(("ANSIBLE_", "RUNNER_", "RECEPTOR_RUNNER_", "RECEPTORCTL_")):
+        if name.startswith(("ANSIBLE_", "PYTHON", "RUNNER_", "RECEPTOR_RUNNER_", "RECEPTORCTL_")):
             monkeypatch.delenv(name)
 
 

@@ -247,6 +247,9 @@ def test_an_unreadable_file_is_an_error_before_the_first_byte(make_dir: DirFacto
     secret = directory / "project" / "secret"
     secret.write_text("x")
     secret.chmod(0)
+    for parent in directory.parents:
+        if os.access(parent, os.W_OK) and "pytest" in str(parent):
+            parent.chmod(0o755)
     pid = os.fork()
     if not pid:
         os.setuid(65534)
@@ -258,9 +261,6 @@ def test_an_unreadable_file_is_an_error_before_the_first_byte(make_dir: DirFacto
         except PermissionError:
             code = 3
         os._exit(code)
-    for parent in directory.parents:
-        if os.access(parent, os.W_OK) and "pytest" in str(parent):
-            parent.chmod(0o755)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 

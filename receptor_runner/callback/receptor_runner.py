@@ -137,11 +137,6 @@ class Frames:
                 _line_buffered(True)
                 self._depth -= 1
 
-    def before_stderr(self):
-        """What was written to standard output so far comes before what is now written to standard error."""
-        if self._depth:
-            sys.stdout.flush()
-
     @contextmanager
     def showing(self, event, **fields):
         """Text shown meanwhile becomes an event of this name; the outermost one decides."""
@@ -450,12 +445,13 @@ def _wrap_display(frames, events):
 
     @functools.wraps(show)
     def display(self, *args, **kwargs):
-        if kwargs.get("stderr") or (len(args) > 2 and args[2]):
-            frames.before_stderr()
+        to_stderr = kwargs.get("stderr") or (len(args) > 2 and args[2])
         name, fields = frames.shown()
         verbosity = fields.get("verbosity")
         data = {"remote_addr": fields["host"]} if fields.get("host") else {}
         with frames.around("d", lambda: events.build_or_broken(name, data, verbosity=verbosity)):
+            if to_stderr:
+                sys.stdout.flush()  # the frame that was held, and all before it, come first
             return show(self, *args, **kwargs)
 
     Display.display = display
