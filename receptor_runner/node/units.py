@@ -76,8 +76,10 @@ class Unit:
 
     def cancel_before_start(self) -> None:
         """A unit that is still taking its input, or waits for another node, will not be started."""
-        if self._stored().worktype == "remote":
-            self.fail("Locally Cancelled")
+        status = self._stored()
+        if status.worktype == "remote":
+            extra = {**(status.extra or {}), "LocalCancelled": True}
+            write_status(self.directory, status._replace(state=FAILED, detail="Locally Cancelled", extra=extra))
         else:
             self._set(CANCELED, "Canceled")
 
