@@ -39,10 +39,20 @@ def is_worked_on(unit: str) -> bool | None:
         try:
             found = os.readlink(f"/proc/{name}/fd/0").removesuffix(" (deleted)")
         except PermissionError:
-            hidden = hidden or os.stat(f"/proc/{name}").st_uid == os.getuid()
+            hidden = hidden or _may_work(name, directory)
             continue
         except OSError:
             continue
         if found == wanted:
             return True
     return None if hidden or not os.path.isdir(directory) else False
+
+
+def _may_work(process: str, directory: str) -> bool:
+    """Whether the arguments of a process that may not be looked at are those of a worker, or name the unit."""
+    try:
+        with open(f"/proc/{process}/cmdline", "rb") as file:
+            words = file.read()
+    except OSError:
+        return False
+    return b"worker" in words.split(b"\0") or os.fsencode(directory) in words
