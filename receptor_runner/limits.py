@@ -67,6 +67,8 @@ DRAIN_SECONDS = 2.0
 #: A control service answers at once; some commands (cancel, release) wait for a worker's end, ten seconds, and more.
 CONTROL_SECONDS = 10.0
 SLOW_CONTROL_SECONDS = 30.0
+#: A node that is given hundreds of jobs at once starts them one after the other, and says so when each has started.
+START_SECONDS = 120.0
 
 #: A follower of a unit looks at it after this long a silence,
 LOOK_SECONDS = 3.0

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..control import CommandError, command_line, created_unit, parse_reply
 from ..errors import ReceptorRunnerError, UnreachableError
-from ..limits import SLOW_CONTROL_SECONDS
+from ..limits import SLOW_CONTROL_SECONDS, START_SECONDS
 from ..messages import JSONObject
 from ..signals import StopFlag
 from ..streams import Output
@@ -92,7 +92,7 @@ def submit(endpoint: Endpoint, target: Target, tags: JSONObject, sender: Sender,
             sender.created(unit)
             sender.write(payload)
             connection.half_close()
-            answer = parse_reply(connection.readline(SLOW_CONTROL_SECONDS + payload.size / _SLOWEST_MESH))
+            answer = parse_reply(connection.readline(START_SECONDS + payload.size / _SLOWEST_MESH))
         except UnreachableError:
             raise
         except BaseException as exc:

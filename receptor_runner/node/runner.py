@@ -34,6 +34,7 @@ def main() -> int:
     of the command and its argument vector.
     """
     directory, stdin, params, path, *arguments = sys.argv[1:]
+    os.set_inheritable(int(stdin), False)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     adopt_orphans()
     unit = _RunningUnit(directory, params)
@@ -72,7 +73,7 @@ class _RunningUnit:
             path,
             arguments,
             os.environ,
-            file_actions=[*actions, (os.POSIX_SPAWN_CLOSE, stdin)],
+            file_actions=actions,
             setsigmask=(),
             setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGXFSZ, signal.SIGHUP),
         )

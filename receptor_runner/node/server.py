@@ -14,7 +14,6 @@ import logging
 import os
 import select
 import socket
-import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -33,6 +32,7 @@ from ..control import (
 )
 from ..errors import ConfigurationError, OutputError
 from ..messages import JSONObject
+from ..subreaper import reap
 from ..utils.capacity import get_cpu_count, get_mem_in_bytes
 from .config import NodeConfig
 from .remote import remote_extra
@@ -50,6 +50,10 @@ _SLOW_SECONDS = 0.1
 #: What a worker may take for its end, Receptor's ten seconds and what comes after.
 _CANCEL_SECONDS = 20.0
 _IDLE_SECONDS = 2.0
+#: A busy machine starts one unit at a time, each after this long a wait at most: a flood of workers that start up would
+#: leave the node itself no processor, and every client without an answer.
+_CALM_SECONDS = 0.12
+_BUSY_PER_PROCESSOR = 3
 _FIRST_CLIENT_SECONDS = 10.0
 
 
@@ -66,8 +70,8 @@ class Node:
         self._held_results = held_results
         self._until_idle = until_idle
         self._clients = 0
+        self._starting = asyncio.Lock()
         self._idle_since = time.monotonic() + _FIRST_CLIENT_SECONDS
-        self._runners: list[subprocess.Popen[bytes]] = []
         try:
             self._units = Units(Path(config.datadir) / config.node, config.node if held_results else "")
         except OSError as exc:
@@ -84,7 +88,8 @@ class Node:
             async with server:
                 ready()
                 while not stop.is_set() and not self._done():
-                    self._reap()
+                    for _ in reap():
+                        pass
                     with contextlib.suppress(asyncio.TimeoutError):
                         await asyncio.wait_for(stop.wait(), 0.5)
         finally:
@@ -108,9 +113,6 @@ class Node:
         except OSError as exc:
             listener.close()
             raise ConfigurationError(f"cannot serve on the socket {path}: {exc.strerror}") from exc
-
-    def _reap(self) -> None:
-        self._runners = [runner for runner in self._runners if runner.poll() is None]
 
     def _done(self) -> bool:
         if self._clients or (self._until_idle and self._units.ids()):
@@ -149,11 +151,12 @@ class Node:
         if params and not work.allow_runtime_params:
             raise CommandError("extra params provided but not allowed")
 
-    def start(self, unit: Unit, worktype: str, params: str) -> None:
-        self._reap()
-        runner = unit.start(self._config.worktypes[worktype], params)
-        if runner is not None:
-            self._runners.append(runner)
+    async def start(self, unit: Unit, worktype: str, params: str) -> None:
+        async with self._starting:
+            until = time.monotonic() + _CALM_SECONDS
+            while time.monotonic() < until and _processes_running() > _BUSY_PER_PROCESSOR * get_cpu_count():
+                await asyncio.sleep(0.01)
+            unit.start(self._config.worktypes[worktype], params)
 
     def status(self, wanted: Any) -> JSONObject:
         """The reply to ``status``, with the fields of the daemon (pkg/controlsvc/status.go)."""
@@ -285,7 +288,7 @@ class _Session:
         if extra:
             unit.keep_pending("Starting Worker")
             return {"result": "Job Submitted", "unitid": unit.id}
-        self._node.start(unit, fields["worktype"], params)
+        await self._node.start(unit, fields["worktype"], params)
         return {"result": "Job Started", "unitid": unit.id}
 
     async def _take_payload(self, unit: Unit) -> None:
@@ -318,7 +321,7 @@ class _Session:
         unit = self._node.units.find(fields["unitid"])
         with contextlib.suppress(CommandError):
             await _stop(unit)
-        await asyncio.get_running_loop().run_in_executor(None, unit.remove)
+        unit.remove()
         return {"released": unit.id}
 
     async def _results(self, fields: JSONObject) -> JSONObject | None:
@@ -385,6 +388,18 @@ async def _stop(unit: Unit) -> None:
     while time.monotonic() < until and not unit.status().ended:
         asked = asked or unit.interrupt()
         await asyncio.sleep(0.02)
+
+
+def _processes_running() -> int:
+    """How many processes want a processor now (proc(5), ``procs_running``); 0 where that is not known."""
+    try:
+        with open("/proc/stat", "rb") as file:
+            for line in file:
+                if line.startswith(b"procs_running"):
+                    return int(line.split()[1])
+    except (OSError, ValueError):
+        pass
+    return 0
 
 
 def _lock_socket(path: str) -> int:

@@ -14,7 +14,6 @@ import shlex
 import shutil
 import signal
 import string
-import subprocess
 from pathlib import Path
 
 from ..boot import command as boot_command
@@ -30,6 +29,7 @@ __all__ = ["RUNNER_GONE", "Unit", "Units"]
 
 RUNNER_GONE = "the process that ran the command is gone"
 _LAUNCHING = "Launching command runner"
+_RUNNER = "receptor_runner.node.runner"
 _ALPHABET = string.digits + string.ascii_letters
 _ID_LENGTH = 8
 
@@ -103,30 +103,23 @@ class Unit:
             os.close(fd)
         return False
 
-    def start(self, work: WorkCommand, params: str) -> subprocess.Popen[bytes] | None:
-        """Starts the unit's runner; None if the command cannot be started, which its status then says."""
+    def start(self, work: WorkCommand, params: str) -> None:
+        """Starts the unit's runner, a child of this process; what goes wrong is in the unit's status."""
         joined = f"{work.params} {params}".strip() if params else work.params
         try:
             words = [work.command, *shlex.split(joined)]
         except ValueError:
             self.fail("EOF found when expecting closing quote")
-            return None
+            return
         path = shutil.which(work.command)
         if path is None:
             self.fail(_not_startable(work.command))
-            return None
+            return
         self.keep_pending(_LAUNCHING)
         fd = os.open(self.stdin, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            return subprocess.Popen(
-                boot_command("receptor_runner.node.runner", str(self.directory), str(fd), joined, path, *words),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[fd],
-                start_new_session=True,
-            )
+            _launch(boot_command(_RUNNER, str(self.directory), str(fd), joined, path, *words), fd)
         finally:
             os.close(fd)
 
@@ -149,6 +142,23 @@ class Unit:
         except OSError:
             aside = self.directory
         remove_tree(str(aside))
+
+
+def _launch(arguments: list[str], inherited: int) -> None:
+    """Starts a process and does not wait until it is up, as ``subprocess`` does: on a busy machine that takes long,
+    and a node has other clients. The process of one that cannot start just ends, and its lock with it.
+    """
+    if os.fork():
+        return
+    try:
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for fd in range(3):
+            os.dup2(nothing, fd)
+        os.set_inheritable(inherited, True)
+        os.execv(arguments[0], arguments)
+    finally:
+        os._exit(127)
 
 
 def _not_startable(command: str) -> str:

@@ -140,7 +140,7 @@ def test_an_unknown_node_and_worktype(mesh: Mesh, make_dir: DirFactory) -> None:
 
 def test_cancel_while_pending(mesh: Mesh, make_dir: DirFactory) -> None:
     directory = make_dir(tasks("debug: {msg: no}"))
-    words = [directory, "-p", "test.yml", "-i", "p", *mesh.arguments(), "--node", "absent", "--ttl", "1h"]
+    words = [str(directory), "-p", "test.yml", "-i", "p", *mesh.arguments(), "--node", "absent", "--ttl", "1h"]
     assert ours("submit", *words).returncode == 0
     assert state("p") == "pending"
     cancelled = ours("cancel", "p")
@@ -151,7 +151,7 @@ def test_cancel_while_pending(mesh: Mesh, make_dir: DirFactory) -> None:
 
 def test_a_ttl_expires(mesh: Mesh, make_dir: DirFactory) -> None:
     words = [
-        make_dir(tasks("debug: {msg: no}")),
+        str(make_dir(tasks("debug: {msg: no}"))),
         "-p",
         "test.yml",
         *mesh.arguments(),
