@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import yaml
+
 from .errors import ConfigurationError, InputError, OutputError
 from .receptorconf import Item, read_items
 
@@ -91,13 +93,20 @@ def render(files: Iterable[str], out: str | None) -> str:
     _check(read_items(files))
     parts = ["---\n"]
     for file in files:
-        text = Path(file).read_text(encoding="utf-8")
-        lines = [line for line in text.splitlines() if line.strip() not in ("---", "...")]
-        parts.append(f"# {file}\n" + "\n".join(lines).strip("\n") + "\n")
+        parts.append(f"# {file}\n{_as_block(Path(file).read_text(encoding='utf-8'))}\n")
     joined = "\n".join(parts)
     if out is not None:
         _write(out, joined)
     return joined
+
+
+def _as_block(text: str) -> str:
+    """A list as it is written, or written anew if it could not stand below another one."""
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    if isinstance(root, yaml.SequenceNode) and (root.flow_style or root.start_mark.column):
+        written: str = yaml.safe_dump(yaml.safe_load(text), sort_keys=False)
+        return written.rstrip("\n")
+    return "\n".join(line for line in text.splitlines() if line.strip() not in ("---", "...")).strip("\n")
 
 
 def _write(out: str, text: str) -> None:

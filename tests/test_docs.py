@@ -17,6 +17,7 @@ from receptor_runner.messages import Unknown
 from receptor_runner.protocol import Decoder
 
 from .conftest import BIN
+from .mesh.nodes import NO_DAEMON, daemon_binary, free_port
 
 TOP = Path(__file__).parent.parent
 PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
@@ -54,6 +55,24 @@ def test_commands_run(block: str, demo: Path) -> None:
         assert done.returncode == 0, done.stderr.decode()
     if "transmit" in block:
         assert (demo / "demo" / "artifacts" / "rc").read_text() == "0"
+
+
+@pytest.mark.daemon
+def test_the_mesh_of_the_readme_works(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command of its second screen, in one shell."""
+    binary = daemon_binary()
+    if binary is None:
+        pytest.skip(NO_DAEMON)
+    (demo / "bin").mkdir()
+    (demo / "bin" / "receptor").symlink_to(binary)
+    monkeypatch.setenv("PATH", f"{demo}/bin:{BIN}:/usr/bin:/bin")
+    script = "\n".join(match for match in re.findall(r"^```sh\n(.*?)^```$", PAGES[0].read_text(), re.S | re.M))
+    script = "set -e -o pipefail\ntrap 'kill $(jobs -p)' EXIT\n" + script.replace("2222", str(free_port()))
+    done = subprocess.run(["bash", "-c", script], capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    text = done.stdout.decode()
+    assert text.count("nice to meet you") == 3
+    assert re.search(r"exec1 +yes +receptor-runner", text)
 
 
 @pytest.mark.parametrize("block", blocks("python"))

@@ -229,7 +229,8 @@ def test_a_task_on_localhost_finds_no_key_and_forges_no_event(make_dir: DirFacto
     lines = searched["event_data"]["res"]["stdout_lines"]
     assert lines[0] == "key file there: False"
     left = {line for line in lines if line.startswith("left:") and "payload" not in line}
-    assert left and all(line.startswith("left: receptor_runner.") for line in left), "the plugin alone"
+    assert left
+    assert all(line.startswith("left: receptor_runner.") for line in left), "the plugin alone"
 
 
 def test_a_nested_ansible_prints_plainly(make_dir: DirFactory) -> None:

@@ -1,6 +1,6 @@
 """One connection to a control service: receptorctl makes it, and from its greeting on we read and write it.
 
-Rules: the only module that imports receptorctl. receptorctl has no timeouts, hides a unit's id until its payload is
+Rules: receptorctl has no timeouts, hides a unit's id until its payload is
 gone, and poisons its object after an error (receptor.md of the project's reference measured it), so its ``connect``
 is used, with a deadline, and its commands are not. Every wait ends at a deadline or when a stop flag is raised; every
 foreign error becomes one of ours here."""
@@ -18,14 +18,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from receptorctl.socket_interface import ReceptorControl, shutdown_write
-
 from ..control import CONNECTING, CommandError, command_line, parse_reply
 from ..errors import ConfigurationError, Interrupted, OutputError, RefusedError, UnreachableError
 from ..limits import CONTROL_SECONDS, MAX_LINE, READ_BLOCK
 from ..messages import JSONObject
 from ..signals import StopFlag
 from ..waiting import milliseconds
+from .receptorctl import ReceptorControl, shutdown_write
 
 __all__ = ["Connection", "Endpoint", "refusal"]
 

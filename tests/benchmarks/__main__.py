@@ -1,7 +1,7 @@
 """The same work through us and through ansible-runner, in one go: ``python -m tests.benchmarks [PART…]``.
 
 Prints for each piece of work the wall time, processor time and peak memory of both, and the ratio theirs : ours (above 1: we are faster or
-smaller). Parts: start, transmit, process, worker. Needs the extra ``test`` and, for the worker, a few minutes.
+smaller). Parts: start, transmit, process, worker, mesh. Needs the extra ``test``, for the worker a few minutes, and for mesh the real daemon.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from .measure import Measured, measure
+from .mesh import mesh
 
 BIN = Path(sys.executable).parent
 OURS = [str(BIN / "receptor-runner")]
@@ -178,7 +179,11 @@ def worker(scratch: Path) -> None:
         shutil.rmtree(directory)
 
 
-PARTS = {"start": start, "transmit": transmit, "process": process, "worker": worker}
+def over_mesh(scratch: Path) -> None:
+    mesh(scratch, OURS[0], THEIRS[0])
+
+
+PARTS = {"start": start, "transmit": transmit, "process": process, "worker": worker, "mesh": over_mesh}
 
 
 def main() -> None:

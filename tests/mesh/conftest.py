@@ -22,9 +22,11 @@ DAEMONS = [
 
 @pytest.fixture(scope="module", params=[*EMBEDDED, *DAEMONS])
 def mesh(request: pytest.FixtureRequest) -> Iterator[Mesh]:
-    with tempfile.TemporaryDirectory(prefix="rrm-", dir="/tmp") as directory:
-        with running(Path(directory), request.param) as started:
-            yield started
+    with (
+        tempfile.TemporaryDirectory(prefix="rrm-", dir="/tmp") as directory,
+        running(Path(directory), request.param) as started,
+    ):
+        yield started
 
 
 @pytest.fixture

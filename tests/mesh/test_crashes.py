@@ -147,7 +147,7 @@ def test_a_frozen_executor_is_not_lost(new_mesh: Callable[[str], Mesh], make_dir
     mesh, directory = new_mesh("daemon"), make_dir(TALKATIVE)
     submit(mesh, directory)
     process = follower("j", tmp_path / "log")
-    wait_for(lambda: (directory / "artifacts" / "j" / "job_events").exists(), "it follows")
+    wait_for((directory / "artifacts" / "j" / "job_events").exists, "it follows")
     mesh.executor.signal(signal.SIGSTOP)
     time.sleep(40)
     mesh.executor.signal(signal.SIGCONT)

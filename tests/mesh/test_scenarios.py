@@ -120,7 +120,7 @@ def test_a_job_has_one_follower(mesh: Mesh, make_dir: DirFactory) -> None:
     directory = make_dir(tasks("command: sleep 4"))
     mesh.run("submit", directory, "-p", "test.yml", "-i", "one")
     first = subprocess.Popen([*OURS, "attach", "one", "-q"])
-    wait_for(lambda: (directory / "artifacts" / "one").exists(), "the first follows")
+    wait_for((directory / "artifacts" / "one").exists, "the first follows")
     second = ours("attach", "one")
     assert second.returncode == 73
     assert b"another process" in second.stderr
