@@ -65,6 +65,9 @@ _REQUIRED = {
     "tcp-listener": ("port",),
 }
 _FLAGS = ("allowruntimeparams", "verifysignature", "redial", "insecureskipverify", "requireclientcert", "mintls13")
+#: What the daemon's YAML takes for true or false (PyYAML takes fewer) was meant as a name in these.
+_TEXTS = ("id", "worktype", "command", "name", "service")
+_BOOLEANS = ("y", "n", "yes", "no", "on", "off", "true", "false")
 
 
 class Item(NamedTuple):
@@ -130,6 +133,7 @@ def _read_file(file: str) -> list[Item]:
 
 def _item(node: yaml.Node, file: str) -> Item:
     line = node.start_mark.line + 1
+    _check_names(node, file)
     try:
         value = yaml.SafeLoader("").construct_document(node)
     except yaml.YAMLError as exc:
@@ -149,6 +153,16 @@ def _item(node: yaml.Node, file: str) -> Item:
         if item.fields.get(field) in (None, ""):
             raise item.refuse(f"the field {field!r} is missing")
     return item
+
+
+def _check_names(node: yaml.Node, file: str) -> None:
+    """A node named ``n`` would be named ``false``."""
+    for _, fields in node.value if isinstance(node, yaml.MappingNode) else ():
+        for key, value in fields.value if isinstance(fields, yaml.MappingNode) else ():
+            plain = isinstance(value, yaml.ScalarNode) and value.style is None
+            if plain and key.value.lower() in _TEXTS and value.value.lower() in _BOOLEANS:
+                place = f"{file}, line {value.start_mark.line + 1}"
+                raise ConfigurationError(f"{place}: {value.value!r} is true or false for YAML; write it in quotes")
 
 
 def _fields(name: str, content: Any, place: str) -> dict[str, Any]:

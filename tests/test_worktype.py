@@ -13,7 +13,7 @@ from .conftest import ours, wait_for
 from .mesh.nodes import NO_DAEMON, daemon_binary
 
 TOP = Path(__file__).parent.parent
-NODE = "- node: {id: n, datadir: data}\n- local-only\n- control-service: {service: control, filename: n.sock}\n"
+NODE = "- node: {id: node1, datadir: data}\n- local-only\n- control-service: {service: control, filename: n.sock}\n"
 WORK = "- work-command:\n    worktype: w\n    command: cat\n"
 
 
@@ -59,7 +59,7 @@ def test_render_joins_in_the_order_of_names(conf: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, b""), done.stderr
     items = yaml.safe_load(out.read_text())
     assert [item["work-command"]["worktype"] for item in items if "work-command" in item] == ["a", "b"]
-    assert items[0]["node"]["id"] == "n"
+    assert items[0]["node"]["id"] == "node1"
     flags = ours("worktype", "render", conf, "--flags").stdout.decode().split()
     assert flags == ["--config", str(conf / "10-a.yml"), "--config", str(conf / "20-b.yml")]
 
@@ -82,6 +82,7 @@ def test_render_joins_in_the_order_of_names(conf: Path, tmp_path: Path) -> None:
         (WORK.replace("w\n", "x\n") + "---\n" + WORK.replace("w\n", "y\n"), "line 5: a second document"),
         ("- work-command:\n  worktype: x\n  command: cat\n", "several names"),
         ("- [", "not YAML"),
+        ("- work-command: {worktype: y, command: cat}\n", "line 1: 'y' is true or false for YAML; write it in quotes"),
     ],
 )
 def test_render_refuses_what_the_daemon_would_get_wrong(text: str, says: str, conf: Path, tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_the_daemon_takes_what_is_rendered(as_flags: bool, conf: Path, tmp_path:
 
 def _offered(directory: Path) -> set[str]:
     def ask() -> set[str]:
-        done = ours("nodes", "n", "--socket", "n.sock", "-o", "json", cwd=directory)
+        done = ours("nodes", "node1", "--socket", "n.sock", "-o", "json", cwd=directory)
         return set(json.loads(done.stdout)["worktypes"] or ()) if done.returncode == 0 else set()
 
     return set(wait_for(ask, "the daemon offers its worktypes"))
