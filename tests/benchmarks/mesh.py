@@ -149,14 +149,17 @@ def _cancel(scratch: Path, started: Mesh, ours: str) -> None:
 
 
 def _throughput(scratch: Path, started: Mesh, ours: str, theirs: str) -> None:
-    """One job with 200 MB there and 200 MB back, in three ways."""
+    """One job with 200 MB there and 200 MB back. Not with ansible-runner's worker: it writes its archive in pieces so small that Receptor's
+    synchronous file takes them for minutes.
+    """
     copy = "copy: {src: '{{ playbook_dir }}/big', dest: '{{ playbook_dir }}/../artifacts/b/big', remote_src: true}"
     job = _job(scratch, f"- hosts: all\n  gather_facts: false\n  tasks:\n    - {copy}\n")
     with (job / "project" / "big").open("wb") as file:
         for _ in range(200):
             file.write(os.urandom(2**20))
     for name, line in _lines(shlex.quote(str(job)), started, ours, theirs, "-i b").items():
-        print(f"mesh: 200 MB there and back, {name:32} {_timed(line).whole:6.1f} s", flush=True)
+        if not name.startswith("ansible-runner"):
+            print(f"mesh: 200 MB there and back, {name:32} {_timed(line).whole:6.1f} s", flush=True)
     (job / "project" / "big").unlink()
 
 
