@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .archive.collect import collect
+from .archive.collect import collect, excluded
 from .archive.entry import Entry
 from .archive.pack import Packer, spool
 from .errors import ConfigurationError, InputError, Interrupted
@@ -114,8 +114,14 @@ class Transmitter:
         for entries in self._extra:
             for entry in entries:
                 added.add(entry.name)
-                yield entry
+                if not self._left_out(entry.name):
+                    yield entry
         yield from collect(str(self.place.path), self._report, exclude=self._options.exclude, skip=frozenset(added))
+
+    def _left_out(self, name: str) -> bool:
+        """Whether what comes from elsewhere, or a directory that it is in, matches ``exclude``."""
+        parts = name.split("/")
+        return any(excluded("/".join(parts[:end]), self._options.exclude) for end in range(1, len(parts) + 1))
 
     def _report(self, path: str, reason: str, fatal: bool) -> None:
         if fatal:

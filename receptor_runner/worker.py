@@ -6,6 +6,7 @@ until then is imported before the job starts."""
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import time
@@ -54,7 +55,9 @@ _EXTRACT_ERROR = "Failed to extract private data directory on worker."
 
 @dataclass
 class WorkerOptions:
-    """How a worker works. Times are seconds."""
+    """How a worker works. Times are seconds. ``keepalive`` None: what the peer's ``ANSIBLE_RUNNER_KEEPALIVE_SECONDS``
+    says.
+    """
 
     private_data_dir: str | None = None
     delete: bool = False
@@ -78,7 +81,8 @@ class Worker:
         self.rc: int | None = None
         self.exit_code = 0
         self._source = source
-        self._wire = Wire(output, options.keepalive)
+        keepalive = options.keepalive if options.keepalive is not None else _keepalive_of_environment()
+        self._wire = Wire(output, keepalive)
         self._flag = flag
         self._options = options
         self._ident: str | None = None
@@ -272,6 +276,14 @@ class Worker:
         if self._stop_at is None:
             return True
         return time.monotonic() + size / _HURRIED_RATE < self._stop_at + ARCHIVE_SECONDS
+
+
+def _keepalive_of_environment() -> float | None:
+    try:
+        seconds = float(os.environ.get("ANSIBLE_RUNNER_KEEPALIVE_SECONDS", ""))
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < math.inf else None
 
 
 def _few_entries(artifact_dir: str) -> Iterator[Entry]:

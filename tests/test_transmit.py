@@ -318,3 +318,15 @@ def test_a_signal_ends_it(make_dir: DirFactory, number: signal.Signals) -> None:
         done.stdout.read(10)
         done.send_signal(number)
         assert done.wait(2) == 130
+
+
+def test_exclude_holds_for_what_comes_from_elsewhere(make_dir: DirFactory, tmp_path: Path) -> None:
+    for name in ("hosts", "secret/x", "group_vars/all.yml"):
+        (tmp_path / "inv" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "inv" / name).write_text("localhost\n" if name == "hosts" else "a: 1\n")
+    stream = ours(
+        "transmit", make_dir(PLAY), "-p", "test.yml", "--inventory", tmp_path / "inv", "--exclude", "secret"
+    ).stdout
+    _, names = transmitted(stream)
+    assert any(name.endswith("group_vars/all.yml") for name in names)
+    assert not any("secret" in name for name in names)

@@ -40,7 +40,7 @@ def collect(
             prefixes.pop()
             continue
         name = prefixes[-1] + item.name
-        if name in skip or (exclude and _excluded(name, exclude)):
+        if name in skip or (exclude and excluded(name, exclude)):
             continue
         entry = _entry(item, name, report)
         if entry is None:
@@ -60,7 +60,7 @@ def _listed(directory: str, report: Report) -> list[os.DirEntry[str]]:
         return []
 
 
-def _excluded(name: str, patterns: Sequence[str]) -> bool:
+def excluded(name: str, patterns: Sequence[str]) -> bool:
     last = PurePosixPath(name).name
     return any(
         fnmatch.fnmatchcase(name, pattern.rstrip("/")) or fnmatch.fnmatchcase(last, pattern.rstrip("/"))

@@ -16,7 +16,17 @@ from typing import Any
 import click
 
 from ..errors import DetachedError, ReceptorRunnerError
-from .options import job_options, log_options, mesh_options, option, output_options, record_options, socket_options
+from .options import (
+    job_options,
+    limit_options,
+    log_options,
+    mesh_options,
+    option,
+    output_options,
+    record_options,
+    socket_options,
+    stream_limits,
+)
 from .stages import job_parameters_of, output_printer
 
 __all__ = ["attach", "cancel", "jobs", "nodes", "prune", "release", "run", "status", "submit", "wait"]
@@ -28,6 +38,7 @@ _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.argument("directory", metavar="DIR")
 @job_options
 @output_options
+@limit_options
 @mesh_options
 @log_options
 @click.option("--detach", is_flag=True, help="Only submit the job, and print its id.")
@@ -47,7 +58,7 @@ def run(directory: str, detach: bool, **options: Any) -> int:
     with stop_on_signals(*_STOPS) as flag:
         submitted = _submitted(mesh, job, options, flag)
         try:
-            code = _follow(submitted, printer, flag, options["lost_after"])
+            code = _follow(submitted, printer, flag, options)
         finally:
             _tidy(submitted)
     return 0 if exit_zero else code
@@ -126,14 +137,20 @@ def _mesh(options: dict[str, Any]) -> Any:
     )
 
 
-def _follow(submitted: Any, printer: Any, flag: Any, lost_after: float) -> int:
+def _follow(submitted: Any, printer: Any, flag: Any, options: dict[str, Any]) -> int:
     """Follows to the end; the exit status."""
     from .main import complain
     from .progress import progress
 
     line = progress(submitted.record.node)
     try:
-        outcome = submitted.follow(printer=line.wrap(printer), flag=flag, lost_after=lost_after, changed=line.state)
+        outcome = submitted.follow(
+            printer=line.wrap(printer),
+            flag=flag,
+            lost_after=options["lost_after"],
+            changed=line.state,
+            limits=stream_limits(options),
+        )
     except DetachedError as exc:
         raise DetachedError(f"{exc}; receptor-runner attach {submitted.id}", exc.exit_code) from exc
     finally:
@@ -152,9 +169,10 @@ def _tidy(submitted: Any) -> None:
 @click.command()
 @click.argument("job")
 @output_options
+@limit_options
 @log_options
 @option("--lost-after", type=float, default=600.0, metavar="SECONDS", help="Detach when the mesh was away so long.")
-def attach(job: str, lost_after: float, **options: Any) -> int:
+def attach(job: str, **options: Any) -> int:
     """Follow the submitted JOB, from where its last follower stopped."""
     from ..mesh.client import Mesh
     from ..signals import stop_on_signals
@@ -162,7 +180,7 @@ def attach(job: str, lost_after: float, **options: Any) -> int:
 
     name_job(job)
     with stop_on_signals(*_STOPS) as flag:
-        code = _follow(Mesh.job(job), output_printer(options), flag, lost_after)
+        code = _follow(Mesh.job(job), output_printer(options), flag, options)
     return 0 if options["exit_zero"] else code
 
 

@@ -146,7 +146,12 @@ def _configure_logging(arguments: list[str]) -> None:
         root.addHandler(logging.NullHandler())
         root.propagate = False
         return
-    debug = "--debug" in arguments or bool(os.environ.get("RECEPTOR_RUNNER_DEBUG"))
+    debug = "--debug" in arguments or os.environ.get("RECEPTOR_RUNNER_DEBUG", "").lower() not in (
+        "",
+        "0",
+        "false",
+        "no",
+    )
     handler: logging.Handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("receptor-runner: %(levelname)s: %(message)s"))
     path = _log_file(arguments)

@@ -71,8 +71,6 @@ def worker(private_data_dir: str | None, delete: bool, keepalive_seconds: float 
         raise click.UsageError("worker reads a job from standard input; pipe the output of transmit into it")
     if delete and private_data_dir is None:
         raise click.UsageError("--delete needs --private-data-dir")
-    if keepalive_seconds is None:
-        keepalive_seconds = _number(os.environ.get("ANSIBLE_RUNNER_KEEPALIVE_SECONDS"))
     if keepalive_seconds is not None and not 0 <= keepalive_seconds < math.inf:
         raise click.UsageError(f"--keepalive-seconds must be a number of seconds, not {keepalive_seconds}")
     adopt_orphans()
@@ -100,13 +98,6 @@ def probe(unit: str) -> int:
 
     os.write(1, json.dumps({"unit": unit, "alive": is_worked_on(unit)}).encode() + b"\n")
     return 0
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return None
 
 
 @click.command()

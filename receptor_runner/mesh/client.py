@@ -27,7 +27,7 @@ from ..errors import (
     UnreachableError,
     UsageError,
 )
-from ..limits import LOST_AFTER_SECONDS, MESH_LINGER_SECONDS
+from ..limits import DEFAULT_LIMITS, LOST_AFTER_SECONDS, MESH_LINGER_SECONDS, StreamLimits
 from ..messages import JSONObject
 from ..parameters import check_ident
 from ..printing import Printer
@@ -274,6 +274,17 @@ class Mesh:
         return (SubmittedJob(record, records) for record in records.all())
 
 
+class _Following(NamedTuple):
+    """What :meth:`SubmittedJob.follow` was given."""
+
+    handlers: Handlers
+    printer: Printer | None
+    cancel_callback: Callable[[], bool] | None
+    lost_after: float
+    changed: Callable[[str], None] | None
+    limits: StreamLimits
+
+
 class SubmittedJob:
     """A job that a mesh has. ``record`` is what is known about it here."""
 
@@ -300,6 +311,7 @@ class SubmittedJob:
         flag: StopFlag | None = None,
         lost_after: float = LOST_AFTER_SECONDS,
         changed: Callable[[str], None] | None = None,
+        limits: StreamLimits = DEFAULT_LIMITS,
     ) -> Outcome:
         """Follows the job to its end, from where its last follower stopped; saves artifacts, calls handlers, and
         releases the unit.
@@ -307,38 +319,33 @@ class SubmittedJob:
         :param cancel_callback: asked several times a second; true cancels the job.
         :param lost_after: seconds that the mesh may be out of reach.
         :param changed: called with the state when that changes.
+        :param limits: what is taken from the stream before it is refused.
         :raises DetachedError: ``flag`` was raised twice or by SIGHUP, or the mesh was out of reach for too long; the
             job goes on, and another follow goes on from here.
         :raises OutputError: the artifacts cannot be written; another follow goes on from here.
         """
         handlers = Handlers(event_handler, status_handler, artifacts_handler, finished_callback)
+        how = _Following(handlers, printer, cancel_callback, lost_after, changed, limits)
         with self._records.followed(self.id):
             self.record = self._records.load(self.id)
             if self.record.delivered:
                 self._release_quietly()
                 return self._outcome(None)
             if flag is not None:
-                return self._follow(handlers, flag, cancel_callback, printer, lost_after, changed)
+                return self._follow(how, flag)
             with StopFlag() as own_flag:
-                return self._follow(handlers, own_flag, cancel_callback, printer, lost_after, changed)
+                return self._follow(how, own_flag)
 
-    def _follow(
-        self,
-        handlers: Handlers,
-        flag: StopFlag,
-        cancel_callback: Callable[[], bool] | None,
-        printer: Printer | None,
-        lost_after: float,
-        changed: Callable[[str], None] | None,
-    ) -> Outcome:
+    def _follow(self, how: _Following, flag: StopFlag) -> Outcome:
         journal = self._records.journal(self.id)
-        source = self._source(flag, journal.offset, lost_after, changed)
+        source = self._source(how, flag, journal.offset)
         options = ProcessorOptions(
             self.record.artifact_dir,
-            handlers=handlers,
+            handlers=how.handlers,
             settings=self.record.settings,
-            printer=printer,
-            cancel_callback=cancel_callback,
+            printer=how.printer,
+            limits=how.limits,
+            cancel_callback=how.cancel_callback,
             on_interrupt=source.cancel,
             linger=MESH_LINGER_SECONDS,
             journal=journal,
@@ -354,9 +361,7 @@ class SubmittedJob:
         self._conclude(result)
         return self._outcome(result.stats)
 
-    def _source(
-        self, flag: StopFlag, offset: int, lost_after: float, changed: Callable[[str], None] | None
-    ) -> ResultsInput:
+    def _source(self, how: _Following, flag: StopFlag, offset: int) -> ResultsInput:
         record = self.record
         unit = self._unit()
         local = unit["remote_unit"] == unit["unit"]
@@ -365,8 +370,8 @@ class SubmittedJob:
             if state != record.state or (far_unit and far_unit != unit["remote_unit"]):
                 unit["remote_unit"] = far_unit or unit["remote_unit"]
                 self._save(state=state)
-            if changed is not None:
-                changed(state)
+            if how.changed is not None:
+                how.changed(state)
 
         return ResultsInput(
             self._handle(flag),
@@ -374,7 +379,7 @@ class SubmittedJob:
             flag,
             FollowOptions(
                 offset,
-                lost_after,
+                how.lost_after,
                 note,
                 far_unit=None if local else unit["remote_unit"],
                 revive=self._private.revive if self._private is not None else None,
