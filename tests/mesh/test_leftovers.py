@@ -1,0 +1,125 @@
+"""What is left, and what is shown on a terminal: ``prune``, ``nodes``, the progress line, machine-readable output."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..conftest import OURS, DirFactory, ours, tasks, wait_for
+from .nodes import Mesh, running
+
+
+@pytest.fixture(scope="module", params=["embedded-1.4", pytest.param("daemon", marks=pytest.mark.daemon)])
+def mesh(request: pytest.FixtureRequest) -> Iterator[Mesh]:
+    with (
+        tempfile.TemporaryDirectory(prefix="rrm-", dir="/tmp") as directory,
+        running(Path(directory), request.param) as started,
+    ):
+        yield started
+
+
+def prune(mesh: Mesh, *options: str) -> list[tuple[str, str, bool]]:
+    done = ours("prune", *mesh.arguments(), "-o", "json", *options)
+    assert done.returncode == 0, done.stderr
+    return [(found["kind"], found["name"], found["deleted"]) for found in json.loads(done.stdout)]
+
+
+def test_prune_finds_records_of_finished_jobs(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("debug: {msg: hello}"))
+    mesh.run("submit", directory, "-p", "test.yml", "-i", "done")
+    mesh.run("submit", directory, "-p", "test.yml", "-i", "undelivered")
+    assert ours("attach", "done", "-q").returncode == 0
+    assert ours("wait", "undelivered", "--timeout", "60").returncode == 0
+    assert prune(mesh) == [("record", "done", False)], "what nobody has followed to its end is kept"
+    assert prune(mesh, "--yes") == [("record", "done", True)]
+    assert prune(mesh) == []
+    assert ours("attach", "undelivered", "-q").returncode == 0
+    assert (directory / "artifacts" / "done" / "rc").exists()
+    ours("release", "undelivered")
+
+
+def test_prune_finds_units_whose_record_is_gone(mesh: Mesh, make_dir: DirFactory) -> None:
+    mesh.run("submit", make_dir(tasks("debug: {msg: hello}")), "-p", "test.yml", "-i", "orphan")
+    assert ours("wait", "orphan", "--timeout", "60").returncode == 0
+    record = Path(os.environ["XDG_STATE_HOME"]) / "receptor-runner" / "jobs" / "orphan" / "job.json"
+    record.unlink()
+    ((kind, unit, _),) = prune(mesh)
+    assert (kind, [unit]) == ("unit", mesh.controller.units())
+    prune(mesh, "--yes")
+    wait_for(lambda: not mesh.units(), "no unit is left")
+
+
+def test_nodes_says_what_is_offered(mesh: Mesh) -> None:
+    offers = {offer["node"]: offer for offer in json.loads(ours("nodes", *mesh.arguments(), "-o", "json").stdout)}
+    assert "receptor-runner" in offers[mesh.executor.name]["worktypes"]
+    assert offers[mesh.controller.name]["here"] is True
+    assert mesh.executor.name.encode() in ours("nodes", *mesh.arguments()).stdout
+    assert ours("nodes", "nowhere", *mesh.arguments()).returncode == 69
+
+
+def test_a_terminal_shows_what_goes_on(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("command: sleep 2", "debug: {msg: hello}"))
+    ours_end, theirs = pty.openpty()
+    words = [*OURS, "run", str(directory), "-p", "test.yml", *mesh.arguments(), "--node", mesh.executor.name]
+    run = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    text = b""
+    while run.poll() is None or select.select([ours_end], [], [], 0)[0]:
+        if select.select([ours_end], [], [], 0.2)[0]:
+            try:
+                text += os.read(ours_end, 65536)
+            except OSError:
+                break
+    os.close(ours_end)
+    assert run.wait(30) == 0
+    assert f"{mesh.executor.name}: running".encode() in text
+    assert b"1 hosts, 1 tasks" in text
+    assert text.rstrip().endswith((b"\x1b[K", b"\x1b[0m")) or b"PLAY RECAP" in text
+    assert b"\x1b[K" not in mesh.run("run", directory, "-p", "test.yml").stderr
+
+
+def test_a_payload_that_is_interrupted_leaves_nothing(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("debug: {msg: no}"))
+    with open(directory / "project" / "big", "wb") as file:
+        for _ in range(100):
+            file.write(os.urandom(2**20))
+    run = mesh.popen("run", directory, "-p", "test.yml", "-i", "cut", stderr=subprocess.DEVNULL)
+    wait_for(mesh.controller.units, "the unit is there")
+    run.send_signal(signal.SIGINT)
+    assert run.wait(30) == 130
+    wait_for(lambda: not mesh.units(), "no unit is left", 20)
+    assert json.loads(ours("jobs", "-o", "json").stdout) == []
+    assert not (directory / "artifacts").exists()
+
+
+def test_a_mesh_that_is_not_there(tmp_path: Path, make_dir: DirFactory) -> None:
+    """Missing, refused and mute are told apart."""
+    directory = make_dir(tasks("debug: {msg: no}"))
+
+    def submit(path: Path) -> tuple[int, bytes]:
+        done = ours("submit", directory, "-p", "test.yml", "--socket", path)
+        return done.returncode, done.stderr
+
+    short = Path("/tmp") / f"rrm-{os.getpid()}.sock"
+    code, text = submit(short)
+    assert (code, b"does not exist" in text) == (69, True), text
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short))
+        code, text = submit(short)
+        assert (code, b"refused" in text) == (69, True), text
+        listener.listen()
+        code, text = submit(short)
+        assert (code, b"mute" in text) == (69, True), text
+    short.unlink()
+    assert ours("submit", directory, "-p", "test.yml").returncode == 69, "nothing is named"
+    assert json.loads(ours("jobs", "-o", "json").stdout) == []
