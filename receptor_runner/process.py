@@ -99,6 +99,7 @@ class Processor:
         self._intake: Intake | None = None
         self._foreign = b""
         self._give_up_at: float | None = None
+        self._acknowledged = False
         self._extracted = False
 
     @property
@@ -200,8 +201,11 @@ class Processor:
 
     def _check_stop(self) -> None:
         """The first Ctrl-C lets a stream that has begun come to its end; anything else ends the stage."""
-        if self._options.cancel_callback is not None and self._options.cancel_callback():
-            raise Interrupted("cancelled by the cancel callback")
+        asked = self._options.cancel_callback
+        if self._give_up_at is None and asked is not None and asked():
+            if self._options.on_interrupt is None:
+                raise Interrupted("cancelled by the cancel callback")
+            self._begin_end()
         if self._give_up_at is not None and time.monotonic() >= self._give_up_at:
             text = f"the stream did not end within {self._options.linger:.0f} s of the interrupt"
             if self._journal is not None:
@@ -215,11 +219,17 @@ class Processor:
             self._check_detach(reasons)
         if len(reasons) > 1 or (cancel is None and (self._decoder.offset == 0 or signal.SIGTERM in reasons)):
             raise Interrupted("interrupted; the job may go on where it runs")
-        if self._give_up_at is None:
+        if self._give_up_at is None or not self._acknowledged:
+            self._acknowledged = True
             self._flag.acknowledge()
+            self._begin_end()
+
+    def _begin_end(self) -> None:
+        """The job is cancelled, if that can be done from here, and its end is awaited for a while."""
+        if self._give_up_at is None:
             self._give_up_at = time.monotonic() + self._options.linger
-            if cancel is not None:
-                cancel()
+            if self._options.on_interrupt is not None:
+                self._options.on_interrupt()
 
     @staticmethod
     def _check_detach(reasons: list[int]) -> None:

@@ -135,6 +135,11 @@ class Records:
     def remove(self, job: str) -> None:
         remove_tree(str(self.directory(job)))
 
+    def clear(self, job: str) -> None:
+        """Removes what is known of a job, and keeps its place, which the caller has locked."""
+        for entry in self.directory(job).iterdir():
+            remove_tree(str(entry))
+
     def journal(self, job: str) -> Journal:
         return Journal(self.directory(job))
 

@@ -56,7 +56,7 @@ def run(directory: str, detach: bool, **options: Any) -> int:
     if detach:
         return _submit(mesh, job, options, "text")
     with stop_on_signals(*_STOPS) as flag:
-        submitted = _submitted(mesh, job, options, flag)
+        submitted = _submitted(mesh, job, options, flag, again=True)
         try:
             code = _follow(submitted, printer, flag, options)
         finally:
@@ -91,7 +91,7 @@ def _submit(mesh: Any, job: Any, options: dict[str, Any], output: str) -> int:
     return 0
 
 
-def _submitted(mesh: Any, job: Any, options: dict[str, Any], flag: Any) -> Any:
+def _submitted(mesh: Any, job: Any, options: dict[str, Any], flag: Any, *, again: bool = False) -> Any:
     from .progress import progress
 
     line = progress(options["node"] or "this machine")
@@ -102,6 +102,7 @@ def _submitted(mesh: Any, job: Any, options: dict[str, Any], flag: Any) -> Any:
             worktype=options["worktype"],
             ttl=options["ttl"],
             signwork=options["signwork"],
+            again=again,
             flag=flag,
             progress=line.sent,
         )

@@ -172,6 +172,7 @@ class Mesh:
         worktype: str | None = None,
         ttl: str | None = None,
         signwork: bool | None = None,
+        again: bool = False,
         flag: StopFlag | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> SubmittedJob:
@@ -179,6 +180,7 @@ class Mesh:
 
         A job of this ident that was submitted before from the same directory is that job, and nothing is sent.
 
+        :param again: such a job is another one: one whose results are saved is forgotten.
         :param ttl: how long to wait for a node that is absent, as Receptor writes it (``30s``, ``1h``).
         :raises InputError: the job cannot be transmitted; nothing was sent.
         :raises UnreachableError: daemon, node or worktype cannot be had; nothing was started.
@@ -186,17 +188,22 @@ class Mesh:
         :raises Interrupted: ``flag`` was raised; no unit is left.
         """
         records = Records(jobs_directory())
-        with records.followed(job.ident):
-            known = _known(records, job)
-            if known is not None:
-                return SubmittedJob(known, records)
-            try:
-                return self._submit(records, job, Wish(node, worktype, ttl, signwork), flag, progress)
-            except BaseException:
-                kept = self._forget(records, job.ident)
-                if self._private is not None and not kept:
-                    self._private.stop()
-                raise
+        kept = False
+        try:
+            with records.followed(job.ident):
+                known = _known(records, job, again=again)
+                if known is not None:
+                    return SubmittedJob(known, records)
+                try:
+                    submitted = self._submit(records, job, Wish(node, worktype, ttl, signwork), flag, progress)
+                    kept = True
+                    return submitted
+                except BaseException:
+                    kept = self._forget(records, job.ident)
+                    raise
+        finally:
+            if self._private is not None and not kept:
+                self._private.stop()
 
     def _submit(
         self,
@@ -553,10 +560,11 @@ class SubmittedJob:
                 self._private.revive()
 
 
-def _known(records: Records, job: Job) -> Record | None:
+def _known(records: Records, job: Job, *, again: bool) -> Record | None:
     """The record of a job of this ident, if it is this job.
 
-    :raises UsageError: it is another one."""
+    :raises UsageError: it is another one.
+    """
     try:
         record = records.load(job.ident)
     except InputError:
@@ -565,7 +573,15 @@ def _known(records: Records, job: Job) -> Record | None:
         raise UsageError(
             f"the ident {job.ident} is that of a job of {record.private_data_dir}; choose another, or release that one"
         )
-    return record
+    if not again:
+        return record
+    if record.delivered:
+        records.clear(job.ident)
+        return None
+    raise UsageError(
+        f"the job {job.ident} is there already, {record.state}; "
+        f"receptor-runner attach {job.ident} follows it, release {job.ident} removes it"
+    )
 
 
 def _configured_socket(config: str | None) -> str | None:

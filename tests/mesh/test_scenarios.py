@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from receptor_runner import Job
+from receptor_runner import Mesh as Client
+
 from ..conftest import OURS, DirFactory, events_of, ours, tasks, wait_for
 from .nodes import Mesh
 
@@ -96,6 +99,31 @@ def test_cancel_while_running(how: str, mesh: Mesh, make_dir: DirFactory, tmp_pa
     assert run.wait(20) == 130
     assert time.monotonic() - begun < 12
     assert (directory / "artifacts" / "c" / "status").read_text() == "canceled"
+
+
+def test_a_cancel_callback_cancels_the_job(mesh: Mesh, make_dir: DirFactory) -> None:
+    """And the follower reads on, until the job has said how it ended."""
+    directory = make_dir(tasks("command: sleep 60"))
+    client = Client(str(mesh.controller.socket), tlsclient="cli" if mesh.kind == "daemon-tls" else None)
+    seen: list[str] = []
+    submitted = client.submit(Job(directory, ident="cb", playbook="test.yml"), mesh.executor.name)
+    outcome = submitted.follow(
+        event_handler=lambda event: seen.append(event["event"]), cancel_callback=lambda: "runner_on_start" in seen
+    )
+    assert (outcome.state, outcome.exit_code) == ("canceled", 130)
+    assert (directory / "artifacts" / "cb" / "status").read_text() == "canceled"
+    assert submitted.record.released
+
+
+def test_run_with_the_name_of_an_earlier_job(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("debug: {msg: hello}"))
+    words = [str(directory), "-p", "test.yml", "-i", "name"]
+    mesh.run("submit", *words)
+    refused = mesh.run("run", *words)
+    assert refused.returncode == 64
+    assert b"attach name" in refused.stderr
+    assert ours("attach", "name", "-q").returncode == 0
+    assert b"hello" in mesh.run("run", *words).stdout, "its results were saved: this is another job"
 
 
 def test_sighup_detaches_and_attach_goes_on(mesh: Mesh, make_dir: DirFactory) -> None:
