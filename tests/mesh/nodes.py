@@ -56,7 +56,11 @@ class Node:
     def start(self) -> None:
         with open(self.directory / f"{self.name}.log", "ab") as log:
             self.process = subprocess.Popen(
-                [*self._command, "--config", str(self.config)], stdout=log, stderr=log, start_new_session=True
+                [*self._command, "--config", str(self.config)],
+                env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "TERM": "xterm", "LC_ALL": "C.UTF-8"},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         wait_for(self.answers, f"{self.name} serves")
 
@@ -246,7 +250,6 @@ def build(directory: Path, kind: str) -> Mesh:
 
 @contextlib.contextmanager
 def running(directory: Path, kind: str) -> Iterator[Mesh]:
-    os.environ["PATH"] = f"{BIN}:{os.environ['PATH']}"
     mesh = build(directory, kind)
     try:
         mesh.start()
