@@ -33,6 +33,7 @@ from ..parameters import check_ident
 from ..printing import Printer
 from ..privatedata import PrivateDataDir
 from ..process import Processor, ProcessorOptions
+from ..receptorconf import Item, read_items
 from ..records import Record, Records
 from ..signals import StopFlag
 from ..state import jobs_directory, owner
@@ -117,7 +118,8 @@ class Mesh:
 
     :param socket: path of a Unix socket, ``tcp://host:port`` or ``tls://host:port``; default: the variable
         ``RECEPTORCTL_SOCKET``, else the control-service of ``config``.
-    :param config: a configuration file of Receptor, for the socket and for ``tlsclient``.
+    :param config: a configuration file of Receptor, for the socket and for ``tlsclient``, which is its only
+        ``tls-client`` unless it is named.
     :raises UnreachableError: no socket is named.
     """
 
@@ -132,11 +134,13 @@ class Mesh:
         cert: str | None = None,
         insecureskipverify: bool = False,
     ) -> None:
-        address = socket or os.environ.get(_SOCKET_VARIABLE) or _configured_socket(config)
+        items = read_items([config]) if config is not None else []
+        address = socket or os.environ.get(_SOCKET_VARIABLE) or _configured_socket(items)
         if not address:
             raise UnreachableError(
                 "no mesh is named: give --socket, or start a node for this machine with: receptor-runner serve"
             )
+        tlsclient = tlsclient or _configured_tlsclient(items)
         self.endpoint = Endpoint(address, config, tlsclient, rootcas, key, cert, insecureskipverify)
         self._private: PrivateNode | None = None
 
@@ -584,15 +588,16 @@ def _known(records: Records, job: Job, *, again: bool) -> Record | None:
     )
 
 
-def _configured_socket(config: str | None) -> str | None:
-    if config is None:
-        return None
-    from ..receptorconf import read_items
-
-    for item in read_items([config]):
+def _configured_socket(items: list[Item]) -> str | None:
+    for item in items:
         if item.name == "control-service" and item.text("filename"):
             return item.text("filename")
     return None
+
+
+def _configured_tlsclient(items: list[Item]) -> str | None:
+    names = [item.text("name") for item in items if item.name == "tls-client"]
+    return names[0] if len(names) == 1 else None
 
 
 def _pause(flag: StopFlag | None, seconds: float) -> None:

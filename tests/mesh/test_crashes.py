@@ -343,3 +343,21 @@ def test_a_private_node_outlives_its_run(make_dir: DirFactory, tmp_path: Path) -
     counters = [event["counter"] for event in events_of(directory / "artifacts" / "k")]
     assert counters == list(range(1, len(counters) + 1))
     wait_for(lambda: not list((Path(state) / "receptor-runner" / "nodes").iterdir()), "the node is gone")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mesh_out_of_reach_is_left_and_found_again(
+    kind: str, new_mesh: Callable[[str], Mesh], make_dir: DirFactory
+) -> None:
+    mesh, directory = new_mesh(kind), make_dir(TALKATIVE)
+    submit(mesh, directory)
+    attach = subprocess.Popen([*OURS, "attach", "j", "-q", "--lost-after", "2"], stderr=subprocess.PIPE)
+    wait_for((directory / "artifacts" / "j" / "job_events").exists, "it follows")
+    mesh.controller.kill()
+    _, errors = attach.communicate(timeout=30)
+    assert attach.returncode == 75, errors
+    assert json.loads(ours("status", "j", "-o", "json").stdout)["state"] == "unreachable"
+    mesh.controller.start()
+    assert ours("attach", "j", "-q", timeout=90).returncode == 0
+    counters = [event["counter"] for event in events_of(directory / "artifacts" / "j")]
+    assert counters == list(range(1, len(counters) + 1))

@@ -207,3 +207,13 @@ def test_a_stranger_after_our_stream_is_no_harm(mesh: Mesh, make_dir: DirFactory
     done = subprocess.run(line, shell=True, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert b"hello" in done.stdout
+
+
+def test_the_daemons_configuration_is_enough(mesh: Mesh, make_dir: DirFactory) -> None:
+    """Socket and TLS client are found in it."""
+    done = ours(
+        "run", make_dir(tasks("debug: {msg: hello}")), "-p", "test.yml", "-c", mesh.controller.config,
+        "--node", mesh.executor.name,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert b"hello" in done.stdout
