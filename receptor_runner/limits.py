@@ -78,6 +78,8 @@ DEAF_SECONDS = 12.0
 #: and looks for the process that works on it: two keep-alives of our worktypes and a half are missing then.
 SILENCE_SECONDS = 25.0
 LOST_LOOK_SECONDS = 2.0
+#: A look that cannot tell (no leave to pass parameters, another's worker) costs the node a unit: not often.
+PROBE_AGAIN_SECONDS = 600.0
 
 #: First and longest pause before a connection is tried again.
 RECONNECT_SECONDS = (0.05, 2.0)

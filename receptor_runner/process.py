@@ -87,6 +87,8 @@ class Processor:
         self.config = RunnerConfig(options.settings)
         self.rc: int | None = None
         self.exit_code = 0
+        #: Whether the stream came to its own end, with everything in it.
+        self.whole = False
         self._source = source
         self._flag = flag
         self._options = options
@@ -142,6 +144,8 @@ class Processor:
                     raise
                 self._end_badly(self._delivery, self._in_peers_words(exc), exc.exit_code)
             except Exception as exc:
+                if self._journal is not None:
+                    raise
                 self._end_badly(self._delivery, f"the process stage failed: {exc!r}", ReceptorRunnerError.exit_code)
             else:
                 self._end_well(self._delivery, artifacts)
@@ -190,6 +194,8 @@ class Processor:
 
     def _note_batch(self, delivery: Delivery) -> None:
         """A whole batch is done: a follower may start behind it, but not inside of an archive."""
+        if self._decoder.finished:
+            return  # who comes after us must find the end mark
         if self._journal is not None and self._decoder.boundary != self._base and not self._decoder.in_archive:
             self._base, self._done = self._decoder.boundary, 0
             self._journal.passed(self._base, 0, delivery.events)
@@ -303,6 +309,7 @@ class Processor:
             text = f"the worker sent {expected} events and {delivery.events} arrived"
             self._end_badly(delivery, f"{_EMPTY} {text}", TruncatedStreamError.exit_code)
         else:
+            self.whole = True
             self.exit_code = exit_status(delivery.status, self.rc, told.get("exit_status"))
 
     def _end_badly(self, delivery: Delivery, explanation: str, code: int) -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from .errors import ConfigurationError, InputError
 
-__all__ = ["Item", "read_items"]
+__all__ = ["Item", "read_items", "read_text"]
 
 #: Items of the daemon, with the fields of each; the first is what a single value means, if any may stand alone.
 _ITEMS: dict[str, tuple[str, ...]] = {
@@ -110,6 +110,14 @@ def _read_file(file: str) -> list[Item]:
         raise InputError(f"cannot read the configuration {file}: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
         raise ConfigurationError(f"{file}: not UTF-8 at byte {exc.start}") from exc
+    return read_text(text, file)
+
+
+def read_text(text: str, file: str) -> list[Item]:
+    """The items of ``text``, which errors call ``file``.
+
+    :raises ConfigurationError: as :func:`read_items`.
+    """
     try:
         documents = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
     except yaml.YAMLError as exc:

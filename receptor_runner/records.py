@@ -168,8 +168,8 @@ class Records:
 def _replace(path: Path, data: JSONObject) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(aside, "w", encoding="utf-8", opener=_private, errors="surrogateescape") as file:
-            json.dump(data, file, ensure_ascii=False)
+        with open(aside, "w", encoding="ascii", opener=_private) as file:
+            json.dump(data, file)
         os.rename(aside, path)
     except OSError as exc:
         with contextlib.suppress(OSError):

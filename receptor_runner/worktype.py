@@ -6,6 +6,7 @@ restart of the daemon: it is not reloadable (pkg/controlsvc/reload.go)."""
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -15,13 +16,15 @@ from pathlib import Path
 import yaml
 
 from .errors import ConfigurationError, InputError, OutputError
-from .receptorconf import Item, read_items
+from .receptorconf import Item, read_items, read_text
 
 __all__ = ["RESTART", "flags", "fragment", "fragments", "render"]
 
 RESTART = "a worktype is not reloadable: restart the daemon (KillMode=process keeps its jobs)"
 _SINGLE = ("node", "local-only", "log-level", "work-signing", "work-verification")
 _RESERVED = "remote"
+#: Where a YAML document begins or ends.
+_MARK = re.compile(r"(?:---|\.\.\.)(?:\s.*)?")
 
 
 def fragment(worktype: str, *, signed: bool = False) -> str:
@@ -90,11 +93,16 @@ def render(files: Iterable[str], out: str | None) -> str:
     :raises OutputError: ``out`` cannot be written.
     """
     files = list(files)
-    _check(read_items(files))
+    items = read_items(files)
+    _check(items)
     parts = ["---\n"]
     for file in files:
         parts.append(f"# {file}\n{_as_block(Path(file).read_text(encoding='utf-8'))}\n")
     joined = "\n".join(parts)
+    if [item._replace(file="", line=0) for item in read_text(joined, "the joined configuration")] != [
+        item._replace(file="", line=0) for item in items
+    ]:
+        raise ConfigurationError("the files cannot be joined; use --flags, or write them as plain lists")
     if out is not None:
         _write(out, joined)
     return joined
@@ -106,7 +114,7 @@ def _as_block(text: str) -> str:
     if isinstance(root, yaml.SequenceNode) and (root.flow_style or root.start_mark.column):
         written: str = yaml.safe_dump(yaml.safe_load(text), sort_keys=False)
         return written.rstrip("\n")
-    return "\n".join(line for line in text.splitlines() if line.strip() not in ("---", "...")).strip("\n")
+    return "\n".join(line for line in text.splitlines() if not _MARK.fullmatch(line)).strip("\n")
 
 
 def _write(out: str, text: str) -> None:

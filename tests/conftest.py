@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,11 @@ OURS = [sys.executable, "-m", "receptor_runner"]
 BIN = Path(sys.executable).parent
 CHILDREN = Path(__file__).parent / "children"
 INVENTORY = 'localhost ansible_connection=local ansible_python_interpreter="{{ ansible_playbook_python }}"\n'
+
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # a shell starts what it puts into the background so, and it is inherited: no Ctrl-C would reach what is tested
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

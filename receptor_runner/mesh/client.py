@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from ..control import CommandError
+from ..artifacts import ArtifactDir
 from ..delivery import Handlers
 from ..errors import (
     DetachedError,
@@ -37,17 +37,17 @@ from ..receptorconf import Item, read_items
 from ..records import Record, Records
 from ..signals import StopFlag
 from ..state import jobs_directory, owner
-from ..status import EXIT_LOST, EXIT_TRUNCATED
+from ..status import EXIT_LOST, EXIT_TRUNCATED, exit_status
 from ..transmit import Transmitter, TransmitterOptions
 from ..waiting import milliseconds
-from ..workunit import PENDING, RUNNING, UnitStatus
+from ..workunit import PENDING, RUNNING
 from .connection import Endpoint
-from .follow import FollowOptions, ResultsInput, Way
+from .follow import FollowOptions, ResultsInput
 from .offer import NodeOffer, Offer, Target, Wish, choose
 from .peek import peek
 from .private import PrivateNode
-from .submission import JOB_TAG, OWNER_TAG, Sender, submit
-from .units import UnitGoneError, UnitHandle
+from .submission import Sender, submit
+from .units import JOB_TAG, OWNER_TAG, UnitGoneError, UnitHandle, Way
 
 __all__ = ["Job", "Mesh", "Outcome", "SubmittedJob"]
 
@@ -141,7 +141,15 @@ class Mesh:
                 "no mesh is named: give --socket, or start a node for this machine with: receptor-runner serve"
             )
         tlsclient = tlsclient or _configured_tlsclient(items)
-        self.endpoint = Endpoint(address, config, tlsclient, rootcas, key, cert, insecureskipverify)
+        self.endpoint = Endpoint(
+            _absolute_socket(address),
+            _absolute(config),
+            tlsclient,
+            _absolute(rootcas),
+            _absolute(key),
+            _absolute(cert),
+            insecureskipverify,
+        )
         self._private: PrivateNode | None = None
 
     @classmethod
@@ -220,14 +228,15 @@ class Mesh:
         tags = {"job": job.ident, "owner": owner()}
         transmitter = job.transmitter(tags)
         if self._private is not None:
-            self._private.wait()
+            self._private = self._private.serving()
+            self.endpoint = dataclasses.replace(self.endpoint, socket=self._private.socket)
         wish = wish._replace(tlsclient=self.endpoint.tlsclient)
         target = choose(lambda: self.offer(flag), wish, lambda seconds: _pause(flag, seconds))
         record = self._record(job, target)
         records.save(record)
 
         def created(unit: str) -> None:
-            record.units = [{"unit": unit, "node": target.node, "remote_unit": unit if target.local else None}]
+            record.units = [{"unit": unit, "node": target.node, "local": target.local, "remote_unit": None}]
             records.save(record)
 
         submit(
@@ -375,7 +384,6 @@ class SubmittedJob:
     def _source(self, how: _Following, flag: StopFlag, offset: int) -> ResultsInput:
         record = self.record
         unit = self._unit()
-        local = unit["remote_unit"] == unit["unit"]
 
         def note(state: str, far_unit: str | None) -> None:
             if state != record.state or (far_unit and far_unit != unit["remote_unit"]):
@@ -386,16 +394,20 @@ class SubmittedJob:
 
         return ResultsInput(
             self._handle(flag),
-            Way(None if local else record.node, record.worktype, record.tlsclient, direct=not record.signwork),
+            self._way(),
             flag,
             FollowOptions(
                 offset,
                 how.lost_after,
                 note,
-                far_unit=None if local else unit["remote_unit"],
+                far_unit=unit["remote_unit"],
                 revive=self._private.revive if self._private is not None else None,
             ),
         )
+
+    def _way(self) -> Way:
+        record = self.record
+        return Way(None if self._unit()["local"] else record.node, record.worktype, record.tlsclient, record.signwork)
 
     def _unit(self) -> JSONObject:
         if not self.record.units:
@@ -411,7 +423,9 @@ class SubmittedJob:
         self._records.save(self.record)
 
     def _conclude(self, result: Processor) -> None:
-        state = {EXIT_TRUNCATED: "truncated", EXIT_LOST: "lost"}.get(result.exit_code, result.status)
+        state = "lost" if result.exit_code == EXIT_LOST else result.status
+        if not result.whole and result.exit_code == EXIT_TRUNCATED:
+            state = "truncated"
         self._save(
             state=state,
             status=result.status,
@@ -423,6 +437,11 @@ class SubmittedJob:
         )
         if state != "lost":
             self._release_quietly()
+
+    def released(self) -> bool:
+        """Releases the work unit of a job whose end is known; whether it is gone."""
+        self._release_quietly()
+        return self.record.released
 
     def _release_quietly(self) -> None:
         """The results are safe; a unit that cannot be released now is ``prune``'s."""
@@ -456,24 +475,48 @@ class SubmittedJob:
         if self.record.delivered or self.record.exit_code is not None:
             return self.record
         try:
-            self._revive()
-            status = self._handle(flag).status()
+            self._ask(flag)
+        except Interrupted:
+            raise
         except LostError as exc:
-            self.record.state, self.record.exit_code, self.record.explanation = "lost", exc.exit_code, str(exc)
-        except (UnreachableError, CommandError) as exc:
+            return self._gone(exc)
+        except (ReceptorRunnerError, OSError) as exc:
             self.record.state, self.record.explanation = "unreachable", str(exc)
-        else:
-            self._take_in(status, flag)
         return self.record
 
-    def _take_in(self, status: UnitStatus, flag: StopFlag | None) -> None:
+    def _ask(self, flag: StopFlag | None) -> None:
+        """Asks the node, and takes in what it says."""
         record = self.record
+        self._revive()
+        status = self._handle(flag).status()
         if not status.ended:
             record.state = {PENDING: "pending", RUNNING: "running"}[status.state]
             return
         verdict = peek(self._handle(flag), status)
         record.status, record.exit_code, record.explanation = verdict.status, verdict.exit_code, verdict.explanation
         record.state = verdict.state
+
+    def _gone(self, exc: LostError) -> Record:
+        """The unit is gone: lost, unless another process has followed the job to its end meanwhile."""
+        try:
+            found = self._records.load(self.id)
+        except InputError:
+            self._take_from_artifacts(exc)
+            return self.record
+        self.record = found
+        if not found.delivered:
+            found.state, found.exit_code, found.explanation = "lost", exc.exit_code, str(exc)
+        return found
+
+    def _take_from_artifacts(self, exc: LostError) -> None:
+        """``run`` has removed the record at its end; what the job was is where it always is."""
+        record = self.record
+        with ArtifactDir(record.artifact_dir) as artifacts:
+            status, record.rc = (artifacts.read("status", 32) or b"").decode("ascii", "replace"), artifacts.rc()
+        if status:
+            record.state, record.status, record.exit_code = status, status, exit_status(status, record.rc)
+        else:
+            record.state, record.exit_code, record.explanation = "lost", exc.exit_code, str(exc)
 
     def wait(self, timeout: float | None = None, flag: StopFlag | None = None) -> Record:
         """Waits until the job has ended, without following it.
@@ -483,7 +526,10 @@ class SubmittedJob:
         """
         until = None if timeout is None else time.monotonic() + timeout
         while True:
-            record = self.refresh(flag)
+            try:
+                record = self.refresh(flag)
+            except InputError:
+                record = self._gone(LostError(f"the job {self.id} was released"))
             if record.exit_code is not None:
                 return record
             if until is not None and time.monotonic() >= until:
@@ -505,22 +551,14 @@ class SubmittedJob:
             if handle.wait_ended(lambda seconds: _pause(flag, seconds)) is None:
                 self._check_dead(handle, answer)
             return self.refresh(flag)
-        except (UnitGoneError, InputError):
-            return self._followed_to_its_end()
-
-    def _followed_to_its_end(self) -> Record:
-        """Another process followed the job to its end meanwhile, and has released it."""
-        try:
-            return self._records.load(self.id)
+        except UnitGoneError as exc:
+            return self._gone(exc)
         except InputError:
-            self.record.state = "canceled"
-            return self.record
+            return self._gone(LostError(f"the job {self.id} was released"))
 
     def _check_dead(self, handle: UnitHandle, answer: str) -> None:
         unit = self._unit()
-        looks = [
-            handle.probe(self.record.node, self.record.worktype, unit["remote_unit"] or unit["unit"]) for _ in range(2)
-        ]
+        looks = [handle.probe(self._way(), unit["remote_unit"] or unit["unit"]) for _ in range(2)]
         if looks != [False, False]:
             raise ReceptorRunnerError(
                 f"the cancel of {self.id} cannot be shown to have worked: the mesh answered {answer!r}, "
@@ -546,6 +584,7 @@ class SubmittedJob:
                 raise UsageError(f"the job {self.id} is {record.state}; cancel it first, or use --force")
             if record.units and not record.released:
                 try:
+                    self._revive()
                     self._handle().release(force=force)
                 except UnreachableError:
                     if self._private is None or os.path.isdir(self._private.directory):
@@ -573,19 +612,33 @@ def _known(records: Records, job: Job, *, again: bool) -> Record | None:
         record = records.load(job.ident)
     except InputError:
         return None
+    if not record.units:
+        records.clear(job.ident)  # its submitter ended before it was accepted
+        return None
     if record.private_data_dir != str(job.place.path):
         raise UsageError(
             f"the ident {job.ident} is that of a job of {record.private_data_dir}; choose another, or release that one"
         )
     if not again:
         return record
-    if record.delivered:
+    if record.delivered and SubmittedJob(record, records).released():
         records.clear(job.ident)
         return None
     raise UsageError(
         f"the job {job.ident} is there already, {record.state}; "
         f"receptor-runner attach {job.ident} follows it, release {job.ident} removes it"
     )
+
+
+def _absolute(path: str | None) -> str | None:
+    """A record outlives the working directory."""
+    return os.path.abspath(os.path.expanduser(path)) if path else None
+
+
+def _absolute_socket(address: str) -> str:
+    if address.startswith(("tcp:", "tls:")):
+        return address
+    return _absolute(address.removeprefix("unix:").removeprefix("//")) or address
 
 
 def _configured_socket(items: list[Item]) -> str | None:

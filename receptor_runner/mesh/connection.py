@@ -29,7 +29,7 @@ from .receptorctl import ReceptorControl, shutdown_write
 __all__ = ["Connection", "Endpoint", "refusal"]
 
 _WRITE_BLOCK = 256 * 1024
-_TCP = re.compile(r"(?:tcp|tls):(?://)?([a-zA-Z0-9-.:]+):([0-9]+)")
+_TCP = re.compile(r"(tcp|tls):(?://)?([a-zA-Z0-9-.:]+):([0-9]+)")
 _REFUSALS = ("signature", "TLS", "CRYPTO_ERROR", "certificate", "secrets over a non-TLS")
 
 
@@ -105,28 +105,38 @@ class Endpoint:
 
 
 class _Control(ReceptorControl):  # type: ignore[misc]
-    """With a deadline for the connection and the greeting."""
+    """With a deadline for the connection, TLS and the greeting."""
 
     def __init__(self, address: str, *, seconds: float, **options: Any) -> None:
         super().__init__(address, **options)
         self._seconds = seconds
 
     def connect(self) -> None:
-        path = self._socketaddress
-        match = _TCP.fullmatch(path)
+        match = _TCP.fullmatch(self._socketaddress)
+        path = self._socketaddress.removeprefix("unix:").removeprefix("//")
         if match:
-            # receptorctl waits for ever for a host that does not answer: ask first
-            socket.create_connection((match[1], int(match[2])), self._seconds).close()
-            super().connect()
-            return
-        if ":" in path.removeprefix("unix:"):
-            super().connect()
-            return
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(self._seconds)
-        self._socket.connect(os.path.expanduser(path.removeprefix("unix:").removeprefix("//")))
+            self._socket = socket.create_connection((match[2], int(match[3])), self._seconds)
+            if match[1] == "tls":
+                self._socket = self._tls_context().wrap_socket(self._socket, server_hostname=match[2])
+        elif ":" in path:
+            raise ValueError("it is neither a path nor tcp://host:port nor tls://host:port")
+        else:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._socket.settimeout(self._seconds)
+            self._socket.connect(os.path.expanduser(path))
         self._sockfile = self._socket.makefile("rwb")
         self.handshake()
+
+    def _tls_context(self) -> ssl.SSLContext:
+        """As receptorctl's, which has no deadline around it."""
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=self._rootcas)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self._key and self._cert:
+            context.load_cert_chain(certfile=self._cert, keyfile=self._key)
+        if self._insecureskipverify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
 
     def handshake(self) -> None:
         self._socket.settimeout(self._seconds)

@@ -28,6 +28,7 @@ from ..limits import (
     DEAF_SECONDS,
     LOOK_SECONDS,
     LOST_LOOK_SECONDS,
+    PROBE_AGAIN_SECONDS,
     RECONNECT_SECONDS,
     RESULTS_LAG_SECONDS,
     SETTLE_SECONDS,
@@ -37,9 +38,9 @@ from ..signals import StopFlag
 from ..waiting import milliseconds
 from ..workunit import CANCELED, PENDING, RUNNING, UnitStatus
 from .connection import Connection
-from .units import UnitHandle
+from .units import UnitHandle, Way
 
-__all__ = ["LOST_DETAILS", "FollowOptions", "ResultsInput", "Way", "unfinished"]
+__all__ = ["LOST_DETAILS", "FollowOptions", "ResultsInput", "unfinished"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,18 +55,6 @@ LOST_DETAILS = (
 _FIRST_OUTPUT_SECONDS = 0.06
 #: How often a node is asked itself before its results are read here.
 _DIRECT_TRIES = 3
-
-
-class Way:
-    """Where a unit runs and how to it: ``node`` None for the node that we are connected to.
-
-    ``direct`` permits reading at the node itself, which a signed worktype does not."""
-
-    def __init__(self, node: str | None, worktype: str, tlsclient: str | None, *, direct: bool) -> None:
-        self.node = node
-        self.worktype = worktype
-        self.tlsclient = tlsclient
-        self.direct = direct and node is not None
 
 
 @dataclass
@@ -110,6 +99,7 @@ class ResultsInput:
         self._next_look = now + LOOK_SECONDS
         self._out_of_reach_since: float | None = None
         self._dead_looks = 0
+        self._next_probe = now
         self._ended_since: float | None = None
         self._revive = options.revive
 
@@ -186,10 +176,10 @@ class ResultsInput:
         """What cannot be reached now is tried again later."""
         try:
             action()
-        except UnreachableError as exc:
-            self._out_of_reach(str(exc))
         except CommandError as exc:
             self._direct_failures += 1  # the unit here may tell more than its node
+            self._out_of_reach(str(exc))
+        except (UnreachableError, RefusedError, ConfigurationError, OSError) as exc:
             self._out_of_reach(str(exc))
 
     def _retry_later(self) -> None:
@@ -205,7 +195,10 @@ class ResultsInput:
             logger.warning("out of reach, and trying again: %s", reason)
         self._note("unreachable")
         if self._revive is not None:
-            self._revive()
+            try:
+                self._revive()
+            except (ReceptorRunnerError, OSError) as exc:
+                logger.info("the node could not be brought back: %s", exc)
         if now - self._out_of_reach_since > self._lost_after:
             raise DetachedError(f"out of reach for {self._lost_after:.0f} s: {reason}; the job may go on, attach later")
 
@@ -311,7 +304,7 @@ class ResultsInput:
             self._next_try = time.monotonic()
         elif status.ended:
             self._judge(status)
-        elif silent >= SILENCE_SECONDS and status.state == RUNNING:
+        elif silent >= SILENCE_SECONDS and status.state == RUNNING and time.monotonic() >= self._next_probe:
             self._probe()
 
     def _far_status(self) -> UnitStatus:
@@ -324,7 +317,9 @@ class ResultsInput:
 
     def _probe(self) -> None:
         unit = self._far_unit or self._handle.unit
-        alive = self._handle.probe(self._way.node or "localhost", self._way.worktype, unit)
+        alive = self._handle.probe(self._way, unit)
+        if alive is None:
+            self._next_probe = time.monotonic() + PROBE_AGAIN_SECONDS
         self._dead_looks = self._dead_looks + 1 if alive is False else 0
         if self._dead_looks >= 2:
             raise LostError(f"the node answers, and nothing works on the unit {unit} any more; its runner is gone")
@@ -341,7 +336,7 @@ class ResultsInput:
         try:
             connection = self._handle.connect()
             connection.send(command_line(command="work", subcommand="cancel", unitid=self._handle.unit))
-        except (UnreachableError, CommandError) as exc:
+        except (UnreachableError, RefusedError, ConfigurationError, CommandError, OSError) as exc:
             self._out_of_reach(str(exc))
             return
         self._cancel_wanted = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -21,12 +22,13 @@ from ..state import jobs_directory, nodes_directory, owner
 from ..workunit import UnitStatus
 from .client import Mesh, SubmittedJob
 from .connection import Endpoint
-from .submission import JOB_TAG, OWNER_TAG
-from .units import UnitHandle
+from .units import JOB_TAG, OWNER_TAG, UnitHandle
 
 __all__ = ["Leftover", "find_leftovers"]
 
 _HEAD = 256 * 1024
+#: A private node that is younger may be starting.
+_STARTING_SECONDS = 60.0
 
 
 class Leftover(NamedTuple):
@@ -102,7 +104,8 @@ def _job_of(handle: UnitHandle, status: UnitStatus, ours: str) -> str | None:
 def _private_nodes(records: Records) -> Iterator[Leftover]:
     used = {record.private_node for record in records.all()}
     for entry in os.scandir(nodes_directory()):
-        if entry.path in used or not entry.is_dir(follow_symlinks=False):
+        young = time.time() - entry.stat(follow_symlinks=False).st_mtime < _STARTING_SECONDS
+        if entry.path in used or young or not entry.is_dir(follow_symlinks=False):
             continue
         try:
             Endpoint(_socket_of(entry.path)).connect(seconds=1.0).close()

@@ -103,7 +103,8 @@ def choose(ask: Callable[[], Offer], wish: Wish, pause: Callable[[float], None])
         )
     worktype = _worktype(found, wish)
     local = name == offer.own
-    tlsclient = wish.tlsclient if found.needs_tls and not local else None
+    perhaps_tls = found.needs_tls or found.worktypes is None
+    tlsclient = wish.tlsclient if perhaps_tls and not local else None
     if found.needs_tls and not local and tlsclient is None:
         raise RefusedError(f"the control service of {name} wants TLS; name the daemon's tls-client with --tls-client")
     secure = bool((found.worktypes or {}).get(worktype))

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..control import command_line
-from ..errors import LostError, ReceptorRunnerError
-from ..limits import SLOW_CONTROL_SECONDS
+from ..errors import LostError, ReceptorRunnerError, UnreachableError
+from ..limits import RESULTS_LAG_SECONDS
 from ..messages import EXTENSION, JSONObject, Status
 from ..protocol import Decoder
 from ..status import EXIT_LOST, EXIT_TRUNCATED, exit_status
@@ -30,7 +30,9 @@ class Verdict(NamedTuple):
 
 
 def peek(handle: UnitHandle, unit_status: UnitStatus) -> Verdict:
-    """:raises UnreachableError: the results cannot be read."""
+    """:raises UnreachableError: the results cannot be read, or not all of them.
+    :raises Interrupted: the flag of ``handle`` was raised.
+    """
     last, whole = _last_status(handle, unit_status)
     if not whole or not last:
         exc: ReceptorRunnerError = unfinished(unit_status, 0)
@@ -47,19 +49,24 @@ def peek(handle: UnitHandle, unit_status: UnitStatus) -> Verdict:
 
 
 def _last_status(handle: UnitHandle, unit_status: UnitStatus) -> tuple[JSONObject, bool]:
+    """The last status of the stream, and whether its end mark came; all bytes of the unit were read, if not."""
     decoder = Decoder()
     last: JSONObject = {}
     with handle.connect() as connection:
         connection.send(command_line(command="work", subcommand="results", unitid=handle.unit, startpos=0))
-        connection.readline()
+        line = connection.readline()
+        if not line.startswith(b"Streaming results"):
+            raise UnreachableError(f"the results of {handle.unit} cannot be read: {line[:200]!r}")
         while not decoder.finished and decoder.offset < unit_status.stdout_size:
-            data = connection.read(SLOW_CONTROL_SECONDS)
+            data = connection.read(RESULTS_LAG_SECONDS)
             if not data:
-                break
+                handle.check_flag()
+                raise UnreachableError(f"the results of {handle.unit} stop at byte {decoder.offset}, for now")
             try:
-                for message in decoder.receive(data):
-                    if isinstance(message, Status):
-                        last = message.data
+                messages = decoder.receive(data)
             except ReceptorRunnerError:
                 break
+            for message in messages:
+                if isinstance(message, Status):
+                    last = message.data
     return last, decoder.finished

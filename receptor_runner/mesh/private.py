@@ -5,6 +5,7 @@ is needed to start it again on the units it left."""
 
 from __future__ import annotations
 
+import glob
 import os
 import select
 import subprocess
@@ -32,7 +33,7 @@ class PrivateNode:
         return cls(*prepare_private())
 
     def start(self) -> None:
-        """Starts it; :meth:`wait` tells whether it serves."""
+        """Starts it; :meth:`serving` tells whether it serves."""
         self._process = subprocess.Popen(
             command("receptor_runner.cli.main", "serve", "--private", self.directory),
             stdin=subprocess.DEVNULL,
@@ -41,16 +42,29 @@ class PrivateNode:
             start_new_session=True,
         )
 
-    def wait(self) -> None:
-        """:raises UnreachableError: it does not serve."""
-        assert self._process is not None
-        assert self._process.stdout is not None
+    def serving(self) -> PrivateNode:
+        """This node when it serves, or a new one if this one has ended because nobody used it.
+
+        :raises UnreachableError: it does not start.
+        """
+        if self._process is not None and self._process.poll() is not None and not os.path.isdir(self.directory):
+            fresh = PrivateNode.new()
+            fresh.start()
+            return fresh.serving()
+        self._wait()
+        return self
+
+    def _wait(self) -> None:
+        if self._process is None or self._process.stdout is None or self._process.stdout.closed:
+            return
         assert self._process.stderr is not None
         poll = select.poll()
         poll.register(self._process.stdout, select.POLLIN)
         ready = poll.poll(CONTROL_SECONDS * 1000)
         answer = os.read(self._process.stdout.fileno(), 64) if ready else b""
         self._process.stdout.close()
+        if not answer:
+            self._process.kill()
         reason = b"" if answer else self._process.stderr.read(4096)
         self._process.stderr.close()
         if not answer:
@@ -58,8 +72,8 @@ class PrivateNode:
             raise UnreachableError(f"the private node does not start: {text}")
 
     def stop(self) -> None:
-        """Ends it, if nothing was submitted to it."""
-        if self._process is None or self._process.poll() is not None:
+        """Ends it, if it has no work."""
+        if self._process is None or self._process.poll() is not None or self._units():
             return
         self._process.terminate()
         try:
@@ -79,4 +93,7 @@ class PrivateNode:
         self._again_at = now + 1.0
         if os.path.isdir(self.directory):
             self.start()
-            self.wait()
+            self._wait()
+
+    def _units(self) -> list[str]:
+        return glob.glob(os.path.join(glob.escape(self.directory), "data", "*", "*", "status"))

@@ -19,13 +19,10 @@ from ..streams import Output
 from .connection import Connection, Endpoint, refusal
 from .offer import Target
 
-__all__ = ["JOB_TAG", "OWNER_TAG", "Sender", "submit"]
+__all__ = ["Sender", "submit"]
 
 logger = logging.getLogger(__name__)
 
-#: Parameters that no worktype reads; the daemon keeps them with a remote unit, so a lost unit can be found again.
-JOB_TAG = "receptor_runner_job"
-OWNER_TAG = "receptor_runner_owner"
 #: Slowest mesh that is believed in, in bytes a second: the answer comes when the payload has crossed it.
 _SLOWEST_MESH = 128 * 1024
 

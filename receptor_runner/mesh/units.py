@@ -9,15 +9,17 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from ..control import CommandError, command_line, created_unit
-from ..errors import LostError, ReceptorRunnerError
+from ..errors import Interrupted, LostError, ReceptorRunnerError
 from ..limits import CONTROL_SECONDS, SLOW_CONTROL_SECONDS
 from ..signals import StopFlag
+from ..state import owner
 from ..workunit import UnitStatus, check_unit_id
 from .connection import Connection, Endpoint, refusal
 
-__all__ = ["UnitGoneError", "UnitHandle"]
+__all__ = ["JOB_TAG", "OWNER_TAG", "UnitGoneError", "UnitHandle", "Way"]
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,25 @@ _UNKNOWN = "unknown work unit"
 _SHOWN_SECONDS = 15.0
 _LOOK_SECONDS = 0.1
 _PROBE_SECONDS = 20.0
+
+
+#: Parameters that no worktype reads; the daemon keeps them with a remote unit, so a lost unit can be found again.
+JOB_TAG = "receptor_runner_job"
+OWNER_TAG = "receptor_runner_owner"
+
+
+class Way(NamedTuple):
+    """Where a unit runs and how to it: ``node`` None for the node that we are connected to."""
+
+    node: str | None
+    worktype: str
+    tlsclient: str | None = None
+    signwork: bool = False
+
+    @property
+    def direct(self) -> bool:
+        """Whether results may be read at the node itself: a signed worktype wants a signature for that."""
+        return self.node is not None and not self.signwork
 
 
 class UnitGoneError(LostError):
@@ -39,6 +60,11 @@ class UnitHandle:
         self.unit = check_unit_id(unit)
         self._endpoint = endpoint
         self._flag = flag
+
+    def check_flag(self) -> None:
+        """:raises Interrupted: the flag was raised."""
+        if self._flag is not None and self._flag.raised:
+            raise Interrupted("interrupted")
 
     def connect(self) -> Connection:
         return self._endpoint.connect(self._flag)
@@ -100,23 +126,30 @@ class UnitHandle:
             raise
         return next(iter(reply), "")
 
-    def probe(self, node: str, worktype: str, far_unit: str) -> bool | None:
-        """Whether anything works on ``far_unit`` at ``node``; None if that cannot be told.
+    def probe(self, way: Way, far_unit: str) -> bool | None:
+        """Whether anything works on ``far_unit`` at its node; None if that cannot be told.
 
         A small work unit of the same worktype looks for the process (:mod:`receptor_runner.probe`). It needs a
         worktype with ``allowruntimeparams``.
         """
         try:
-            return self._probe(node, worktype, far_unit)
+            return self._probe(way, far_unit)
         except ReceptorRunnerError as exc:
-            logger.info("cannot probe the unit %s on %s: %s", far_unit, node, exc)
+            logger.info("cannot probe the unit %s on %s: %s", far_unit, way.node or "this node", exc)
             return None
 
-    def _probe(self, node: str, worktype: str, far_unit: str) -> bool | None:
+    def _probe(self, way: Way, far_unit: str) -> bool | None:
         with self.connect() as connection:
             connection.send(
                 command_line(
-                    command="work", subcommand="submit", node=node, worktype=worktype, params=f"probe {far_unit}"
+                    command="work",
+                    subcommand="submit",
+                    node=way.node or "localhost",
+                    worktype=way.worktype,
+                    tlsclient=way.tlsclient,
+                    signwork="true" if way.signwork else None,
+                    params=f"probe {far_unit}",
+                    **{JOB_TAG: "probe", OWNER_TAG: owner()},
                 )
             )
             try:
@@ -124,12 +157,11 @@ class UnitHandle:
             except CommandError as exc:
                 raise refusal(exc) from exc
             connection.half_close()
-            probe = UnitHandle(self._endpoint, unit, self._flag)
             try:
                 connection.readline(SLOW_CONTROL_SECONDS)
-                return probe.answer()
+                return UnitHandle(self._endpoint, unit, self._flag).answer()
             finally:
-                probe.release()
+                UnitHandle(self._endpoint, unit).release()
 
     def answer(self) -> bool | None:
         """What a probe found."""

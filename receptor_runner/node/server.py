@@ -69,34 +69,44 @@ class Node:
         self._config = config
         self._held_results = held_results
         self._until_idle = until_idle
-        self._clients = 0
         self._starting = asyncio.Lock()
         self._idle_since = time.monotonic() + _FIRST_CLIENT_SECONDS
-        try:
-            self._units = Units(Path(config.datadir) / config.node, config.node if held_results else "")
-        except OSError as exc:
-            raise OutputError(f"cannot use the data directory {config.datadir}: {exc.strerror}") from exc
+        self._units: Units | None = None
+        self._sessions: set[asyncio.Task[None]] = set()
 
     async def serve(self, ready: Callable[[], None], stop: asyncio.Event) -> None:
         """Until ``stop`` is set, or the node is idle and was to end then.
 
         :raises ConfigurationError: the socket cannot be had.
+        :raises OutputError: the data directory cannot be used.
         """
         lock = _lock_socket(self._config.socket)
         try:
+            self._units = self._open_units()
             server = await self._listen()
-            async with server:
-                ready()
-                while not stop.is_set() and not self._done():
-                    for _ in reap():
-                        pass
-                    with contextlib.suppress(asyncio.TimeoutError):
-                        await asyncio.wait_for(stop.wait(), 0.5)
+            ready()
+            while not stop.is_set() and not self._done():
+                for _ in reap():
+                    pass
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(stop.wait(), 0.5)
+            server.close()
+            for session in self._sessions:
+                session.cancel()
+            await asyncio.gather(*self._sessions)
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(self._config.socket)
             os.unlink(self._config.socket + ".lock")
             os.close(lock)
+
+    def _open_units(self) -> Units:
+        """Only who has the socket may touch the units."""
+        config = self._config
+        try:
+            return Units(Path(config.datadir) / config.node, config.node if self._held_results else "")
+        except OSError as exc:
+            raise OutputError(f"cannot use the data directory {config.datadir}: {exc.strerror}") from exc
 
     async def _listen(self) -> asyncio.Server:
         path = self._config.socket
@@ -115,21 +125,21 @@ class Node:
             raise ConfigurationError(f"cannot serve on the socket {path}: {exc.strerror}") from exc
 
     def _done(self) -> bool:
-        if self._clients or (self._until_idle and self._units.ids()):
+        if self._sessions or (self._until_idle and self.units.ids()):
             self._idle_since = time.monotonic() + _IDLE_SECONDS
         return self._until_idle and time.monotonic() > self._idle_since
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._clients += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._sessions.add(task)
         try:
             await _Session(self, reader, writer).run()
-        except (OSError, ValueError) as exc:
-            logger.debug("a client went away: %s", exc)
+        except (OSError, ValueError, asyncio.CancelledError) as exc:
+            logger.debug("a client went away, or the node ends: %r", exc)
         finally:
-            self._clients -= 1
+            self._sessions.discard(task)
             writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
 
     @property
     def name(self) -> str:
@@ -137,6 +147,8 @@ class Node:
 
     @property
     def units(self) -> Units:
+        """There are some once it serves."""
+        assert self._units is not None
         return self._units
 
     @property
@@ -156,6 +168,8 @@ class Node:
             until = time.monotonic() + _CALM_SECONDS
             while time.monotonic() < until and _processes_running() > _BUSY_PER_PROCESSOR * get_cpu_count():
                 await asyncio.sleep(0.01)
+            if unit.status().ended:
+                raise CommandError("the work unit was cancelled before it started")
             unit.start(self._config.worktypes[worktype], params)
 
     def status(self, wanted: Any) -> JSONObject:
