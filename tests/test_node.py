@@ -233,6 +233,30 @@ def test_a_socket_has_one_node(node: Node) -> None:
     assert b"another node" in done.stderr
 
 
+def test_a_second_node_touches_nothing_of_the_first(node: Node) -> None:
+    with Client(node) as client:
+        unit = created_unit(client.say(command_line(command="work", subcommand="submit", node="solo", worktype="cat")))
+        assert ours("serve", "-c", node.config).returncode == 78
+        client._socket.sendall(b"hello")
+        client.half_close()
+        assert parse_reply(client.rest())["result"] == "Job Started"
+    assert results(node, unit) == b"hello"
+
+
+def test_serve_ends_on_a_signal_whoever_is_connected(node: Node) -> None:
+    unit = submit(node, "sleep 30")
+    with Client(node) as idle, Client(node) as reader:
+        reader.say(f"work results {unit}\n".encode())
+        node.signal(signal.SIGTERM)
+        assert node.process is not None
+        assert node.process.wait(5) == 0
+        assert idle.rest() == b""
+    assert b"Traceback" not in (node.directory / "solo.log").read_bytes()
+    node.start()
+    with Client(node) as client:
+        client.say(f"work release {unit}\n".encode())
+
+
 def test_serve_ends_on_a_signal_and_leaves_no_socket(node: Node) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         node.signal(number)

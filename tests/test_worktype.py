@@ -51,7 +51,7 @@ def test_the_fragments_that_ship_hold_work_commands_alone() -> None:
 
 
 def test_render_joins_in_the_order_of_names(conf: Path, tmp_path: Path) -> None:
-    (conf / "20-b.yml").write_text("---\n" + WORK.replace("w\n", "b\n"))
+    (conf / "20-b.yml").write_text("--- # ours\n" + WORK.replace("w\n", "b\n"))
     (conf / "10-a.yml").write_text("[{work-command: {worktype: a, command: cat}}]\n")
     (conf / "ignored.yml.example").write_text("nonsense: [")
     out = tmp_path / "receptor.yml"

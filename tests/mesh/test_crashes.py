@@ -361,3 +361,14 @@ def test_a_mesh_out_of_reach_is_left_and_found_again(
     assert ours("attach", "j", "-q", timeout=90).returncode == 0
     counters = [event["counter"] for event in events_of(directory / "artifacts" / "j")]
     assert counters == list(range(1, len(counters) + 1))
+
+
+def test_a_follower_that_dies_at_the_very_end(new_mesh: Callable[[str], Mesh], make_dir: DirFactory) -> None:
+    """Its successor finds the end mark again, and the verdict with it."""
+    mesh, directory = new_mesh("embedded-1.4"), make_dir(tasks("debug: {msg: hello}"))
+    submit(mesh, directory)
+    script = "import os, receptor_runner\nreceptor_runner.Mesh.job('j').follow(finished_callback=lambda r: os._exit(9))"
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == 9
+    done = ours("attach", "j")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert json.loads(ours("status", "j", "-o", "json").stdout)["state"] == "successful"

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from receptor_runner.records import Record, Records
+from receptor_runner.state import jobs_directory
+
 from ..conftest import OURS, DirFactory, ours, tasks, wait_for
 from .nodes import Mesh, running
 
@@ -123,3 +126,33 @@ def test_a_mesh_that_is_not_there(tmp_path: Path, make_dir: DirFactory) -> None:
     short.unlink()
     assert ours("submit", directory, "-p", "test.yml").returncode == 69, "nothing is named"
     assert json.loads(ours("jobs", "-o", "json").stdout) == []
+
+
+def test_a_submitter_that_died_before_its_job_was_accepted(mesh: Mesh, make_dir: DirFactory) -> None:
+    """Its record is no job: the next submit of that name submits."""
+    directory = make_dir(tasks("debug: {msg: hello}"))
+    records = Records(jobs_directory())
+    records.save(Record("early", str(directory), "", {"socket": str(mesh.controller.socket)}, "x", "receptor-runner"))
+    assert prune(mesh) == [("record", "early", False)]
+    assert mesh.run("submit", directory, "-p", "test.yml", "-i", "early").returncode == 0
+    assert b"hello" in ours("attach", "early").stdout
+    ours("release", "early")
+
+
+def test_a_record_does_not_depend_on_the_working_directory(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
+    directory = make_dir(tasks("debug: {msg: hello}"))
+    socket_name, where = mesh.controller.socket.name, mesh.controller.socket.parent
+    words: list[str | Path] = ["submit", directory, "-p", "test.yml", "-i", "rel", "--socket", socket_name, "--node", mesh.executor.name]
+    assert ours(*words, cwd=where).returncode == 0
+    assert ours("attach", "rel", "-q", cwd=tmp_path).returncode == 0
+
+
+def test_names_that_are_not_utf_8(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
+    directory = make_dir(tasks("debug: {msg: hello}"))
+    odd = os.fsencode(tmp_path) + b"/\xff\xfe"
+    os.rename(directory, odd)
+    words = ["-p", "test.yml", "-i", "odd", *mesh.arguments(), "--node", mesh.executor.name]
+    assert ours("submit", odd, *words).returncode == 0
+    assert ours("attach", "odd", "-q").returncode == 0
+    assert os.path.exists(odd + b"/artifacts/odd/rc")
+    assert ours("release", "odd").returncode == 0
