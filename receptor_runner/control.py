@@ -26,6 +26,7 @@ __all__ = [
     "parse_reply",
     "reply_line",
     "results_line",
+    "seconds_of",
     "unit_created_line",
 ]
 
@@ -36,6 +37,10 @@ SUBMIT_FIELDS = frozenset(
 )
 _UNIT_COMMANDS = ("status", "cancel", "release", "force-release")
 _PLAIN = ("status", "reload")
+_DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)")
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+#: Nanoseconds in 63 bits.
+_LONGEST_DURATION = 9.2e9
 _CREATED = re.compile(r"Work unit created with ID (.+)\. Send stdin data and EOF\.")
 
 
@@ -131,6 +136,20 @@ def parse_command(line: bytes) -> Command:
     if not isinstance(data["command"], str):
         raise CommandError("command must be a string", unusable=True)
     return _from_json(data["command"], data)
+
+
+def seconds_of(duration: str) -> float:
+    """A duration as Go writes it (``1h30m``, ``1.5s``), in seconds.
+
+    :raises CommandError: it is none, or a longer one than Go has.
+    """
+    parts = _DURATION.findall(duration)
+    if not parts or "".join(parts) != duration:
+        raise CommandError(f'time: invalid duration "{duration}"')
+    total = sum(float(re.split(r"[a-zµ]", part)[0]) * _UNITS[re.sub(r"[\d.]", "", part)] for part in parts)
+    if total > _LONGEST_DURATION:
+        raise CommandError(f'time: invalid duration "{duration}"')
+    return total
 
 
 def _from_words(name: str, rest: str) -> Command:

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import fcntl
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -17,12 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError, OutputError
+from .errors import InputError, OutputError, UsageError
 from .messages import JSONObject
 from .parameters import check_ident
 from .removal import remove_tree
+from .workunit import check_unit_id
 
-__all__ = ["Journal", "Record", "Records"]
+__all__ = ["Journal", "NoJobError", "Record", "Records"]
+
+logger = logging.getLogger(__name__)
 
 _CHECKPOINT_LENGTH = 128
 
@@ -59,6 +63,10 @@ class Record:
     released: bool = False
 
 
+class NoJobError(InputError):
+    """There is no record of a job."""
+
+
 class Journal:
     """How far a follower has come, as the process stage notes it: see :class:`receptor_runner.process.Journal`."""
 
@@ -70,9 +78,12 @@ class Journal:
         try:
             self._fd = os.open(directory / "checkpoint", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with contextlib.suppress(ValueError):
-                self.offset, self.skip, self.events = map(int, os.pread(self._fd, _CHECKPOINT_LENGTH, 0).split())
+                numbers = offset, skip, events = [int(n) for n in os.pread(self._fd, _CHECKPOINT_LENGTH, 0).split()]
+                if min(numbers) >= 0:
+                    self.offset, self.skip, self.events = offset, skip, events
             with contextlib.suppress(FileNotFoundError, ValueError):
-                self.memory = json.loads(self._state_path.read_bytes())
+                memory = json.loads(self._state_path.read_bytes())
+                self.memory = memory if isinstance(memory, dict) else {}
         except OSError as exc:
             raise OutputError(f"cannot use the job record {directory}: {exc.strerror}") from exc
 
@@ -103,25 +114,33 @@ class Records:
         return self._top / check_ident(job)
 
     def ids(self) -> list[str]:
-        return sorted(name for name in os.listdir(self._top) if (self._top / name / "job.json").exists())
+        return sorted(name for name in os.listdir(self._top) if os.path.lexists(self._top / name / "job.json"))
 
     def load(self, job: str) -> Record:
-        """:raises InputError: there is no such job, or its record is damaged."""
+        """:raises NoJobError: there is no such job.
+        :raises InputError: its record is damaged.
+        """
         path = self.directory(job) / "job.json"
         try:
             data = json.loads(path.read_bytes())
-            known = {one.name for one in dataclasses.fields(Record)}
-            return Record(**{name: value for name, value in data.items() if name in known})
         except FileNotFoundError:
-            raise InputError(f"there is no job {job}; receptor-runner jobs lists those there are") from None
-        except (OSError, ValueError, TypeError) as exc:
-            raise InputError(f"the job record {path} cannot be read: {exc}") from exc
+            raise NoJobError(f"there is no job {job}; receptor-runner jobs lists those there are") from None
+        except (OSError, ValueError) as exc:
+            raise _damaged(path, job, exc) from exc
+        try:
+            return _record(data, job)
+        except (TypeError, ValueError, KeyError, AttributeError, UsageError) as exc:
+            raise _damaged(path, job, exc) from exc
 
     def all(self) -> Iterator[Record]:
-        """Every record that can be read."""
+        """Every record that can be read; the others are warned about."""
         for job in self.ids():
-            with contextlib.suppress(InputError):
+            try:
                 yield self.load(job)
+            except NoJobError:
+                continue
+            except InputError as exc:
+                logger.warning("%s", exc)
 
     def save(self, record: Record) -> None:
         """:raises OutputError: it cannot be written."""
@@ -163,6 +182,28 @@ class Records:
             yield
         finally:
             os.close(fd)
+
+
+def _damaged(path: Path, job: str, exc: Exception) -> InputError:
+    return InputError(f"the job record {path} is damaged ({exc}); receptor-runner release --force {job} removes it")
+
+
+def _record(data: Any, job: str) -> Record:
+    """:raises ValueError: or another error: it is no record of ``job``."""
+    known = {one.name: one for one in dataclasses.fields(Record)}
+    record = Record(**{name: value for name, value in data.items() if name in known})
+    texts = (record.private_data_dir, record.artifact_dir, record.node, record.worktype, record.state)
+    if record.id != job or not all(isinstance(text, str) for text in texts):
+        raise ValueError("it is not that of this job")
+    if not isinstance(record.endpoint, dict) or not isinstance(record.endpoint.get("socket"), str):
+        raise ValueError("it names no socket")
+    if not isinstance(record.units, list):
+        raise ValueError("it has no list of units")
+    for unit in record.units:
+        check_unit_id(unit["unit"])
+        if not isinstance(unit.get("local"), bool):
+            raise ValueError("it has a unit that is nowhere")
+    return record
 
 
 def _replace(path: Path, data: JSONObject) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -259,9 +258,12 @@ def cancel(names: tuple[str, ...], output: str, **_: Any) -> int:
 @log_options
 def release(names: tuple[str, ...], force: bool, output: str, **_: Any) -> int:
     """Remove every JOB from the mesh, and its record; artifacts stay."""
-    from ..mesh.client import Mesh
+    from ..mesh.client import Mesh, SubmittedJob
+    from ..records import Record
 
     def released(name: str) -> Any:
+        if force and SubmittedJob.remove_damaged(name):
+            return Record(name, "", "", {}, "", "", state="damaged")
         job = Mesh.job(name)
         job.release(force=force)
         return job.record
@@ -401,5 +403,4 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def _print_json(data: Any) -> None:
-    json.dump(data, sys.stdout, indent=1)
-    sys.stdout.write("\n")
+    click.echo(json.dumps(data, indent=1))

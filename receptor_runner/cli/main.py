@@ -6,6 +6,7 @@ stream, not on standard error."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import signal
@@ -42,6 +43,10 @@ _COMMANDS = {
 _about = {"job": "-"}
 
 
+#: Commands whose only use is what they print.
+_PRINTING = ("transmit", "worker", "submit", "jobs", "status", "nodes", "worktype")
+
+
 class _LazyGroup(click.Group):
     """Loads the module of a command when the command is asked for."""
 
@@ -72,8 +77,8 @@ def main() -> NoReturn:
     arguments = sys.argv[1:]
     closed = _open_standard_descriptors()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    if 1 in closed and arguments[:1] in (["transmit"], ["worker"]):
-        complain("standard output is closed, and the stream must go there")
+    if 1 in closed and arguments[:1] and arguments[0] in _PRINTING:
+        complain("standard output is closed, and what the command is for must go there")
         _leave(OutputError.exit_code)
     with contextlib.suppress(AttributeError, OSError, ValueError):
         sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -86,12 +91,23 @@ def main() -> NoReturn:
         code = _fail(arguments, str(exc), exc.exit_code)
     except (KeyboardInterrupt, click.Abort):
         code = 130
+    except OSError as exc:
+        code = _output_failed(arguments, exc)
     except Exception as exc:
         import logging
 
         logging.getLogger("receptor_runner").debug("internal error", exc_info=True)
         code = _fail(arguments, f"internal error: {exc!r}; --debug shows where", ReceptorRunnerError.exit_code)
     _leave(code if isinstance(code, int) else 0)
+
+
+def _output_failed(arguments: list[str], exc: OSError) -> int:
+    """Errors with a file have become ours before; what is left is standard output."""
+    if exc.errno == errno.EPIPE:
+        return OutputError.exit_code
+    if exc.filename is not None:
+        return _fail(arguments, f"internal error: {exc!r}; --debug shows where", ReceptorRunnerError.exit_code)
+    return _fail(arguments, f"cannot write: {exc.strerror or exc}", OutputError.exit_code)
 
 
 def _open_standard_descriptors() -> list[int]:
@@ -189,7 +205,10 @@ def _leave(code: int) -> NoReturn:
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
-    except (OSError, ValueError):
+    except (OSError, ValueError) as exc:
+        if code == 0 and isinstance(exc, OSError) and exc.errno != errno.EPIPE:
+            complain(f"cannot write: {exc.strerror}")
+            code = OutputError.exit_code
         devnull: Any = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, 1)
     sys.exit(code)

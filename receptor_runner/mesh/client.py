@@ -34,7 +34,7 @@ from ..printing import Printer
 from ..privatedata import PrivateDataDir
 from ..process import Processor, ProcessorOptions
 from ..receptorconf import Item, read_items
-from ..records import Record, Records
+from ..records import NoJobError, Record, Records
 from ..signals import StopFlag
 from ..state import jobs_directory, owner
 from ..status import EXIT_LOST, EXIT_TRUNCATED, exit_status
@@ -203,7 +203,7 @@ class Mesh:
         kept = False
         try:
             with records.followed(job.ident):
-                known = _known(records, job, again=again)
+                known = _known(records, job, self.endpoint.socket, node, again=again)
                 if known is not None:
                     return SubmittedJob(known, records)
                 try:
@@ -269,9 +269,9 @@ class Mesh:
         try:
             record = records.load(job)
             if record.units:
-                UnitHandle(Endpoint(**record.endpoint), record.units[0]["unit"]).status()
+                UnitHandle(Endpoint.from_record(record.endpoint), record.units[0]["unit"]).status()
                 return True
-        except (InputError, UnitGoneError):
+        except (NoJobError, UnitGoneError):
             pass
         except ReceptorRunnerError:
             return True
@@ -311,7 +311,7 @@ class SubmittedJob:
     def __init__(self, record: Record, records: Records) -> None:
         self.record = record
         self._records = records
-        self._endpoint = Endpoint(**record.endpoint)
+        self._endpoint = Endpoint.from_record(record.endpoint)
         node = record.private_node
         self._private = PrivateNode(node, record.endpoint["socket"]) if node is not None else None
 
@@ -487,7 +487,7 @@ class SubmittedJob:
     def _ask(self, flag: StopFlag | None) -> None:
         """Asks the node, and takes in what it says."""
         record = self.record
-        self._revive()
+        self._revive(flag)
         status = self._handle(flag).status()
         if not status.ended:
             record.state = {PENDING: "pending", RUNNING: "running"}[status.state]
@@ -500,7 +500,7 @@ class SubmittedJob:
         """The unit is gone: lost, unless another process has followed the job to its end meanwhile."""
         try:
             found = self._records.load(self.id)
-        except InputError:
+        except NoJobError:
             self._take_from_artifacts(exc)
             return self.record
         self.record = found
@@ -528,7 +528,7 @@ class SubmittedJob:
         while True:
             try:
                 record = self.refresh(flag)
-            except InputError:
+            except NoJobError:
                 record = self._gone(LostError(f"the job {self.id} was released"))
             if record.exit_code is not None:
                 return record
@@ -553,7 +553,7 @@ class SubmittedJob:
             return self.refresh(flag)
         except UnitGoneError as exc:
             return self._gone(exc)
-        except InputError:
+        except NoJobError:
             return self._gone(LostError(f"the job {self.id} was released"))
 
     def _check_dead(self, handle: UnitHandle, answer: str) -> None:
@@ -586,31 +586,45 @@ class SubmittedJob:
                 try:
                     self._revive()
                     self._handle().release(force=force)
-                except UnreachableError:
-                    if self._private is None or os.path.isdir(self._private.directory):
+                except UnreachableError as exc:
+                    if not force and (self._private is None or os.path.isdir(self._private.directory)):
                         raise
+                    logger.warning("the work unit of the job %s may be left: %s", self.id, exc)
             self._records.remove(self.id)
+
+    @staticmethod
+    def remove_damaged(job_id: str) -> bool:
+        """Removes a record that cannot be read; False if it can."""
+        records = Records(jobs_directory())
+        try:
+            records.load(job_id)
+        except NoJobError:
+            raise
+        except InputError:
+            records.remove(job_id)
+            return True
+        return False
 
     def forget(self) -> None:
         """Removes the record of a job whose units are gone."""
         self._records.remove(self.id)
 
-    def _revive(self) -> None:
+    def _revive(self, flag: StopFlag | None = None) -> None:
         if self._private is not None and not self.record.released:
             try:
-                self._endpoint.connect().close()
+                self._endpoint.connect(flag).close()
             except UnreachableError:
                 self._private.revive()
 
 
-def _known(records: Records, job: Job, *, again: bool) -> Record | None:
-    """The record of a job of this ident, if it is this job.
+def _known(records: Records, job: Job, socket: str, node: str | None, *, again: bool) -> Record | None:
+    """The record of a job of this ident, if it is this job, by this socket and on this node.
 
     :raises UsageError: it is another one.
     """
     try:
         record = records.load(job.ident)
-    except InputError:
+    except NoJobError:
         return None
     if not record.units:
         records.clear(job.ident)  # its submitter ended before it was accepted
@@ -620,6 +634,8 @@ def _known(records: Records, job: Job, *, again: bool) -> Record | None:
             f"the ident {job.ident} is that of a job of {record.private_data_dir}; choose another, or release that one"
         )
     if not again:
+        if record.endpoint["socket"] != socket or (node is not None and node not in (record.node, "localhost")):
+            raise UsageError(f"the job {job.ident} is there already, on {record.node} by {record.endpoint['socket']}")
         return record
     if record.delivered and SubmittedJob(record, records).released():
         records.clear(job.ident)

@@ -8,14 +8,15 @@ foreign error becomes one of ours here."""
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import select
 import socket
 import ssl
+import stat
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ..control import CONNECTING, CommandError, command_line, parse_reply
@@ -29,6 +30,7 @@ from .receptorctl import ReceptorControl, shutdown_write
 __all__ = ["Connection", "Endpoint", "refusal"]
 
 _WRITE_BLOCK = 256 * 1024
+_GREETING = "Receptor Control, node "
 _TCP = re.compile(r"(tcp|tls):(?://)?([a-zA-Z0-9-.:]+):([0-9]+)")
 _REFUSALS = ("signature", "TLS", "CRYPTO_ERROR", "certificate", "secrets over a non-TLS")
 
@@ -55,6 +57,12 @@ class Endpoint:
     cert: str | None = None
     insecureskipverify: bool = False
 
+    @classmethod
+    def from_record(cls, data: JSONObject) -> Endpoint:
+        """What is unknown is left out: a newer version may have written it."""
+        known = {one.name for one in fields(cls)}
+        return cls(**{name: value for name, value in data.items() if name in known})
+
     def connect(self, flag: StopFlag | None = None, seconds: float = CONTROL_SECONDS) -> Connection:
         """:raises UnreachableError: there is no socket, nobody serves it, or it is mute.
         :raises RefusedError: we are not allowed, or TLS fails.
@@ -63,13 +71,18 @@ class Endpoint:
         control = self._control(seconds)
         try:
             control.connect()
-        except BaseException as exc:
+        except Exception as exc:
             with contextlib.suppress(Exception):
                 control.close()
-            if isinstance(exc, Exception):
-                raise self._explained(exc, seconds) from exc
+            raise self._explained(exc, seconds) from exc
+        connection = Connection(control, flag, self.socket)
+        try:
+            return connection.greet(seconds)
+        except BaseException as exc:
+            connection.close()
+            if isinstance(exc, UnreachableError) and "does not answer" in str(exc):
+                raise self._explained(TimeoutError(), seconds) from exc
             raise
-        return Connection(control, flag, self.socket)
 
     def _control(self, seconds: float) -> _Control:
         tls = self.socket.startswith("tls:")
@@ -95,17 +108,24 @@ class Endpoint:
             return UnreachableError(f"{where} is mute: no greeting within {seconds:.0f} s; is the daemon frozen?")
         if isinstance(exc, ssl.SSLError):
             return RefusedError(f"{where}: TLS fails: {exc}")
+        if isinstance(exc, ConnectionError) and os.path.exists(self.socket) and not _is_socket(self.socket):
+            return UnreachableError(f"{where} is not a socket")
         if isinstance(exc, ConnectionError):
             return UnreachableError(f"{where} is refused: the daemon that made it does not run")
         if isinstance(exc, FileNotFoundError) or "Socket path does not exist" in str(exc):
             return UnreachableError(f"{where} does not exist; does the daemon run, and is this its control-service?")
-        if isinstance(exc, OSError) and exc.errno == errno.ENOTSOCK:
-            return UnreachableError(f"{where} is not a socket")
         return UnreachableError(f"{where} cannot be used: {exc or type(exc).__name__}")
 
 
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
 class _Control(ReceptorControl):  # type: ignore[misc]
-    """With a deadline for the connection, TLS and the greeting."""
+    """With a deadline for connection and TLS; the greeting is left to :class:`Connection`, which heeds a flag."""
 
     def __init__(self, address: str, *, seconds: float, **options: Any) -> None:
         super().__init__(address, **options)
@@ -125,7 +145,6 @@ class _Control(ReceptorControl):  # type: ignore[misc]
             self._socket.settimeout(self._seconds)
             self._socket.connect(os.path.expanduser(path))
         self._sockfile = self._socket.makefile("rwb")
-        self.handshake()
 
     def _tls_context(self) -> ssl.SSLContext:
         """As receptorctl's, which has no deadline around it."""
@@ -138,27 +157,46 @@ class _Control(ReceptorControl):  # type: ignore[misc]
             context.verify_mode = ssl.CERT_NONE
         return context
 
-    def handshake(self) -> None:
-        self._socket.settimeout(self._seconds)
-        super().handshake()
-
 
 class Connection:
     """One session. ``node`` is the id of the node that greeted."""
 
     def __init__(self, control: ReceptorControl, flag: StopFlag | None, address: str) -> None:
-        self.node = str(control._remote_node)
+        self.node = ""
         self._control = control
         self._flag = flag
         self._address = address
         self._sock: socket.socket = control._socket
         self._sock.setblocking(False)
         self._buffer = b""
-        self._eof = False
-        self._poll = select.poll()
-        self._poll.register(self._sock, select.POLLIN)
-        if flag is not None:
-            self._poll.register(flag.fileno(), select.POLLIN)
+        #: Whether our side was half-closed.
+        self.ended = False
+
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """The flag is not heeded meanwhile."""
+        flag, self._flag = self._flag, None
+        try:
+            yield
+        finally:
+            self._flag = flag
+
+    def check_flag(self) -> None:
+        """:raises Interrupted: the flag was raised."""
+        if self._flag is not None and self._flag.raised:
+            raise Interrupted("interrupted")
+
+    def greet(self, seconds: float) -> Connection:
+        """Takes the greeting.
+
+        :raises UnreachableError: there is none, or it is not Receptor's.
+        :raises Interrupted: the flag was raised.
+        """
+        line = self.readline(seconds).decode("utf-8", "replace").strip()
+        if not line.startswith(_GREETING):
+            raise UnreachableError(f"the control socket {self._address} greets with {line[:80]!r}: not Receptor's")
+        self.node = line.removeprefix(_GREETING)
+        return self
 
     def __enter__(self) -> Connection:
         return self
@@ -173,7 +211,7 @@ class Connection:
             with contextlib.suppress(Exception):
                 self._control.close()
 
-    def command(self, seconds: float = CONTROL_SECONDS, **fields: Any) -> JSONObject:
+    def command(self, seconds: float = CONTROL_SECONDS, **parts: Any) -> JSONObject:
         """One command and its reply.
 
         :raises CommandError: it was refused.
@@ -181,7 +219,7 @@ class Connection:
         :raises UnreachableError: there was no answer.
         :raises Interrupted: the flag was raised.
         """
-        self.send(command_line(**fields), seconds)
+        self.send(command_line(**parts), seconds)
         try:
             return parse_reply(self.readline(seconds))
         except CommandError as exc:
@@ -197,8 +235,7 @@ class Connection:
         if line + b"\n" != CONNECTING:
             parse_reply(line)
             raise CommandError(f"the control service answered {line[:200]!r} to connect")
-        greeting = self.readline(seconds).decode("utf-8", "replace")
-        self.node = greeting.removeprefix("Receptor Control, node ")
+        self.greet(seconds)
 
     def send(self, data: bytes, seconds: float = CONTROL_SECONDS) -> None:
         """:raises UnreachableError: nobody takes it for ``seconds``, or the other end has gone."""
@@ -212,22 +249,24 @@ class Connection:
                 raise self._gone(exc) from exc
 
     def _wait_writable(self, seconds: float) -> None:
+        if not self._wait(select.POLLOUT, seconds):
+            raise UnreachableError(f"the control socket {self._address} takes nothing for {seconds:.0f} s")
+
+    def _wait(self, event: int, seconds: float | None) -> bool:
+        """Whether the socket became ready in time."""
         poll = select.poll()
-        poll.register(self._sock, select.POLLOUT)
+        poll.register(self._sock, event)
         if self._flag is not None:
             poll.register(self._flag.fileno(), select.POLLIN)
         ready = poll.poll(milliseconds(seconds))
-        self._check_flag(ready)
-        if not ready:
-            raise UnreachableError(f"the control socket {self._address} takes nothing for {seconds:.0f} s")
-
-    def _check_flag(self, ready: list[tuple[int, int]]) -> None:
         if self._flag is not None and any(fd == self._flag.fileno() for fd, _ in ready):
             raise Interrupted("interrupted")
+        return bool(ready)
 
     def half_close(self) -> None:
         """Says that nothing more will be sent."""
         try:
+            self.ended = True
             shutdown_write(self._sock)
         except OSError as exc:
             raise self._gone(exc) from exc
@@ -270,8 +309,7 @@ class Connection:
                 pass
             except OSError:
                 return b""
-            ready = self._poll.poll(milliseconds(seconds))
-            self._check_flag(ready)
+            ready = self._wait(select.POLLIN, seconds)
             if not ready:
                 return None
 

@@ -73,7 +73,7 @@ def _units(endpoint: Endpoint, records: Records) -> Iterator[Leftover]:
             job = _job_of(handle, status, ours)
         except (CommandError, ReceptorRunnerError):
             continue
-        if job is not None:
+        if job is not None and job not in records.ids():
             yield Leftover("unit", name, f"of the job {job}, which has no record", handle.release)
 
 

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..errors import RefusedError, UnreachableError
+from ..control import CommandError, seconds_of
+from ..errors import RefusedError, UnreachableError, UsageError
 from ..messages import JSONObject
 
 __all__ = ["NodeOffer", "Offer", "Target", "Wish", "choose"]
@@ -38,6 +39,13 @@ class Offer:
     """All of a mesh, from the reply to one ``status``."""
 
     def __init__(self, status: JSONObject) -> None:
+        """:raises UnreachableError: it is no status of a node."""
+        try:
+            self._take(status)
+        except (AttributeError, TypeError) as exc:
+            raise UnreachableError(f"the control service answers with a status that is none: {exc}") from exc
+
+    def _take(self, status: JSONObject) -> None:
         self.own = str(status.get("NodeID") or "")
         self.version = str(status.get("Version") or "")
         routes = status.get("RoutingTable") or {}
@@ -86,9 +94,11 @@ def choose(ask: Callable[[], Offer], wish: Wish, pause: Callable[[float], None])
 
     :param ask: gets the offer of the moment.
     :param pause: waits for so many seconds, or raises.
+    :raises UsageError: the ttl is no duration.
     :raises UnreachableError: there is no such node or worktype.
     :raises RefusedError: the node wants TLS and we have no name for it.
     """
+    _check_ttl(wish.ttl)
     offer = ask()
     name = offer.own if wish.node in (None, "localhost") else str(wish.node)
     begun = time.monotonic()
@@ -110,6 +120,18 @@ def choose(ask: Callable[[], Offer], wish: Wish, pause: Callable[[float], None])
     secure = bool((found.worktypes or {}).get(worktype))
     signwork = (secure and not local) if wish.signwork is None else wish.signwork
     return Target(name, worktype, None if local else wish.ttl, signwork, tlsclient, local)
+
+
+def _check_ttl(ttl: str | None) -> None:
+    """Before the daemon sees it: it would keep a unit that nobody can release."""
+    if ttl is None:
+        return
+    try:
+        seconds = seconds_of(ttl)
+    except CommandError:
+        seconds = 0.0
+    if seconds <= 0:
+        raise UsageError(f"--ttl takes a time such as 30s, 10m or 1h30m, not {ttl!r}")
 
 
 def _enough(node: NodeOffer, wish: Wish) -> bool:

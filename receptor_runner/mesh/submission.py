@@ -81,20 +81,20 @@ def submit(endpoint: Endpoint, target: Target, tags: JSONObject, sender: Sender,
             )
         )
         try:
-            unit = created_unit(connection.readline())
+            with connection.undisturbed():  # a unit that nobody knows would be left
+                unit = created_unit(connection.readline())
         except CommandError as exc:
             raise refusal(exc) from exc
         payload = _Payload(connection, sender.progress)
         try:
             sender.created(unit)
             sender.write(payload)
-            connection.half_close()
-            answer = parse_reply(connection.readline(START_SECONDS + payload.size / _SLOWEST_MESH))
+            answer = _end_payload(connection, payload.size)
+            connection.check_flag()
         except UnreachableError:
             raise
         except BaseException as exc:
-            connection.close()
-            _discard(endpoint, unit)
+            _discard(endpoint, connection, unit, payload.size)
             if isinstance(exc, CommandError):
                 raise refusal(exc) from exc
             raise
@@ -102,12 +102,33 @@ def submit(endpoint: Endpoint, target: Target, tags: JSONObject, sender: Sender,
     return unit
 
 
-def _discard(endpoint: Endpoint, unit: str) -> None:
-    """Ends and removes a unit whose payload is not whole: it may have begun to run."""
+def _end_payload(connection: Connection, size: int) -> JSONObject:
+    """Ends the payload and waits for the node's answer, whatever signal comes: until then nothing can be released.
+
+    :raises CommandError: the node refuses the job.
+    """
+    with connection.undisturbed():
+        connection.half_close()
+        return parse_reply(connection.readline(START_SECONDS + size / _SLOWEST_MESH))
+
+
+def _discard(endpoint: Endpoint, connection: Connection, unit: str, size: int) -> None:
+    """Ends and removes a unit that is not wanted any more, or whose payload is not whole.
+
+    A unit that is on its way to its node cannot be called back: released too early, it would run there, unknown
+    here. So its payload is ended as it is (a worker refuses one that is not whole), and the unit released when it has
+    arrived.
+    """
+    if not connection.ended:
+        try:
+            _end_payload(connection, size)
+        except ReceptorRunnerError as exc:
+            logger.info("the unit %s was not started: %s", unit, exc)
+    connection.close()
     for subcommand in ("release", "force-release"):
         try:
-            with endpoint.connect() as connection:
-                connection.command(SLOW_CONTROL_SECONDS, command="work", subcommand=subcommand, unitid=unit)
+            with endpoint.connect() as other:
+                other.command(SLOW_CONTROL_SECONDS, command="work", subcommand=subcommand, unitid=unit)
                 return
         except ReceptorRunnerError as exc:
             logger.warning("the unit %s could not be released: %s", unit, exc)

@@ -6,17 +6,14 @@ Rules: fields and texts are the daemon's (pkg/workceptor/remote_work.go).
 from __future__ import annotations
 
 import datetime
-import re
 
-from ..control import SUBMIT_FIELDS, CommandError
+from ..control import SUBMIT_FIELDS, CommandError, seconds_of
 from ..messages import JSONObject
 from ..workunit import UnitStatus
 
 __all__ = ["expired", "remote_extra"]
 
 _NEVER = "0001-01-01T00:00:00Z"
-_DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)")
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def remote_extra(fields: JSONObject) -> JSONObject:
@@ -29,7 +26,7 @@ def remote_extra(fields: JSONObject) -> JSONObject:
     params = {name: value for name, value in fields.items() if name not in SUBMIT_FIELDS}
     expiration = _NEVER
     if fields.get("ttl"):
-        until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=_seconds(fields["ttl"]))
+        until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds_of(fields["ttl"]))
         expiration = until.isoformat().replace("+00:00", "Z")
     return {
         "RemoteNode": fields["node"],
@@ -43,13 +40,6 @@ def remote_extra(fields: JSONObject) -> JSONObject:
         "TLSClient": "",
         "Expiration": expiration,
     }
-
-
-def _seconds(text: str) -> float:
-    parts = _DURATION.findall(text)
-    if not parts or "".join(parts) != text:
-        raise CommandError(f'time: invalid duration "{text}"')
-    return sum(float(re.split(r"[a-zµ]", part)[0]) * _UNITS[re.sub(r"[\d.]", "", part)] for part in parts)
 
 
 def expired(status: UnitStatus) -> str | None:

@@ -14,6 +14,7 @@ import logging
 import os
 import select
 import socket
+import stat
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -72,6 +73,7 @@ class Node:
         self._starting = asyncio.Lock()
         self._idle_since = time.monotonic() + _FIRST_CLIENT_SECONDS
         self._units: Units | None = None
+        self._served = False
         self._sessions: set[asyncio.Task[None]] = set()
 
     async def serve(self, ready: Callable[[], None], stop: asyncio.Event) -> None:
@@ -84,6 +86,7 @@ class Node:
         try:
             self._units = self._open_units()
             server = await self._listen()
+            self._served = True
             ready()
             while not stop.is_set() and not self._done():
                 for _ in reap():
@@ -95,9 +98,9 @@ class Node:
                 session.cancel()
             await asyncio.gather(*self._sessions)
         finally:
-            with contextlib.suppress(OSError):
-                os.unlink(self._config.socket)
-            os.unlink(self._config.socket + ".lock")
+            for name in ((self._config.socket,) if self._served else ()) + (self._config.socket + ".lock",):
+                with contextlib.suppress(OSError):
+                    os.unlink(name)
             os.close(lock)
 
     def _open_units(self) -> Units:
@@ -110,7 +113,9 @@ class Node:
 
     async def _listen(self) -> asyncio.Server:
         path = self._config.socket
-        with contextlib.suppress(FileNotFoundError):
+        if os.path.lexists(path):
+            if not stat.S_ISSOCK(os.lstat(path).st_mode):
+                raise ConfigurationError(f"cannot serve on the socket {path}: something else has that name")
             os.unlink(path)
         listener = socket.socket(socket.AF_UNIX)
         try:

@@ -142,7 +142,18 @@ def test_a_submitter_that_died_before_its_job_was_accepted(mesh: Mesh, make_dir:
 def test_a_record_does_not_depend_on_the_working_directory(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
     directory = make_dir(tasks("debug: {msg: hello}"))
     socket_name, where = mesh.controller.socket.name, mesh.controller.socket.parent
-    words: list[str | Path] = ["submit", directory, "-p", "test.yml", "-i", "rel", "--socket", socket_name, "--node", mesh.executor.name]
+    words: list[str | Path] = [
+        "submit",
+        directory,
+        "-p",
+        "test.yml",
+        "-i",
+        "rel",
+        "--socket",
+        socket_name,
+        "--node",
+        mesh.executor.name,
+    ]
     assert ours(*words, cwd=where).returncode == 0
     assert ours("attach", "rel", "-q", cwd=tmp_path).returncode == 0
 
