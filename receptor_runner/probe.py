@@ -12,7 +12,9 @@ __all__ = ["is_worked_on", "own_unit"]
 
 
 def own_unit() -> str | None:
-    """The directory of the work unit that this process works on, or None: its standard input is that unit's."""
+    """The directory of the work unit that this process works on, or None: its standard input is that unit's.
+
+    The directory is not there any more if the unit was released."""
     try:
         if not stat.S_ISREG(os.fstat(0).st_mode):
             return None
@@ -20,7 +22,9 @@ def own_unit() -> str | None:
     except OSError:
         return None
     directory, name = os.path.split(path)
-    return directory if name == "stdin" and os.path.exists(os.path.join(directory, "status")) else None
+    if name == "stdin (deleted)" or (name == "stdin" and os.path.exists(os.path.join(directory, "status"))):
+        return directory
+    return None
 
 
 def is_worked_on(unit: str) -> bool | None:

@@ -64,8 +64,9 @@ class WorkerOptions:
     keepalive: float | None = None
     cancel_callback: Callable[[], bool] | None = None
     limits: StreamLimits = DEFAULT_LIMITS
-    #: Under Receptor: when the process that started this one goes, nobody will tell how the job ended, so it ends now.
-    watch_parent: bool = False
+    #: Under Receptor: the directory of the work unit. When that goes, the unit was released and nobody wants the job;
+    #: when the process that started this one goes, nobody will tell how the job ended. Either way it ends.
+    unit_directory: str | None = None
     #: Parameters that hold unless the job says otherwise.
     defaults: JSONObject = field(default_factory=dict)
 
@@ -91,7 +92,7 @@ class Worker:
         self._ended = False
         self._guard: Guard | None = None
         self._parent = os.getppid()
-        self._orphan = False
+        self._unwanted: ReceptorRunnerError | None = None
         output.while_waiting = self._note_stop
 
     def run(self) -> Worker:
@@ -147,6 +148,8 @@ class Worker:
     def _check_stop(self) -> None:
         if self._flag.raised:
             raise Interrupted("interrupted before the job had started")
+        if self._is_unwanted() and self._unwanted is not None:
+            raise self._unwanted
         if self._wire.output.closed_by_reader():
             raise OutputClosedError("the output was closed by its reader")
         if self._options.cancel_callback is not None and self._options.cancel_callback():
@@ -174,8 +177,8 @@ class Worker:
         with ArtifactDir(command.artifact_dir) as artifacts:
             artifacts.write("status", result.status.encode())
             artifacts.write("rc", str(result.rc).encode())
-        if self._orphan:
-            raise LostError("the process that started this worker, Receptor's runner, is gone; the job was ended")
+        if self._unwanted is not None:
+            raise self._unwanted
         self._finish(result.status, result.rc, result.events)
 
     def _relay(self, guard: Guard) -> Result:
@@ -183,7 +186,7 @@ class Worker:
         between_lines = True
         while True:
             ready = self._wait(guard, between_lines)
-            if self._flag.raised or self._cancelled() or self._orphaned():
+            if self._flag.raised or self._cancelled() or self._is_unwanted():
                 self._stop()
             if between_lines:
                 self._wire.tick()
@@ -205,7 +208,7 @@ class Worker:
             poll.register(output, 0)
         keepalive = self._wire.wait_seconds() if between_lines else None
         asking = CANCEL_POLL_SECONDS if self._options.cancel_callback is not None else None
-        watching = PARENT_POLL_SECONDS if self._options.watch_parent else None
+        watching = PARENT_POLL_SECONDS if self._options.unit_directory is not None else None
         ready = {fd for fd, _ in poll.poll(milliseconds(keepalive, asking, watching))}
         if output in ready:
             raise OutputClosedError("the output was closed by its reader")
@@ -221,9 +224,18 @@ class Worker:
         except Exception:  # who cannot say whether to go on gets his job stopped
             return True
 
-    def _orphaned(self) -> bool:
-        self._orphan = self._orphan or (self._options.watch_parent and os.getppid() != self._parent)
-        return self._orphan
+    def _is_unwanted(self) -> bool:
+        """Whether the unit or the process that started this one is gone; a parent that is init never was that."""
+        unit = self._options.unit_directory
+        if unit is None or self._unwanted is not None:
+            return self._unwanted is not None
+        if not os.path.isdir(unit):
+            self._unwanted = Interrupted("the work unit was released")
+        elif os.getppid() != self._parent or self._parent == 1:
+            self._unwanted = LostError(
+                "the process that started this worker, Receptor's runner, is gone; the job was ended"
+            )
+        return self._unwanted is not None
 
     def _note_stop(self) -> None:
         """From the first signal on, everything that is left to do has a deadline; the guard is told at once."""

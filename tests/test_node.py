@@ -277,3 +277,11 @@ def test_serve_without_a_configuration(tmp_path: Path) -> None:
     assert b"receptor-runner" in done.stdout
     assert socket.gethostname() in done.stdout.decode()
     assert os.listdir(Path(os.environ["XDG_STATE_HOME"]) / "receptor-runner" / "node")
+
+
+def test_serve_takes_no_other_files_name(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("x")
+    assert ours("serve", "--socket", precious).returncode == 78
+    assert precious.read_text() == "x"
+    assert ours("serve", "--socket", tmp_path).returncode == 78

@@ -201,7 +201,11 @@ def _log_file(arguments: list[str]) -> str | None:
 
 
 def _leave(code: int) -> NoReturn:
-    """Ends the process; a reader of our output who has gone is no reason for a traceback."""
+    """Ends the process; a reader of our output who has gone is no reason for a traceback, and a signal that comes now
+    no reason to end otherwise than the command did.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -81,7 +81,7 @@ def worker(private_data_dir: str | None, delete: bool, keepalive_seconds: float 
             delete,
             keepalive_seconds,
             limits=stream_limits(limits),
-            watch_parent=own_unit() is not None,
+            unit_directory=own_unit(),
         )
         result = Worker(FdInput(0, flag, output), output, flag, worker_options).run()
         stop_descendants(LEFTOVER_TERM_SECONDS, LEFTOVER_KILL_SECONDS)

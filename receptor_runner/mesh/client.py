@@ -269,8 +269,9 @@ class Mesh:
         try:
             record = records.load(job)
             if record.units:
-                UnitHandle(Endpoint.from_record(record.endpoint), record.units[0]["unit"]).status()
-                return True
+                status = UnitHandle(Endpoint.from_record(record.endpoint), record.units[0]["unit"]).status()
+                if not status.remote("LocalReleased"):  # else the daemon is about to remove it
+                    return True
         except (NoJobError, UnitGoneError):
             pass
         except ReceptorRunnerError:

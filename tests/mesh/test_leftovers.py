@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pty
+import random
 import select
 import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +105,53 @@ def test_a_payload_that_is_interrupted_leaves_nothing(mesh: Mesh, make_dir: DirF
     wait_for(lambda: not mesh.units(), "no unit is left", 20)
     assert json.loads(ours("jobs", "-o", "json").stdout) == []
     assert not (directory / "artifacts").exists()
+
+
+@pytest.mark.parametrize("command", ["submit", "run"])
+def test_interrupted_while_the_node_accepts_it(command: str, mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
+    """Whenever the signal comes: either the job was submitted, or nothing of it is left and it does not run."""
+    directory = make_dir(tasks("command: sleep 1", "command: touch {{ mark }}"))
+    moments = random.Random(command)
+    for number in range(4):
+        mark, name = tmp_path / f"mark{number}", f"moment{number}"
+        words = ["-p", "test.yml", "-i", name, "-e", f"mark={mark}"]
+        process = mesh.popen(command, directory, *words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(mesh.controller.units, "the unit is there")
+        time.sleep(moments.uniform(0, 0.012))
+        process.send_signal(signal.SIGINT)
+        if process.wait(30) == 0:
+            assert command == "submit"
+            assert ours("attach", name, "-q").returncode == 0
+            continue
+        assert process.returncode == 130
+        wait_for(lambda: not mesh.units(), "no unit is left", 20)
+        assert ours("status", name).returncode == 66
+        time.sleep(2)
+        assert not mark.exists()
+
+
+def test_damaged_records_harm_only_themselves(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("debug: {msg: hello}"))
+    mesh.run("submit", directory, "-p", "test.yml", "-i", "good")
+    jobs = jobs_directory()
+    for number, text in enumerate(["", "[]", "null", '{"id": "x"}', (jobs / "good" / "job.json").read_text()[:60]]):
+        (jobs / f"bad{number}").mkdir()
+        (jobs / f"bad{number}" / "job.json").write_text(text)
+    listed = ours("jobs", "-o", "json")
+    assert [view["id"] for view in json.loads(listed.stdout)] == ["good"]
+    assert listed.stderr.count(b"damaged") == 5
+    assert ours("status", "bad1").returncode == 66
+    assert mesh.run("submit", directory, "-p", "test.yml", "-i", "bad1").returncode == 66, "not a second one"
+    assert ours("release", "--force", *(f"bad{number}" for number in range(5))).returncode == 0
+    assert ours("attach", "good", "-q").returncode == 0
+    assert ours("jobs").stderr == b""
+
+
+@pytest.mark.parametrize("ttl", ["abc", "1", "0s", "", "1x", "nan", "99999999999h"])
+def test_a_ttl_that_is_no_time_is_a_usage_error(ttl: str, mesh: Mesh, make_dir: DirFactory) -> None:
+    words = ["-p", "test.yml", *mesh.arguments(), "--node", "absent", "--ttl", ttl]
+    assert ours("submit", make_dir(tasks("debug: {msg: no}")), *words).returncode == 64
+    assert not mesh.units()
 
 
 def test_a_mesh_that_is_not_there(tmp_path: Path, make_dir: DirFactory) -> None:
