@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import cleanup, errors, interface, utils
     from .interface import run, run_async
-    from .mesh.client import Job, Mesh, Outcome, SubmittedJob
+    from .mesh.client import Mesh
+    from .mesh.job import Job
+    from .mesh.submitted import Outcome, SubmittedJob
 
 __version__ = "0.1.0"
 __all__ = [
@@ -32,10 +34,10 @@ _MODULES = ("cleanup", "errors", "interface", "utils")
 _NAMES = {
     "run": "interface",
     "run_async": "interface",
-    "Job": "mesh.client",
+    "Job": "mesh.job",
     "Mesh": "mesh.client",
-    "Outcome": "mesh.client",
-    "SubmittedJob": "mesh.client",
+    "Outcome": "mesh.submitted",
+    "SubmittedJob": "mesh.submitted",
 }
 
 

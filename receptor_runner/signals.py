@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
-__all__ = ["StopFlag", "stop_on_signals"]
+from .errors import Interrupted
+from .waiting import milliseconds
+
+__all__ = ["StopFlag", "pause", "stop_on_signals"]
 
 
 class StopFlag:
@@ -77,3 +82,14 @@ def stop_on_signals(*numbers: signal.Signals) -> Iterator[StopFlag]:
 def _hangup_ignored(number: signal.Signals) -> bool:
     """``nohup`` means it."""
     return number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN
+
+
+def pause(flag: StopFlag | None, seconds: float) -> None:
+    """:raises Interrupted: ``flag`` was raised, now or meanwhile."""
+    if flag is None:
+        time.sleep(seconds)
+        return
+    poll = select.poll()
+    poll.register(flag.fileno(), select.POLLIN)
+    if poll.poll(milliseconds(seconds)):
+        raise Interrupted("interrupted")

@@ -110,7 +110,7 @@ def _submitted(mesh: Any, job: Any, options: dict[str, Any], flag: Any, *, again
 
 
 def _job(directory: str, options: dict[str, Any]) -> Any:
-    from ..mesh.client import Job
+    from ..mesh.job import Job
 
     exclude = options["exclude"]
     parameters = job_parameters_of(directory, options)
@@ -258,7 +258,8 @@ def cancel(names: tuple[str, ...], output: str, **_: Any) -> int:
 @log_options
 def release(names: tuple[str, ...], force: bool, output: str, **_: Any) -> int:
     """Remove every JOB from the mesh, and its record; artifacts stay."""
-    from ..mesh.client import Mesh, SubmittedJob
+    from ..mesh.client import Mesh
+    from ..mesh.submitted import SubmittedJob
     from ..records import Record
 
     def released(name: str) -> Any:

@@ -20,8 +20,9 @@ from ..records import Records
 from ..removal import remove_tree
 from ..state import jobs_directory, nodes_directory, owner
 from ..workunit import UnitStatus
-from .client import Mesh, SubmittedJob
+from .client import Mesh
 from .connection import Endpoint
+from .submitted import SubmittedJob
 from .units import JOB_TAG, OWNER_TAG, UnitHandle
 
 __all__ = ["Leftover", "find_leftovers"]

@@ -1,0 +1,58 @@
+"""A job to be submitted: a private data dir, and what to run of it.
+
+Rules: read when it is made, so that a missing directory is an error before anything is started.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import Any
+
+from ..messages import JSONObject
+from ..parameters import check_ident
+from ..privatedata import PrivateDataDir
+from ..transmit import Transmitter, TransmitterOptions
+
+__all__ = ["Job"]
+
+
+class Job:
+    """What to run: a private data dir, and parameters by the names of ``ansible_runner.run``.
+
+    :param private_data_dir: a directory; artifacts are saved in its ``artifacts/IDENT``, or in ``artifact_dir``.
+    :param ident: the name of the job; default: random.
+    :param exclude: globs of what does not travel.
+    :param inventory_from_cwd: an inventory is a path, looked for in the working directory first.
+    """
+
+    def __init__(
+        self,
+        private_data_dir: str | os.PathLike[str],
+        *,
+        ident: str | None = None,
+        exclude: tuple[str, ...] = (),
+        inventory_from_cwd: bool = False,
+        **parameters: Any,
+    ) -> None:
+        self.place = PrivateDataDir.existing(private_data_dir)
+        self.ident = check_ident(ident or uuid.uuid4().hex)
+        self.parameters = {**parameters, "private_data_dir": str(self.place.path), "ident": self.ident}
+        artifacts = os.path.abspath(parameters.get("artifact_dir") or self.place.artifacts)
+        self.artifact_dir = os.path.join(artifacts, self.ident)
+        self.settings = self.place.mapping("env/settings") or {}
+        self._exclude = exclude
+        self._inventory_from_cwd = inventory_from_cwd
+
+    def transmitter(self, extension: JSONObject) -> Transmitter:
+        """The first stage for this job.
+
+        :raises InputError: something that the job needs is missing.
+        """
+        options = TransmitterOptions(
+            exclude=self._exclude,
+            only_own_artifacts=True,
+            extension=extension,
+            inventory_from_cwd=self._inventory_from_cwd,
+        )
+        return Transmitter(self.parameters, options)
