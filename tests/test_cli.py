@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import DirFactory, events_of, ours, tasks
+from .conftest import OURS, DirFactory, events_of, ours, tasks
 
 STAGES = ("transmit", "worker", "process", "run")
 
@@ -110,3 +110,12 @@ def test_options_come_from_variables_but_not_for_a_worker(
     assert ours("run", directory, "-q").returncode == 0
     assert (directory / "artifacts" / "from-the-environment" / "rc").exists()
     assert not (directory / "must-not-be").exists()
+
+
+@pytest.mark.parametrize("words", [["jobs"], ["jobs", "-o", "json"], ["worktype", "print"]])
+def test_what_cannot_be_printed_is_73(words: list[str]) -> None:
+    command = " ".join([*OURS, *words])
+    for redirection in (">&-", ">/dev/full"):
+        done = subprocess.run(["bash", "-c", f"{command} {redirection}"], capture_output=True, timeout=30, check=False)
+        assert done.returncode == 73, redirection
+        assert done.stderr.splitlines()[-1].startswith(b"receptor-runner: ")

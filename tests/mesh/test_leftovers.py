@@ -216,3 +216,18 @@ def test_names_that_are_not_utf_8(mesh: Mesh, make_dir: DirFactory, tmp_path: Pa
     assert ours("attach", "odd", "-q").returncode == 0
     assert os.path.exists(odd + b"/artifacts/odd/rc")
     assert ours("release", "odd").returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_heeded_while_a_daemon_is_mute(number: signal.Signals, make_dir: DirFactory) -> None:
+    path = Path("/tmp") / f"rrm-{os.getpid()}.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        words = [*OURS, "submit", str(make_dir(tasks("debug: {msg: no}"))), "-p", "test.yml", "--socket", str(path)]
+        submit = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+        client, _ = listener.accept()
+        with client:
+            submit.send_signal(number)
+            assert submit.wait(3) == 130
+    path.unlink()
