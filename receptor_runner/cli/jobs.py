@@ -40,27 +40,35 @@ _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @limit_options
 @mesh_options
 @log_options
+@record_options
 @click.option("--detach", is_flag=True, help="Only submit the job, and print its id.")
-def run(directory: str, detach: bool, **options: Any) -> int:
+def run(directory: str, detach: bool, output: str, **options: Any) -> int:
     """Run the job in the private data dir DIR: on a node of the mesh, or on this machine if none is named."""
     from ..mesh.client import Mesh
     from ..signals import stop_on_signals
     from .main import name_job
 
     exit_zero = options["exit_zero"]
-    printer = output_printer(options)
+    printer = _printer(options, output)
     job = _job(directory, options)
     name_job(job.ident)
     mesh = _mesh(options) if _named(options) else Mesh.private()
     if detach:
-        return _submit(mesh, job, options, "text")
+        return _submit(mesh, job, options, output)
     with stop_on_signals(*_STOPS) as flag:
         submitted = _submitted(mesh, job, options, flag, again=True)
         try:
             code = _follow(submitted, printer, flag, options)
         finally:
             _tidy(submitted)
+    if output == "json":
+        _print_json(_view(submitted.record))
     return 0 if exit_zero else code
+
+
+def _printer(options: dict[str, Any], output: str) -> Any:
+    """With ``-o json`` the one object at the end is all that is printed."""
+    return output_printer(options) if output == "text" else None
 
 
 @click.command()
@@ -171,16 +179,20 @@ def _tidy(submitted: Any) -> None:
 @output_options
 @limit_options
 @log_options
+@record_options
 @option("--lost-after", type=float, default=600.0, metavar="SECONDS", help="Detach when the mesh was away so long.")
-def attach(job: str, **options: Any) -> int:
+def attach(job: str, output: str, **options: Any) -> int:
     """Follow the submitted JOB, from where its last follower stopped."""
     from ..mesh.client import Mesh
     from ..signals import stop_on_signals
     from .main import name_job
 
     name_job(job)
+    submitted = Mesh.job(job)
     with stop_on_signals(*_STOPS) as flag:
-        code = _follow(Mesh.job(job), output_printer(options), flag, options)
+        code = _follow(submitted, _printer(options, output), flag, options)
+    if output == "json":
+        _print_json(_view(submitted.record))
     return 0 if options["exit_zero"] else code
 
 

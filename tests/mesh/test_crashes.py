@@ -372,3 +372,34 @@ def test_a_follower_that_dies_at_the_very_end(new_mesh: Callable[[str], Mesh], m
     done = ours("attach", "j")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert json.loads(ours("status", "j", "-o", "json").stdout)["state"] == "successful"
+
+
+@pytest.mark.daemon
+@pytest.mark.parametrize("kind", ["daemon", "daemon-line", "daemon-signed"])
+def test_a_node_that_is_down_at_submit_and_comes_up_later(
+    kind: str, new_mesh: Callable[[str], Mesh], make_dir: DirFactory
+) -> None:
+    mesh, directory = new_mesh(kind), make_dir(tasks("debug: {msg: hello}"))
+    mesh.executor.stop()
+    wait_for(lambda: b'"reachable": false' in _offer(mesh), "it is known to be down", 40)
+    words = ["-p", "test.yml", "-i", "later"]
+    assert mesh.run("submit", directory, *words).returncode == 69, "not without --ttl"
+    worktype = [] if kind != "daemon-signed" else ["--signwork"]
+    done = mesh.run("submit", directory, *words, "--ttl", "5m", *worktype)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(ours("status", "later", "-o", "json").stdout)["state"] == "pending"
+    mesh.executor.start()
+    attached = ours("attach", "later", timeout=150)
+    assert (attached.returncode, b"hello" in attached.stdout) == (0, True), attached.stderr
+
+
+def _offer(mesh: Mesh) -> bytes:
+    return ours("nodes", mesh.executor.name, *mesh.arguments(), "-o", "json").stdout
+
+
+def test_an_embedded_node_that_is_down_at_submit(new_mesh: Callable[[str], Mesh], make_dir: DirFactory) -> None:
+    mesh, directory = new_mesh("embedded-1.4"), make_dir(tasks("debug: {msg: hello}"))
+    mesh.executor.stop()
+    assert mesh.run("run", directory, "-p", "test.yml", "-i", "later").returncode == 69
+    mesh.executor.start()
+    assert mesh.run("run", directory, "-p", "test.yml", "-i", "later").returncode == 0

@@ -217,3 +217,14 @@ def test_the_daemons_configuration_is_enough(mesh: Mesh, make_dir: DirFactory) -
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert b"hello" in done.stdout
+
+
+def test_the_end_of_a_job_for_machines(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("command: /bin/false"))
+    done = mesh.run("run", directory, "-p", "test.yml", "-i", "m", "-o", "json")
+    view = json.loads(done.stdout)
+    assert done.returncode == 2
+    assert (view["id"], view["state"], view["rc"], view["exit_code"]) == ("m", "failed", 2, 2)
+    submitted = mesh.run("submit", directory, "-p", "test.yml", "-i", "m", "-o", "json")
+    assert json.loads(submitted.stdout)["node"] == mesh.executor.name
+    assert json.loads(ours("attach", "m", "-o", "json").stdout)["artifact_dir"] == str(directory / "artifacts" / "m")
