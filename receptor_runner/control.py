@@ -18,9 +18,11 @@ __all__ = [
     "SUBMIT_FIELDS",
     "Command",
     "CommandError",
+    "check_results_line",
     "command_line",
     "created_unit",
     "error_line",
+    "greeted_node",
     "greeting",
     "parse_command",
     "parse_reply",
@@ -31,6 +33,8 @@ __all__ = [
 ]
 
 CONNECTING = b"Connecting\n"
+_GREETING = "Receptor Control, node "
+_RESULTS = "Streaming results for work unit "
 #: What a submit takes for itself; every other field is a parameter of the work.
 SUBMIT_FIELDS = frozenset(
     {"command", "subcommand", "node", "worktype", "tlsclient", "ttl", "signwork", "signature", "workUnitID"}
@@ -64,7 +68,13 @@ class Command(NamedTuple):
 
 
 def greeting(node: str) -> bytes:
-    return f"Receptor Control, node {node}\n".encode()
+    return f"{_GREETING}{node}\n".encode()
+
+
+def greeted_node(line: bytes) -> str | None:
+    """The id of the node that greets so; None if this is no greeting."""
+    text = line.decode("utf-8", "replace").strip()
+    return text.removeprefix(_GREETING) if text.startswith(_GREETING) else None
 
 
 def unit_created_line(unit: str) -> bytes:
@@ -72,7 +82,13 @@ def unit_created_line(unit: str) -> bytes:
 
 
 def results_line(unit: str) -> bytes:
-    return f"Streaming results for work unit {unit}\n".encode()
+    return f"{_RESULTS}{unit}\n".encode()
+
+
+def check_results_line(line: bytes) -> None:
+    """:raises CommandError: no results follow this answer to ``work results``."""
+    if not line.startswith(_RESULTS.encode()):
+        raise CommandError(line.decode("utf-8", "replace").removeprefix("ERROR: "))
 
 
 def reply_line(data: JSONObject) -> bytes:

@@ -22,6 +22,7 @@ from .errors import InputError, OutputError, UsageError
 from .messages import JSONObject
 from .parameters import check_ident
 from .removal import remove_tree
+from .replacement import replace_file
 from .workunit import check_unit_id
 
 __all__ = ["Journal", "NoJobError", "Record", "Records"]
@@ -154,6 +155,20 @@ class Records:
     def remove(self, job: str) -> None:
         remove_tree(str(self.directory(job)))
 
+    def remove_damaged(self, job: str) -> bool:
+        """Removes a record that cannot be read; False if it can.
+
+        :raises NoJobError: there is none.
+        """
+        try:
+            self.load(job)
+        except NoJobError:
+            raise
+        except InputError:
+            self.remove(job)
+            return True
+        return False
+
     def clear(self, job: str) -> None:
         """Removes what is known of a job, and keeps its place, which the caller has locked."""
         for entry in self.directory(job).iterdir():
@@ -190,7 +205,7 @@ def _damaged(path: Path, job: str, exc: Exception) -> InputError:
 
 def _record(data: Any, job: str) -> Record:
     """:raises ValueError: or another error: it is no record of ``job``."""
-    known = {one.name: one for one in dataclasses.fields(Record)}
+    known = {one.name for one in dataclasses.fields(Record)}
     record = Record(**{name: value for name, value in data.items() if name in known})
     texts = (record.private_data_dir, record.artifact_dir, record.node, record.worktype, record.state)
     if record.id != job or not all(isinstance(text, str) for text in texts):
@@ -207,16 +222,7 @@ def _record(data: Any, job: str) -> Record:
 
 
 def _replace(path: Path, data: JSONObject) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(aside, "w", encoding="ascii", opener=_private) as file:
-            json.dump(data, file)
-        os.rename(aside, path)
+        replace_file(path, json.dumps(data).encode())
     except OSError as exc:
-        with contextlib.suppress(OSError):
-            aside.unlink()
         raise OutputError(f"cannot write {path}: {exc.strerror}") from exc
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)

@@ -48,6 +48,12 @@ class StopFlag:
             while os.read(self._read_end, 64):
                 pass
 
+    def wait(self, seconds: float) -> bool:
+        """Whether a reason that was not acknowledged arrives within ``seconds``, or is there."""
+        poll = select.poll()
+        poll.register(self._read_end, select.POLLIN)
+        return bool(poll.poll(milliseconds(seconds)))
+
     def close(self) -> None:
         os.close(self._read_end)
         os.close(self._write_end)
@@ -88,8 +94,5 @@ def pause(flag: StopFlag | None, seconds: float) -> None:
     """:raises Interrupted: ``flag`` was raised, now or meanwhile."""
     if flag is None:
         time.sleep(seconds)
-        return
-    poll = select.poll()
-    poll.register(flag.fileno(), select.POLLIN)
-    if poll.poll(milliseconds(seconds)):
+    elif flag.wait(seconds):
         raise Interrupted("interrupted")

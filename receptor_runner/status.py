@@ -23,6 +23,7 @@ __all__ = [
     "UNSTARTED",
     "error_status",
     "exit_status",
+    "job_state",
     "status_from_rc",
 ]
 
@@ -71,6 +72,16 @@ def exit_status(status: str, rc: int | None, told: Any = None) -> int:
     if status in (UNSTARTED, STARTING, RUNNING):
         return EXIT_TRUNCATED
     return EXIT_INTERNAL
+
+
+def job_state(status: str, code: int, *, whole: bool) -> str:
+    """The state of a job over a mesh that ended with ``status`` and the exit status ``code``.
+
+    :param whole: whether its stream came to its own end.
+    """
+    if code == EXIT_LOST:
+        return "lost"
+    return "truncated" if code == EXIT_TRUNCATED and not whole else status
 
 
 def error_status(explanation: str, traceback: str, code: int, ident: str | None = None) -> JSONObject:

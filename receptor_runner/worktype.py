@@ -17,6 +17,7 @@ import yaml
 
 from .errors import ConfigurationError, InputError, OutputError
 from .receptorconf import Item, read_items, read_text
+from .replacement import replace_file
 
 __all__ = ["RESTART", "flags", "fragment", "fragments", "render"]
 
@@ -32,7 +33,7 @@ def fragment(worktype: str, *, signed: bool = False) -> str:
 
     :raises ConfigurationError: the name cannot be a worktype's.
     """
-    if not worktype or any(char.isspace() for char in worktype) or worktype == _RESERVED:
+    if not _is_name(worktype):
         raise ConfigurationError(f"a worktype cannot be named {worktype!r}")
     command, params = _command()
     lines = [
@@ -45,6 +46,11 @@ def fragment(worktype: str, *, signed: bool = False) -> str:
     if signed:
         lines.append("    verifysignature: true")
     return "\n".join(lines) + "\n"
+
+
+def _is_name(worktype: str) -> bool:
+    """Whether a worktype can be named so, and be used by the words of a control service."""
+    return bool(worktype) and worktype != _RESERVED and not any(char.isspace() for char in worktype)
 
 
 def _command() -> tuple[str, str]:
@@ -104,7 +110,10 @@ def render(files: Iterable[str], out: str | None) -> str:
     ]:
         raise ConfigurationError("the files cannot be joined; use --flags, or write them as plain lists")
     if out is not None:
-        _write(out, joined)
+        try:
+            replace_file(out, joined.encode(), mode=0o666)
+        except OSError as exc:
+            raise OutputError(f"cannot write {out}: {exc.strerror}") from exc
     return joined
 
 
@@ -115,18 +124,6 @@ def _as_block(text: str) -> str:
         written: str = yaml.safe_dump(yaml.safe_load(text), sort_keys=False)
         return written.rstrip("\n")
     return "\n".join(line for line in text.splitlines() if not _MARK.fullmatch(line)).strip("\n")
-
-
-def _write(out: str, text: str) -> None:
-    aside = f"{out}.{os.getpid()}"
-    try:
-        with open(aside, "w", encoding="utf-8") as file:
-            file.write(text)
-        if os.path.exists(out):
-            shutil.copymode(out, aside)
-        os.rename(aside, out)
-    except OSError as exc:
-        raise OutputError(f"cannot write {out}: {exc.strerror}") from exc
 
 
 def _check(items: list[Item]) -> None:
@@ -158,7 +155,7 @@ def _key(item: Item) -> tuple[str, str] | None:
 
 def _check_command(item: Item) -> None:
     command = item.text("command")
-    if item.text("worktype") == _RESERVED or any(char.isspace() for char in item.text("worktype")):
+    if not _is_name(item.text("worktype")):
         raise item.refuse(f"a worktype cannot be named {item.text('worktype')!r}")
     if shutil.which(command) is None:
         raise item.refuse(f"the command {command} is not there, or is not executable; every job would fail")

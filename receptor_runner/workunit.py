@@ -11,13 +11,25 @@ from typing import Any, NamedTuple
 from .errors import UsageError
 from .messages import JSONObject
 
-__all__ = ["CANCELED", "FAILED", "PENDING", "RUNNING", "STATE_NAMES", "SUCCEEDED", "UnitStatus", "check_unit_id"]
+__all__ = [
+    "CANCELED",
+    "FAILED",
+    "PENDING",
+    "RUNNER_GONE",
+    "RUNNING",
+    "STATE_NAMES",
+    "SUCCEEDED",
+    "UnitStatus",
+    "check_unit_id",
+]
 
 PENDING = 0
 RUNNING = 1
 SUCCEEDED = 2
 FAILED = 3
 CANCELED = 4
+#: What an embedded node says of a unit when nothing works on it any more.
+RUNNER_GONE = "the process that ran the command is gone"
 STATE_NAMES = {PENDING: "Pending", RUNNING: "Running", SUCCEEDED: "Succeeded", FAILED: "Failed", CANCELED: "Canceled"}
 _ID = re.compile(r"[A-Za-z0-9._:@-]{1,200}")
 

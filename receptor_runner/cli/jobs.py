@@ -6,10 +6,10 @@ starts a private embedded node.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -19,8 +19,8 @@ from .options import (
     job_options,
     limit_options,
     log_options,
+    lost_after_option,
     mesh_options,
-    option,
     output_options,
     record_options,
     socket_options,
@@ -180,7 +180,7 @@ def _tidy(submitted: Any) -> None:
 @limit_options
 @log_options
 @record_options
-@option("--lost-after", type=float, default=600.0, metavar="SECONDS", help="Detach when the mesh was away so long.")
+@lost_after_option
 def attach(job: str, output: str, **options: Any) -> int:
     """Follow the submitted JOB, from where its last follower stopped."""
     from ..mesh.client import Mesh
@@ -235,8 +235,6 @@ def status(job: str, output: str, **_: Any) -> int:
 @log_options
 def wait(names: tuple[str, ...], timeout: float | None, output: str, **_: Any) -> int:
     """Wait until every JOB has ended, and exit as the worst of them did."""
-    import time
-
     from ..mesh.client import Mesh
     from ..signals import stop_on_signals
 
@@ -271,11 +269,11 @@ def cancel(names: tuple[str, ...], output: str, **_: Any) -> int:
 def release(names: tuple[str, ...], force: bool, output: str, **_: Any) -> int:
     """Remove every JOB from the mesh, and its record; artifacts stay."""
     from ..mesh.client import Mesh
-    from ..mesh.submitted import SubmittedJob
-    from ..records import Record
+    from ..records import Record, Records
+    from ..state import jobs_directory
 
     def released(name: str) -> Any:
-        if force and SubmittedJob.remove_damaged(name):
+        if force and Records(jobs_directory()).remove_damaged(name):
             return Record(name, "", "", {}, "", "", state="damaged")
         job = Mesh.job(name)
         job.release(force=force)
@@ -317,19 +315,20 @@ def _each(names: tuple[str, ...], action: Callable[[str], Any], output: str, *, 
 def prune(yes: bool, output: str, **options: Any) -> int:
     """List what finished jobs have left, records and work units of ours; delete it with --yes."""
     from ..mesh.leftovers import find_leftovers
+    from .main import complain
 
-    mesh = None
-    if options["socket"] or options["config"]:
-        mesh = _mesh({**options, "node": None})
+    mesh = _mesh(options) if options["socket"] or options["config"] else None
     worst = 0
     found = []
     for leftover in find_leftovers(mesh):
         view = {"kind": leftover.kind, "name": leftover.name, "why": leftover.why, "deleted": False}
         if yes:
-            with _complaining() as failed:
+            try:
                 leftover.delete()
                 view["deleted"] = True
-            worst = max(worst, *failed, 0)
+            except ReceptorRunnerError as exc:
+                complain(str(exc))
+                worst = max(worst, exc.exit_code)
         found.append(view)
         if output == "text":
             click.echo(
@@ -338,19 +337,6 @@ def prune(yes: bool, output: str, **options: Any) -> int:
     if output == "json":
         _print_json(found)
     return worst
-
-
-@contextlib.contextmanager
-def _complaining() -> Iterator[list[int]]:
-    """Errors become a line and an exit status in the list."""
-    from .main import complain
-
-    codes: list[int] = []
-    try:
-        yield codes
-    except ReceptorRunnerError as exc:
-        complain(str(exc))
-        codes.append(exc.exit_code)
 
 
 @click.command()

@@ -91,23 +91,21 @@ def main() -> NoReturn:
         code = _fail(arguments, str(exc), exc.exit_code)
     except (KeyboardInterrupt, click.Abort):
         code = 130
-    except OSError as exc:
-        code = _output_failed(arguments, exc)
     except Exception as exc:
-        import logging
-
-        logging.getLogger("receptor_runner").debug("internal error", exc_info=True)
-        code = _fail(arguments, f"internal error: {exc!r}; --debug shows where", ReceptorRunnerError.exit_code)
+        code = _fail_unexpectedly(arguments, exc)
     _leave(code if isinstance(code, int) else 0)
 
 
-def _output_failed(arguments: list[str], exc: OSError) -> int:
-    """Errors with a file have become ours before; what is left is standard output."""
-    if exc.errno == errno.EPIPE:
+def _fail_unexpectedly(arguments: list[str], exc: Exception) -> int:
+    """An error with a file has become ours before, so an ``OSError`` without one is standard output's."""
+    if isinstance(exc, OSError) and exc.errno == errno.EPIPE:
         return OutputError.exit_code
-    if exc.filename is not None:
-        return _fail(arguments, f"internal error: {exc!r}; --debug shows where", ReceptorRunnerError.exit_code)
-    return _fail(arguments, f"cannot write: {exc.strerror or exc}", OutputError.exit_code)
+    if isinstance(exc, OSError) and exc.filename is None:
+        return _fail(arguments, f"cannot write: {exc.strerror or exc}", OutputError.exit_code)
+    import logging
+
+    logging.getLogger("receptor_runner").debug("internal error", exc_info=True)
+    return _fail(arguments, f"internal error: {exc!r}; --debug shows where", ReceptorRunnerError.exit_code)
 
 
 def _open_standard_descriptors() -> list[int]:

@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 
 import click
 
-from ..limits import StreamLimits
+from ..limits import LOST_AFTER_SECONDS, StreamLimits
 
 __all__ = [
     "JOB_OPTIONS",
     "job_options",
     "limit_options",
     "log_options",
+    "lost_after_option",
     "mesh_options",
     "option",
     "output_options",
@@ -78,15 +79,21 @@ _socket = [
 ]
 socket_options = _all(_socket)
 
+lost_after_option = option(
+    "--lost-after",
+    type=float,
+    default=LOST_AFTER_SECONDS,
+    metavar="SECONDS",
+    help="Detach when the mesh was away so long.",
+)
+
 mesh_options = _all(
     [
         option("--node", help="The node to run on. [default: the node of the socket]"),
         option("--worktype", help="The worktype there. [default: receptor-runner, else ansible-runner]"),
         option("--ttl", metavar="TIME", help="Permit a node that is absent now, for so long: 30s, 10m, 1h."),
         option("--signwork/--no-signwork", default=None, help="Sign the work. [default: as the node advertises]"),
-        option(
-            "--lost-after", type=float, default=600.0, metavar="SECONDS", help="Detach when the mesh was away so long."
-        ),
+        lost_after_option,
         *_socket,
     ]
 )

@@ -1,9 +1,8 @@
 """One connection to a control service: receptorctl makes it, and from its greeting on we read and write it.
 
-Rules: receptorctl has no timeouts, hides a unit's id until its payload is
-gone, and poisons its object after an error (receptor.md of the project's reference measured it), so its ``connect``
-is used, with a deadline, and its commands are not. Every wait ends at a deadline or when a stop flag is raised; every
-foreign error becomes one of ours here."""
+Rules: receptorctl has no timeouts, hides a unit's id until its payload is gone, and poisons its object after an
+error, so its class is used for addresses and TLS settings, and its commands are not. Every wait ends at a deadline or
+when a stop flag is raised; every foreign error becomes one of ours here."""
 
 from __future__ import annotations
 
@@ -19,7 +18,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..control import CONNECTING, CommandError, command_line, parse_reply
+from ..control import (
+    CONNECTING,
+    CommandError,
+    check_results_line,
+    command_line,
+    created_unit,
+    greeted_node,
+    parse_reply,
+)
 from ..errors import ConfigurationError, Interrupted, OutputError, RefusedError, UnreachableError
 from ..limits import CONTROL_SECONDS, MAX_LINE, READ_BLOCK
 from ..messages import JSONObject
@@ -30,9 +37,12 @@ from .receptorctl import ReceptorControl, shutdown_write
 __all__ = ["Connection", "Endpoint", "refusal"]
 
 _WRITE_BLOCK = 256 * 1024
-_GREETING = "Receptor Control, node "
 _TCP = re.compile(r"(tcp|tls):(?://)?([a-zA-Z0-9-.:]+):([0-9]+)")
 _REFUSALS = ("signature", "TLS", "CRYPTO_ERROR", "certificate", "secrets over a non-TLS")
+
+
+class _SilenceError(UnreachableError):
+    """Nothing was said in time."""
 
 
 def refusal(exc: CommandError) -> Exception:
@@ -80,7 +90,7 @@ class Endpoint:
             return connection.greet(seconds)
         except BaseException as exc:
             connection.close()
-            if isinstance(exc, UnreachableError) and "does not answer" in str(exc):
+            if isinstance(exc, _SilenceError):
                 raise self._explained(TimeoutError(), seconds) from exc
             raise
 
@@ -104,7 +114,7 @@ class Endpoint:
         where = f"the control socket {self.socket}"
         if isinstance(exc, PermissionError):
             return RefusedError(f"{where} may not be used: {exc.strerror}; see permissions of its control-service")
-        if isinstance(exc, (TimeoutError, socket.timeout)):
+        if isinstance(exc, TimeoutError):
             return UnreachableError(f"{where} is mute: no greeting within {seconds:.0f} s; is the daemon frozen?")
         if isinstance(exc, ssl.SSLError):
             return RefusedError(f"{where}: TLS fails: {exc}")
@@ -112,7 +122,7 @@ class Endpoint:
             return UnreachableError(f"{where} is not a socket")
         if isinstance(exc, ConnectionError):
             return UnreachableError(f"{where} is refused: the daemon that made it does not run")
-        if isinstance(exc, FileNotFoundError) or "Socket path does not exist" in str(exc):
+        if isinstance(exc, FileNotFoundError):
             return UnreachableError(f"{where} does not exist; does the daemon run, and is this its control-service?")
         return UnreachableError(f"{where} cannot be used: {exc or type(exc).__name__}")
 
@@ -192,10 +202,12 @@ class Connection:
         :raises UnreachableError: there is none, or it is not Receptor's.
         :raises Interrupted: the flag was raised.
         """
-        line = self.readline(seconds).decode("utf-8", "replace").strip()
-        if not line.startswith(_GREETING):
-            raise UnreachableError(f"the control socket {self._address} greets with {line[:80]!r}: not Receptor's")
-        self.node = line.removeprefix(_GREETING)
+        line = self.readline(seconds)
+        node = greeted_node(line)
+        if node is None:
+            shown = line.decode("utf-8", "replace").strip()[:80]
+            raise UnreachableError(f"the control socket {self._address} greets with {shown!r}: not Receptor's")
+        self.node = node
         return self
 
     def __enter__(self) -> Connection:
@@ -225,6 +237,29 @@ class Connection:
         except CommandError as exc:
             raise refusal(exc) from exc
 
+    def create_unit(self, **parts: Any) -> str:
+        """Submits work and returns the unit's id; its payload is what is sent next.
+
+        Heeds no flag until the id is known: a unit that nobody knows would be left.
+
+        :raises CommandError: there is no unit.
+        :raises RefusedError: because of a signature or TLS.
+        """
+        self.send(command_line(command="work", subcommand="submit", **parts))
+        try:
+            with self.undisturbed():
+                return created_unit(self.readline())
+        except CommandError as exc:
+            raise refusal(exc) from exc
+
+    def ask_for_results(self, unit: str, start: int = 0) -> None:
+        """What is read next are the results of ``unit`` from byte ``start`` on.
+
+        :raises CommandError: there are none to be had.
+        """
+        self.send(command_line(command="work", subcommand="results", unitid=unit, startpos=start))
+        check_results_line(self.readline())
+
     def connect_to(self, node: str, tlsclient: str | None, seconds: float = CONTROL_SECONDS) -> None:
         """From here on this is a session with the control service of ``node``.
 
@@ -244,13 +279,12 @@ class Connection:
             try:
                 view = view[self._sock.send(view[:_WRITE_BLOCK]) :]
             except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                self._wait_writable(seconds)
+                if not self._wait(select.POLLOUT, seconds):
+                    raise UnreachableError(
+                        f"the control socket {self._address} takes nothing for {seconds:.0f} s"
+                    ) from None
             except OSError as exc:
                 raise self._gone(exc) from exc
-
-    def _wait_writable(self, seconds: float) -> None:
-        if not self._wait(select.POLLOUT, seconds):
-            raise UnreachableError(f"the control socket {self._address} takes nothing for {seconds:.0f} s")
 
     def _wait(self, event: int, seconds: float | None) -> bool:
         """Whether the socket became ready in time."""
@@ -282,7 +316,7 @@ class Connection:
             left = until - time.monotonic()
             data = self._receive(left) if left > 0 else None
             if data is None:
-                raise UnreachableError(f"the control socket {self._address} does not answer within {seconds:.0f} s")
+                raise _SilenceError(f"the control socket {self._address} does not answer within {seconds:.0f} s")
             if not data:
                 raise self._gone(None)
             self._buffer += data
@@ -309,8 +343,7 @@ class Connection:
                 pass
             except OSError:
                 return b""
-            ready = self._wait(select.POLLIN, seconds)
-            if not ready:
+            if not self._wait(select.POLLIN, seconds):
                 return None
 
     def _gone(self, exc: OSError | None) -> UnreachableError:

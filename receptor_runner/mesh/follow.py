@@ -8,7 +8,6 @@ nothing works on it in two looks, and a node that does not answer is unreachable
 from __future__ import annotations
 
 import logging
-import select
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,18 +34,17 @@ from ..limits import (
     SILENCE_SECONDS,
 )
 from ..signals import StopFlag
-from ..waiting import milliseconds
-from ..workunit import CANCELED, PENDING, RUNNING, UnitStatus
+from ..workunit import CANCELED, PENDING, RUNNER_GONE, RUNNING, UnitStatus
 from .connection import Connection
 from .units import UnitHandle, Way
 
-__all__ = ["LOST_DETAILS", "FollowOptions", "ResultsInput", "unfinished"]
+__all__ = ["FollowOptions", "ResultsInput", "unfinished"]
 
 logger = logging.getLogger(__name__)
 
 #: What a status says of a unit whose runner is gone, on an embedded node and after a restart of a daemon.
-LOST_DETAILS = (
-    "the process that ran the command is gone",
+_LOST_DETAILS = (
+    RUNNER_GONE,
     "Pending at restart",
     "Failed to restart",
     "Remote work unit is gone",
@@ -125,23 +123,18 @@ class ResultsInput:
                 return None
             if data is not None:
                 return data
-            if self._flag_waits() or (until is not None and time.monotonic() >= until):
+            if self._flag.wait(0) or (until is not None and time.monotonic() >= until):
                 return None
         assert self.status is not None
         raise unfinished(self.status, self.offset)
 
-    def _flag_waits(self) -> bool:
-        poll = select.poll()
-        poll.register(self._flag.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
-
     def _step(self, until: float | None) -> bytes | None:
         now = time.monotonic()
         if self._cancel_wanted:
-            self._send_cancel()
+            self._guarded(self._send_cancel)
         if self._connection is None:
             if now < self._next_try:
-                self._pause(min(self._next_try, until or self._next_try) - now)
+                self._flag.wait(max(0.0, min(self._next_try, until or self._next_try) - now))
             else:
                 self._guarded(self._open)
             return None
@@ -166,11 +159,6 @@ class ResultsInput:
         self._ended_since = None
         self._reached()
         self._note("running")
-
-    def _pause(self, seconds: float) -> None:
-        poll = select.poll()
-        poll.register(self._flag.fileno(), select.POLLIN)
-        poll.poll(milliseconds(max(0.0, seconds)))
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """What cannot be reached now is tried again later."""
@@ -220,6 +208,8 @@ class ResultsInput:
     def _open(self) -> None:
         status = self._handle.status()
         self._learn(status)
+        if status.ended and not status.stdout_size:
+            self._judge(status)
         if status.worktype == "remote" and not self._far_unit and not status.ended:
             self._reached()
             self._note("pending")
@@ -240,10 +230,7 @@ class ResultsInput:
         if direct:
             connection.connect_to(str(self._way.node), self._way.tlsclient)
             unit = str(self._far_unit)
-        connection.send(command_line(command="work", subcommand="results", unitid=unit, startpos=self.offset))
-        line = connection.readline()
-        if not line.startswith(b"Streaming results for work unit "):
-            raise CommandError(line.decode("utf-8", "replace").removeprefix("ERROR: "))
+        connection.ask_for_results(unit, self.offset)
         if direct or self._way.node is None:
             self._reached()
             self._note("pending" if status.state == PENDING else "running")
@@ -254,8 +241,6 @@ class ResultsInput:
         if isinstance(far, str) and far and far != self._far_unit:
             self._far_unit = far
             self._changed(self._state or "pending", far)
-        if status.ended and self.offset >= status.stdout_size and not status.stdout_size:
-            self._judge(status)
 
     # looking
 
@@ -282,8 +267,6 @@ class ResultsInput:
             self._ended_since = now
         quiet = now - max(self._ended_since, self._last_data)
         if quiet >= (SETTLE_SECONDS if self.offset >= status.stdout_size else RESULTS_LAG_SECONDS):
-            if status.detail.startswith(LOST_DETAILS):
-                raise LostError(f"the work unit has failed: {status.detail}")
             self._ended = True
         self._next_look = now + SETTLE_SECONDS
         if self._connection is None:
@@ -333,19 +316,18 @@ class ResultsInput:
         self._cancel_wanted = True
 
     def _send_cancel(self) -> None:
-        try:
-            connection = self._handle.connect()
-            connection.send(command_line(command="work", subcommand="cancel", unitid=self._handle.unit))
-        except (UnreachableError, RefusedError, ConfigurationError, CommandError, OSError) as exc:
-            self._out_of_reach(str(exc))
-            return
+        if self._cancelling is not None:
+            self._cancelling.close()
+        self._cancelling = self._handle.connect()
+        self._cancelling.send(command_line(command="work", subcommand="cancel", unitid=self._handle.unit))
         self._cancel_wanted = False
-        self._cancelling = connection
 
 
 def unfinished(status: UnitStatus, offset: int) -> ReceptorRunnerError:
     """What it means that a unit has ended and its stream has not."""
     detail = status.detail
+    if detail.startswith(_LOST_DETAILS):
+        return LostError(f"the work unit has failed: {detail}")
     if status.state == CANCELED or detail == "Locally Cancelled":
         return Interrupted("the work unit was cancelled")
     if detail.startswith("Work unit expired"):

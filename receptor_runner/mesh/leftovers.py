@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from ..control import CommandError, command_line
-from ..errors import InputError, ReceptorRunnerError
+from ..errors import ReceptorRunnerError
 from ..limits import CONTROL_SECONDS
 from ..messages import EXTENSION
+from ..node.defaults import private_socket
 from ..records import Records
 from ..removal import remove_tree
 from ..state import jobs_directory, nodes_directory, owner
@@ -27,7 +27,6 @@ from .units import JOB_TAG, OWNER_TAG, UnitHandle
 
 __all__ = ["Leftover", "find_leftovers"]
 
-_HEAD = 256 * 1024
 #: A private node that is younger may be starting.
 _STARTING_SECONDS = 60.0
 
@@ -64,6 +63,7 @@ def _units(endpoint: Endpoint, records: Records) -> Iterator[Leftover]:
     with endpoint.connect() as connection:
         found = connection.command(command="work", subcommand="list")
     known = {unit["unit"] for record in records.all() for unit in record.units}
+    recorded = records.ids()
     ours = owner()
     for name, data in sorted(found.items()):
         handle = UnitHandle(endpoint, name)
@@ -72,9 +72,9 @@ def _units(endpoint: Endpoint, records: Records) -> Iterator[Leftover]:
             continue
         try:
             job = _job_of(handle, status, ours)
-        except (CommandError, ReceptorRunnerError):
+        except ReceptorRunnerError:
             continue
-        if job is not None and job not in records.ids():
+        if job is not None and job not in recorded:
             yield Leftover("unit", name, f"of the job {job}, which has no record", handle.release)
 
 
@@ -83,16 +83,7 @@ def _job_of(handle: UnitHandle, status: UnitStatus, ours: str) -> str | None:
     params = status.remote("RemoteParams")
     if isinstance(params, dict):
         return params.get(JOB_TAG) if params.get(OWNER_TAG) == ours else None
-    with handle.connect() as connection:
-        connection.send(command_line(command="work", subcommand="results", unitid=handle.unit, startpos=0))
-        connection.readline()
-        head = b""
-        while b"\n" not in head and len(head) < _HEAD:
-            data = connection.read(CONTROL_SECONDS)
-            if not data:
-                break
-            head += data
-    for line in head.splitlines():
+    for line in handle.first_line(CONTROL_SECONDS).splitlines():
         try:
             told = json.loads(line).get(EXTENSION)
         except (ValueError, AttributeError):
@@ -109,14 +100,6 @@ def _private_nodes(records: Records) -> Iterator[Leftover]:
         if entry.path in used or young or not entry.is_dir(follow_symlinks=False):
             continue
         try:
-            Endpoint(_socket_of(entry.path)).connect(seconds=1.0).close()
-        except (InputError, ReceptorRunnerError):
+            Endpoint(private_socket(entry.path)).connect(seconds=1.0).close()
+        except ReceptorRunnerError:
             yield Leftover("node", entry.name, "a private node that ended", functools.partial(remove_tree, entry.path))
-
-
-def _socket_of(directory: str) -> str:
-    try:
-        with open(os.path.join(directory, "receptor.yml"), encoding="utf-8") as file:
-            return str(json.load(file)[1]["control-service"]["filename"])
-    except (OSError, ValueError, LookupError, TypeError) as exc:
-        raise InputError(f"{directory} has no configuration") from exc

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..control import CommandError, command_line, created_unit, parse_reply
+from ..control import CommandError, parse_reply
 from ..errors import ReceptorRunnerError, UnreachableError
 from ..limits import SLOW_CONTROL_SECONDS, START_SECONDS
 from ..messages import JSONObject
@@ -18,6 +18,7 @@ from ..signals import StopFlag
 from ..streams import Output
 from .connection import Connection, Endpoint, refusal
 from .offer import Target
+from .units import UnitHandle
 
 __all__ = ["Sender", "submit"]
 
@@ -68,23 +69,14 @@ def submit(endpoint: Endpoint, target: Target, tags: JSONObject, sender: Sender,
     :raises UnreachableError: the daemon went away; the unit may be left.
     """
     with endpoint.connect(flag) as connection:
-        connection.send(
-            command_line(
-                command="work",
-                subcommand="submit",
-                node="localhost" if target.local else target.node,
-                worktype=target.worktype,
-                tlsclient=target.tlsclient,
-                ttl=target.ttl,
-                signwork="true" if target.signwork else None,
-                **tags,
-            )
+        unit = connection.create_unit(
+            node="localhost" if target.local else target.node,
+            worktype=target.worktype,
+            tlsclient=target.tlsclient,
+            ttl=target.ttl,
+            signwork="true" if target.signwork else None,
+            **tags,
         )
-        try:
-            with connection.undisturbed():  # a unit that nobody knows would be left
-                unit = created_unit(connection.readline())
-        except CommandError as exc:
-            raise refusal(exc) from exc
         payload = _Payload(connection, sender.progress)
         try:
             sender.created(unit)
@@ -125,10 +117,9 @@ def _discard(endpoint: Endpoint, connection: Connection, unit: str, size: int) -
         except ReceptorRunnerError as exc:
             logger.info("the unit %s was not started: %s", unit, exc)
     connection.close()
-    for subcommand in ("release", "force-release"):
+    for force in (False, True):
         try:
-            with endpoint.connect() as other:
-                other.command(SLOW_CONTROL_SECONDS, command="work", subcommand=subcommand, unitid=unit)
-                return
+            UnitHandle(endpoint, unit).release(force=force)
+            return
         except ReceptorRunnerError as exc:
             logger.warning("the unit %s could not be released: %s", unit, exc)

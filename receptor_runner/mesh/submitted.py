@@ -5,6 +5,7 @@ have happened that was not shown: a cancel that cannot be shown to have worked i
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -15,7 +16,6 @@ from ..artifacts import ArtifactDir
 from ..delivery import Handlers
 from ..errors import (
     DetachedError,
-    InputError,
     Interrupted,
     LostError,
     OutputError,
@@ -29,8 +29,7 @@ from ..printing import Printer
 from ..process import Processor, ProcessorOptions
 from ..records import NoJobError, Record, Records
 from ..signals import StopFlag, pause
-from ..state import jobs_directory
-from ..status import EXIT_LOST, EXIT_TRUNCATED, exit_status
+from ..status import EXIT_LOST, exit_status, job_state
 from ..workunit import PENDING, RUNNING
 from .connection import Endpoint
 from .follow import FollowOptions, ResultsInput
@@ -58,17 +57,6 @@ class Outcome(NamedTuple):
     exit_code: int
     state: str
     explanation: str | None
-
-
-class _Following(NamedTuple):
-    """What :meth:`SubmittedJob.follow` was given."""
-
-    handlers: Handlers
-    printer: Printer | None
-    cancel_callback: Callable[[], bool] | None
-    lost_after: float
-    changed: Callable[[str], None] | None
-    limits: StreamLimits
 
 
 class SubmittedJob:
@@ -110,32 +98,40 @@ class SubmittedJob:
             job goes on, and another follow goes on from here.
         :raises OutputError: the artifacts cannot be written; another follow goes on from here.
         """
-        handlers = Handlers(event_handler, status_handler, artifacts_handler, finished_callback)
-        how = _Following(handlers, printer, cancel_callback, lost_after, changed, limits)
         with self._records.followed(self.id):
             self.record = self._records.load(self.id)
             if self.record.delivered:
                 self._release_quietly()
                 return self._outcome(None)
-            if flag is not None:
-                return self._follow(how, flag)
-            with StopFlag() as own_flag:
-                return self._follow(how, own_flag)
+            options = ProcessorOptions(
+                self.record.artifact_dir,
+                handlers=Handlers(event_handler, status_handler, artifacts_handler, finished_callback),
+                settings=self.record.settings,
+                printer=printer,
+                limits=limits,
+                cancel_callback=cancel_callback,
+                linger=MESH_LINGER_SECONDS,
+            )
+            with StopFlag() if flag is None else contextlib.nullcontext(flag) as heeded:
+                return self._follow(options, heeded, lost_after, changed)
 
-    def _follow(self, how: _Following, flag: StopFlag) -> Outcome:
-        journal = self._records.journal(self.id)
-        source = self._source(how, flag, journal.offset)
-        options = ProcessorOptions(
-            self.record.artifact_dir,
-            handlers=how.handlers,
-            settings=self.record.settings,
-            printer=how.printer,
-            limits=how.limits,
-            cancel_callback=how.cancel_callback,
-            on_interrupt=source.cancel,
-            linger=MESH_LINGER_SECONDS,
-            journal=journal,
+    def _follow(
+        self,
+        options: ProcessorOptions,
+        flag: StopFlag,
+        lost_after: float,
+        changed: Callable[[str], None] | None,
+    ) -> Outcome:
+        journal = options.journal = self._records.journal(self.id)
+        follow_options = FollowOptions(
+            journal.offset,
+            lost_after,
+            self._note_for(changed),
+            far_unit=self._unit()["remote_unit"],
+            revive=self._private.revive if self._private is not None else None,
         )
+        source = ResultsInput(self._handle(flag), self._way(), flag, follow_options)
+        options.on_interrupt = source.cancel
         try:
             result = Processor(source, flag, options).run()
         except (DetachedError, OutputError) as exc:
@@ -147,29 +143,18 @@ class SubmittedJob:
         self._conclude(result)
         return self._outcome(result.stats)
 
-    def _source(self, how: _Following, flag: StopFlag, offset: int) -> ResultsInput:
-        record = self.record
+    def _note_for(self, changed: Callable[[str], None] | None) -> Callable[[str, str | None], None]:
+        """What keeps the record as the follower sees the job."""
         unit = self._unit()
 
         def note(state: str, far_unit: str | None) -> None:
-            if state != record.state or (far_unit and far_unit != unit["remote_unit"]):
+            if state != self.record.state or (far_unit and far_unit != unit["remote_unit"]):
                 unit["remote_unit"] = far_unit or unit["remote_unit"]
                 self._save(state=state)
-            if how.changed is not None:
-                how.changed(state)
+            if changed is not None:
+                changed(state)
 
-        return ResultsInput(
-            self._handle(flag),
-            self._way(),
-            flag,
-            FollowOptions(
-                offset,
-                how.lost_after,
-                note,
-                far_unit=unit["remote_unit"],
-                revive=self._private.revive if self._private is not None else None,
-            ),
-        )
+        return note
 
     def _way(self) -> Way:
         record = self.record
@@ -189,9 +174,7 @@ class SubmittedJob:
         self._records.save(self.record)
 
     def _conclude(self, result: Processor) -> None:
-        state = "lost" if result.exit_code == EXIT_LOST else result.status
-        if not result.whole and result.exit_code == EXIT_TRUNCATED:
-            state = "truncated"
+        state = job_state(result.status, result.exit_code, whole=result.whole)
         self._save(
             state=state,
             status=result.status,
@@ -357,19 +340,6 @@ class SubmittedJob:
                         raise
                     logger.warning("the work unit of the job %s may be left: %s", self.id, exc)
             self._records.remove(self.id)
-
-    @staticmethod
-    def remove_damaged(job_id: str) -> bool:
-        """Removes a record that cannot be read; False if it can."""
-        records = Records(jobs_directory())
-        try:
-            records.load(job_id)
-        except NoJobError:
-            raise
-        except InputError:
-            records.remove(job_id)
-            return True
-        return False
 
     def forget(self) -> None:
         """Removes the record of a job whose units are gone."""

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..control import CommandError, command_line, created_unit
+from ..control import CommandError
 from ..errors import Interrupted, LostError, ReceptorRunnerError
-from ..limits import CONTROL_SECONDS, SLOW_CONTROL_SECONDS
+from ..limits import SLOW_CONTROL_SECONDS
 from ..signals import StopFlag
 from ..state import owner
 from ..workunit import UnitStatus, check_unit_id
-from .connection import Connection, Endpoint, refusal
+from .connection import Connection, Endpoint
 
 __all__ = ["JOB_TAG", "OWNER_TAG", "UnitGoneError", "UnitHandle", "Way"]
 
@@ -28,7 +28,8 @@ _UNKNOWN = "unknown work unit"
 _SHOWN_SECONDS = 15.0
 _LOOK_SECONDS = 0.1
 _PROBE_SECONDS = 20.0
-
+#: Longest first line that is wanted.
+_HEAD = 256 * 1024
 
 #: Parameters that no worktype reads; the daemon keeps them with a remote unit, so a lost unit can be found again.
 JOB_TAG = "receptor_runner_job"
@@ -140,43 +141,38 @@ class UnitHandle:
 
     def _probe(self, way: Way, far_unit: str) -> bool | None:
         with self.connect() as connection:
-            connection.send(
-                command_line(
-                    command="work",
-                    subcommand="submit",
-                    node=way.node or "localhost",
-                    worktype=way.worktype,
-                    tlsclient=way.tlsclient,
-                    signwork="true" if way.signwork else None,
-                    params=f"probe {far_unit}",
-                    **{JOB_TAG: "probe", OWNER_TAG: owner()},
-                )
+            unit = connection.create_unit(
+                node=way.node or "localhost",
+                worktype=way.worktype,
+                tlsclient=way.tlsclient,
+                signwork="true" if way.signwork else None,
+                params=f"probe {far_unit}",
+                **{JOB_TAG: "probe", OWNER_TAG: owner()},
             )
-            try:
-                unit = created_unit(connection.readline())
-            except CommandError as exc:
-                raise refusal(exc) from exc
             connection.half_close()
             try:
                 connection.readline(SLOW_CONTROL_SECONDS)
-                return UnitHandle(self._endpoint, unit, self._flag).answer()
+                found = UnitHandle(self._endpoint, unit, self._flag).first_line(_PROBE_SECONDS)
             finally:
                 UnitHandle(self._endpoint, unit).release()
-
-    def answer(self) -> bool | None:
-        """What a probe found."""
-        text = b""
-        until = time.monotonic() + _PROBE_SECONDS
-        with self.connect() as connection:
-            connection.send(command_line(command="work", subcommand="results", unitid=self.unit, startpos=0))
-            connection.readline(CONTROL_SECONDS)
-            while b"\n" not in text and (left := until - time.monotonic()) > 0:
-                data = connection.read(left)
-                if not data:
-                    break
-                text += data
         try:
-            alive = json.loads(text)["alive"]
+            alive = json.loads(found)["alive"]
         except (ValueError, KeyError, TypeError):
             return None
         return alive if isinstance(alive, bool) else None
+
+    def first_line(self, seconds: float) -> bytes:
+        """The results up to their first newline, as far as they come within ``seconds``.
+
+        :raises CommandError: there are none to be had.
+        """
+        head = b""
+        until = time.monotonic() + seconds
+        with self.connect() as connection:
+            connection.ask_for_results(self.unit)
+            while b"\n" not in head and len(head) < _HEAD and (left := until - time.monotonic()) > 0:
+                data = connection.read(left)
+                if not data:
+                    break
+                head += data
+        return head

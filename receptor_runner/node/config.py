@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from ..errors import ConfigurationError
 from ..receptorconf import Item, read_items
 
-__all__ = ["NodeConfig", "WorkCommand", "configure"]
+__all__ = ["LONGEST_SOCKET", "NodeConfig", "WorkCommand", "configure"]
 
 _DEFAULT_DATA_DIR = "/tmp/receptor"  # the daemon's default, pkg/types/main.go
-_LONGEST_SOCKET = 107
+#: Bytes of a path that a Unix socket can have (unix(7)).
+LONGEST_SOCKET = 107
 _REAL_DAEMON_FIELDS = ("tls", "tcplisten", "tcptls")
 
 
@@ -87,8 +88,8 @@ def _set_service(config: NodeConfig, item: Item) -> None:
     config.socket = os.path.abspath(item.text("filename")) if item.text("filename") else ""
     if not config.socket:
         raise item.refuse("filename, the path of the socket, is missing")
-    if len(os.fsencode(config.socket)) > _LONGEST_SOCKET:
-        raise item.refuse(f"the path of the socket is longer than {_LONGEST_SOCKET} bytes: {config.socket}")
+    if len(os.fsencode(config.socket)) > LONGEST_SOCKET:
+        raise item.refuse(f"the path of the socket is longer than {LONGEST_SOCKET} bytes: {config.socket}")
     permissions = item.fields.get("permissions", config.permissions)
     try:
         config.permissions = permissions if isinstance(permissions, int) else int(str(permissions), 8)

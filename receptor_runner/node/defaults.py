@@ -16,12 +16,11 @@ from pathlib import Path
 from ..boot import command as boot_command
 from ..errors import ConfigurationError, InputError, OutputError
 from ..state import nodes_directory, state_directory
-from .config import NodeConfig, WorkCommand
+from .config import LONGEST_SOCKET, NodeConfig, WorkCommand
 
-__all__ = ["WORKTYPE", "config_files", "default_config", "prepare_private"]
+__all__ = ["WORKTYPE", "config_files", "default_config", "prepare_private", "private_socket"]
 
 WORKTYPE = "receptor-runner"
-_LONGEST_SOCKET = 107
 
 
 def config_files(given: Iterable[str]) -> list[str]:
@@ -44,8 +43,8 @@ def config_files(given: Iterable[str]) -> list[str]:
 def default_config(socket_path: str | None) -> NodeConfig:
     """A node named as this machine is."""
     path = os.path.abspath(socket_path) if socket_path else str(state_directory() / "node.sock")
-    if len(os.fsencode(path)) > _LONGEST_SOCKET:
-        raise ConfigurationError(f"the path of the socket is longer than {_LONGEST_SOCKET} bytes: {path}; use --socket")
+    if len(os.fsencode(path)) > LONGEST_SOCKET:
+        raise ConfigurationError(f"the path of the socket is longer than {LONGEST_SOCKET} bytes: {path}; use --socket")
     config = NodeConfig(socket.gethostname(), str(state_directory() / "node"), path)
     program, *arguments = _worker_command()
     config.worktypes[WORKTYPE] = WorkCommand(WORKTYPE, program, shlex.join(arguments), allow_runtime_params=True)
@@ -84,11 +83,23 @@ def prepare_private() -> tuple[str, str]:
     return directory, path
 
 
+def private_socket(directory: str) -> str:
+    """The path of the socket of the private node in ``directory``.
+
+    :raises InputError: none was prepared there.
+    """
+    try:
+        with open(os.path.join(directory, "receptor.yml"), encoding="utf-8") as file:
+            return str(json.load(file)[1]["control-service"]["filename"])
+    except (OSError, ValueError, LookupError, TypeError) as exc:
+        raise InputError(f"{directory} has no configuration") from exc
+
+
 def _short_socket(directory: str) -> str:
     """In the node's own directory if its path is short enough for a socket, else in a runtime directory."""
     for base in (directory, os.environ.get("XDG_RUNTIME_DIR") or "", tempfile.gettempdir(), "/tmp"):
         name = "control.sock" if base == directory else f"{os.path.basename(directory)}.sock"
         path = os.path.join(base, name)
-        if os.path.isdir(base) and len(os.fsencode(path)) <= _LONGEST_SOCKET:
+        if os.path.isdir(base) and len(os.fsencode(path)) <= LONGEST_SOCKET:
             return path
     raise ConfigurationError("there is no directory with a path short enough for a socket; set XDG_RUNTIME_DIR")

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import datetime
 import fcntl
+import functools
 import logging
 import os
 import socket
@@ -153,7 +154,8 @@ class Node:
     async def start(self, unit: Unit, worktype: str, params: str) -> None:
         async with self._starting:
             until = time.monotonic() + _CALM_SECONDS
-            while time.monotonic() < until and _processes_running() > _BUSY_PER_PROCESSOR * get_cpu_count():
+            busy = _BUSY_PER_PROCESSOR * get_cpu_count()
+            while time.monotonic() < until and _processes_running() > busy:
                 await asyncio.sleep(0.01)
             if unit.status().ended:
                 raise CommandError("the work unit was cancelled before it started")
@@ -213,6 +215,7 @@ def _lock_socket(path: str) -> int:
     return fd
 
 
+@functools.cache
 def _version() -> str:
     """Clients warn about a version that is not their own."""
     from importlib import metadata

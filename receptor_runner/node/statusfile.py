@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 
+from ..replacement import replace_file
 from ..workunit import UnitStatus
 
 __all__ = ["read_status", "write_status"]
@@ -24,8 +25,5 @@ def write_status(directory: str | os.PathLike[str], status: UnitStatus) -> None:
 
     :raises OSError: it cannot be written.
     """
-    aside = os.path.join(directory, f".status.{os.getpid()}")
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(json.dumps(status.to_file(), separators=(",", ":")).encode() + b"\n")
-    os.rename(aside, os.path.join(directory, "status"))
+    line = json.dumps(status.to_file(), separators=(",", ":")).encode() + b"\n"
+    replace_file(os.path.join(directory, "status"), line)

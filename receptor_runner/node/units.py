@@ -18,16 +18,16 @@ from pathlib import Path
 
 from ..boot import command as boot_command
 from ..control import CommandError
+from ..errors import UsageError
 from ..messages import JSONObject
 from ..removal import remove_tree
-from ..workunit import CANCELED, FAILED, PENDING, RUNNING, UnitStatus, check_unit_id
+from ..workunit import CANCELED, FAILED, PENDING, RUNNER_GONE, RUNNING, UnitStatus, check_unit_id
 from .config import WorkCommand
 from .remote import expired
 from .statusfile import read_status, write_status
 
-__all__ = ["RUNNER_GONE", "Unit", "Units"]
+__all__ = ["Unit", "Units"]
 
-RUNNER_GONE = "the process that ran the command is gone"
 _LAUNCHING = "Launching command runner"
 _RUNNER = "receptor_runner.node.runner"
 _ALPHABET = string.digits + string.ascii_letters
@@ -196,7 +196,7 @@ class Units:
         """:raises CommandError: there is no such unit."""
         try:
             unit = Unit(self._top / check_unit_id(unit_id))
-        except Exception as exc:
+        except UsageError as exc:
             raise CommandError(f"unknown work unit {unit_id}") from exc
         if unit_id.startswith(".") or not (unit.directory / "status").exists():
             raise CommandError(f"unknown work unit {unit_id}")
@@ -212,7 +212,7 @@ class Units:
         if wanted is not None:
             try:
                 check_unit_id(wanted)
-            except Exception as exc:
+            except UsageError as exc:
                 raise CommandError(str(exc)) from exc
         unit = Unit(self._top / unit_id)
         try:

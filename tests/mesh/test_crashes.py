@@ -59,6 +59,12 @@ def check_handled(artifacts: Path, log: Path, repeats: int) -> None:
     assert Path(f"{log}.finished").read_text() == "finished\n"
 
 
+def check_delivered(directory: Path, tmp_path: Path, repeats: int) -> None:
+    """Artifacts and handlers alike had all of the results that were kept."""
+    check_whole(directory / "artifacts" / "j", tmp_path / "results", tmp_path)
+    check_handled(directory / "artifacts" / "j", tmp_path / "log", repeats)
+
+
 def submit(mesh: Mesh, directory: Path, name: str = "j") -> None:
     done = mesh.run("submit", directory, "-p", "test.yml", "-i", name)
     assert done.returncode == 0, done.stderr
@@ -85,8 +91,7 @@ def test_the_follower_is_killed_again_and_again(
         kills += 1
     assert follower("j", tmp_path / "log").wait(60) == 0
     keeper.join()
-    check_whole(directory / "artifacts" / "j", tmp_path / "results", tmp_path)
-    check_handled(directory / "artifacts" / "j", tmp_path / "log", kills)
+    check_delivered(directory, tmp_path, kills)
 
 
 def keep_results(mesh: Mesh, to: Path) -> threading.Thread:
@@ -117,8 +122,7 @@ def test_the_controllers_node_is_killed_and_comes_back(
         mesh.controller.start()
     assert process.wait(120) == 0
     keeper.join()
-    check_whole(directory / "artifacts" / "j", tmp_path / "results", tmp_path)
-    check_handled(directory / "artifacts" / "j", tmp_path / "log", 0)
+    check_delivered(directory, tmp_path, 0)
     wait_for(lambda: not mesh.units(), "no unit is left", 30)
 
 
@@ -138,8 +142,7 @@ def test_the_executors_daemon_is_killed_and_comes_back(
     time.sleep(2)
     mesh.executor.start()
     assert process.wait(150) == 0
-    check_whole(directory / "artifacts" / "j", tmp_path / "results", tmp_path)
-    check_handled(directory / "artifacts" / "j", tmp_path / "log", 0)
+    check_delivered(directory, tmp_path, 0)
 
 
 @pytest.mark.daemon
@@ -208,8 +211,7 @@ def test_connections_are_cut(
     cutter.close()
     keeper.join()
     assert cutter.cuts
-    check_whole(directory / "artifacts" / "j", tmp_path / "results", tmp_path)
-    check_handled(directory / "artifacts" / "j", tmp_path / "log", 0)
+    check_delivered(directory, tmp_path, 0)
 
 
 SLEEPING = tasks("debug: {msg: begun}", "command: sleep 100")

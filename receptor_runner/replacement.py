@@ -1,0 +1,31 @@
+"""A file replaced as a whole: written aside and renamed, so that a reader finds the old one or the new one.
+
+Rules: what is left of a failed attempt is removed. A new file is private unless told otherwise; one that is replaced
+hands on its mode. Imports next to nothing: every runner of a unit has it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+
+__all__ = ["replace_file"]
+
+
+def replace_file(path: str | os.PathLike[str], content: bytes, *, mode: int = 0o600) -> None:
+    """:param mode: of a new file, as far as the umask permits it.
+    :raises OSError: it cannot be written, and the old file is untouched.
+    """
+    directory, name = os.path.split(os.fspath(path))
+    aside = os.path.join(directory, f".{name}.{os.getpid()}")
+    try:
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        with os.fdopen(fd, "wb") as file:
+            with contextlib.suppress(FileNotFoundError):
+                os.fchmod(fd, stat.S_IMODE(os.stat(path).st_mode))
+            file.write(content)
+        os.rename(aside, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
+        raise
