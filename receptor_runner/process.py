@@ -237,11 +237,11 @@ class Processor:
             if self._options.on_interrupt is not None:
                 self._options.on_interrupt()
 
-    @staticmethod
-    def _check_detach(reasons: list[int]) -> None:
+    def _check_detach(self, reasons: list[int]) -> None:
         if signal.SIGHUP in reasons:
             raise DetachedError("detached; the job goes on")
         if len(reasons) > 1:
+            self._begin_end()
             raise DetachedError("no longer waiting for the job to end; it may go on", Interrupted.exit_code)
 
     def _take(self, message: Message, delivery: Delivery) -> None:

@@ -1,7 +1,8 @@
 """Signals as something to poll: a flag with a file descriptor.
 
 Rules: a handler only raises the flag; nothing here ends a process. Outside of the main thread no handler is
-installed, and a flag can still be raised by hand."""
+installed, and a flag can still be raised by hand. A command whose work is done ignores signals until its end: nothing
+undoes it, so its exit status must not say so."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from types import FrameType
 from .errors import Interrupted
 from .waiting import milliseconds
 
-__all__ = ["StopFlag", "pause", "stop_on_signals"]
+__all__ = ["StopFlag", "ignore_signals", "pause", "stop_on_signals"]
 
 
 class StopFlag:
@@ -67,7 +68,8 @@ class StopFlag:
 
 @contextlib.contextmanager
 def stop_on_signals(*numbers: signal.Signals) -> Iterator[StopFlag]:
-    """A flag that the given signals (default: SIGINT and SIGTERM) raise while the context lasts."""
+    """A flag that the given signals (default: SIGINT and SIGTERM) raise while the context lasts. A handler that was
+    replaced meanwhile stays."""
     with StopFlag() as flag:
         if threading.current_thread() is not threading.main_thread():
             yield flag
@@ -82,7 +84,14 @@ def stop_on_signals(*numbers: signal.Signals) -> Iterator[StopFlag]:
             yield flag
         finally:
             for number, handler in previous.items():
-                signal.signal(number, handler)
+                if signal.getsignal(number) is handle:
+                    signal.signal(number, handler)
+
+
+def ignore_signals() -> None:
+    """From here on no signal to stop changes how this process ends."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _hangup_ignored(number: signal.Signals) -> bool:

@@ -279,10 +279,14 @@ def test_run_is_cancelled_while_it_starts(delay: float, make_dir: DirFactory, no
     assert run.wait(12) in (130, -signal.SIGINT), "the latter before Python is up"
 
 
-def test_run_stops_waiting_on_the_second_ctrl_c(make_dir: DirFactory, no_leftovers: Path) -> None:
-    run = subprocess.Popen([*OURS, "run", make_dir(STUBBORN), "-p", "test.yml", "-q"])
+@pytest.mark.parametrize("delay", [0, 0.002, 0.01, 0.1])
+def test_run_stops_waiting_on_the_second_signal(delay: float, make_dir: DirFactory, no_leftovers: Path) -> None:
+    """The cancel that the first one asked for is on its way all the same, and the end is there for who asks."""
+    run = subprocess.Popen([*OURS, "run", make_dir(STUBBORN), "-p", "test.yml", "-i", "twice", "-q"])
     wait_for(lambda: processes_with(STUBBORN_MARK), "the stubborn child")
     run.send_signal(signal.SIGINT)
-    time.sleep(0.5)
-    run.send_signal(signal.SIGINT)
-    assert run.wait(2) == 130
+    time.sleep(delay)
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(5) == 130
+    wait_for(lambda: not processes_with(STUBBORN_MARK), "the job has ended")
+    assert ours("attach", "twice", "-q").returncode == 130

@@ -45,7 +45,7 @@ _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def run(directory: str, detach: bool, output: str, **options: Any) -> int:
     """Run the job in the private data dir DIR: on a node of the mesh, or on this machine if none is named."""
     from ..mesh.client import Mesh
-    from ..signals import stop_on_signals
+    from ..signals import ignore_signals, stop_on_signals
     from .main import name_job
 
     exit_zero = options["exit_zero"]
@@ -60,6 +60,7 @@ def run(directory: str, detach: bool, output: str, **options: Any) -> int:
         try:
             code = _follow(submitted, printer, flag, options)
         finally:
+            ignore_signals()
             _tidy(submitted)
     if output == "json":
         _print_json(_view(submitted.record))
@@ -87,10 +88,11 @@ def submit(directory: str, output: str, **options: Any) -> int:
 
 
 def _submit(mesh: Any, job: Any, options: dict[str, Any], output: str) -> int:
-    from ..signals import stop_on_signals
+    from ..signals import ignore_signals, stop_on_signals
 
     with stop_on_signals() as flag:
         submitted = _submitted(mesh, job, options, flag)
+        ignore_signals()
     if output == "json":
         _print_json(_view(submitted.record))
     else:
@@ -184,13 +186,14 @@ def _tidy(submitted: Any) -> None:
 def attach(job: str, output: str, **options: Any) -> int:
     """Follow the submitted JOB, from where its last follower stopped."""
     from ..mesh.client import Mesh
-    from ..signals import stop_on_signals
+    from ..signals import ignore_signals, stop_on_signals
     from .main import name_job
 
     name_job(job)
     submitted = Mesh.job(job)
     with stop_on_signals(*_STOPS) as flag:
         code = _follow(submitted, _printer(options, output), flag, options)
+        ignore_signals()
     if output == "json":
         _print_json(_view(submitted.record))
     return 0 if options["exit_zero"] else code

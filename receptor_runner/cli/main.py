@@ -17,6 +17,7 @@ import click
 
 from .. import __version__
 from ..errors import OutputError, ReceptorRunnerError, UsageError
+from ..signals import ignore_signals
 
 __all__ = ["complain", "main", "name_job"]
 
@@ -202,8 +203,7 @@ def _leave(code: int) -> NoReturn:
     """Ends the process; a reader of our output who has gone is no reason for a traceback, and a signal that comes now
     no reason to end otherwise than the command did.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    ignore_signals()
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -260,6 +260,10 @@ class Connection:
         self.send(command_line(command="work", subcommand="results", unitid=unit, startpos=start))
         check_results_line(self.readline())
 
+    def ask_to_cancel(self, unit: str, seconds: float = CONTROL_SECONDS) -> None:
+        """Does not wait for the answer, which proves nothing."""
+        self.send(command_line(command="work", subcommand="cancel", unitid=unit), seconds)
+
     def connect_to(self, node: str, tlsclient: str | None, seconds: float = CONTROL_SECONDS) -> None:
         """From here on this is a session with the control service of ``node``.
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..control import CommandError, command_line
+from ..control import CommandError
 from ..errors import (
     ConfigurationError,
     DetachedError,
@@ -51,6 +51,8 @@ _LOST_DETAILS = (
 )
 #: A daemon looks for a unit's first output twice a second; who asks a moment later finds it.
 _FIRST_OUTPUT_SECONDS = 0.06
+#: What a cancel may take when the follower is about to leave.
+_LAST_CANCEL_SECONDS = 1.0
 #: How often a node is asked itself before its results are read here.
 _DIRECT_TRIES = 3
 
@@ -102,6 +104,8 @@ class ResultsInput:
         self._revive = options.revive
 
     def close(self) -> None:
+        if self._cancel_wanted:
+            self._send_last_cancel()
         for connection in (self._connection, self._cancelling):
             if connection is not None:
                 connection.close()
@@ -319,8 +323,16 @@ class ResultsInput:
         if self._cancelling is not None:
             self._cancelling.close()
         self._cancelling = self._handle.connect()
-        self._cancelling.send(command_line(command="work", subcommand="cancel", unitid=self._handle.unit))
+        self._cancelling.ask_to_cancel(self._handle.unit)
         self._cancel_wanted = False
+
+    def _send_last_cancel(self) -> None:
+        """Nobody waits for the job any more, and a cancel was asked for that has not left yet."""
+        try:
+            with UnitHandle(self._handle.endpoint, self._handle.unit).connect(_LAST_CANCEL_SECONDS) as connection:
+                connection.ask_to_cancel(self._handle.unit, _LAST_CANCEL_SECONDS)
+        except (ReceptorRunnerError, OSError) as exc:
+            logger.warning("the cancel did not reach the mesh: %s", exc)
 
 
 def unfinished(status: UnitStatus, offset: int) -> ReceptorRunnerError:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..control import CommandError
 from ..errors import Interrupted, LostError, ReceptorRunnerError
-from ..limits import SLOW_CONTROL_SECONDS
+from ..limits import CONTROL_SECONDS, SLOW_CONTROL_SECONDS
 from ..signals import StopFlag
 from ..state import owner
 from ..workunit import UnitStatus, check_unit_id
@@ -59,7 +59,7 @@ class UnitHandle:
 
     def __init__(self, endpoint: Endpoint, unit: str, flag: StopFlag | None = None) -> None:
         self.unit = check_unit_id(unit)
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._flag = flag
 
     def check_flag(self) -> None:
@@ -67,8 +67,8 @@ class UnitHandle:
         if self._flag is not None and self._flag.raised:
             raise Interrupted("interrupted")
 
-    def connect(self) -> Connection:
-        return self._endpoint.connect(self._flag)
+    def connect(self, seconds: float = CONTROL_SECONDS) -> Connection:
+        return self.endpoint.connect(self._flag, seconds)
 
     def status(self) -> UnitStatus:
         """:raises UnitGoneError: there is no such unit.
@@ -152,9 +152,9 @@ class UnitHandle:
             connection.half_close()
             try:
                 connection.readline(SLOW_CONTROL_SECONDS)
-                found = UnitHandle(self._endpoint, unit, self._flag).first_line(_PROBE_SECONDS)
+                found = UnitHandle(self.endpoint, unit, self._flag).first_line(_PROBE_SECONDS)
             finally:
-                UnitHandle(self._endpoint, unit).release()
+                UnitHandle(self.endpoint, unit).release()
         try:
             alive = json.loads(found)["alive"]
         except (ValueError, KeyError, TypeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -128,6 +129,33 @@ def test_interrupted_while_the_node_accepts_it(command: str, mesh: Mesh, make_di
         assert ours("status", name).returncode == 66
         time.sleep(2)
         assert not mark.exists()
+
+
+def test_a_signal_after_the_job_was_accepted_changes_nothing(mesh: Mesh, make_dir: DirFactory) -> None:
+    """Standard output is full, so the command waits with the id of an accepted job in its hand."""
+    directory = make_dir(tasks("debug: {msg: hello}"))
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write_end, bytes(4096))
+    os.set_blocking(write_end, True)
+    process = mesh.popen("submit", directory, "-p", "test.yml", "-i", "accepted", stdout=write_end)
+    os.close(write_end)
+    record = jobs_directory() / "accepted" / "job.json"
+    wait_for(record.exists, "the record is there")
+    wait_for(lambda: waits_in_write(process.pid), "standard output is full")
+    process.send_signal(signal.SIGINT)
+    with os.fdopen(read_end, "rb") as output:
+        assert output.read().lstrip(b"\0") == b"accepted\n"
+    assert process.wait(30) == 0
+    assert ours("attach", "accepted", "-q").returncode == 0
+
+
+def waits_in_write(pid: int) -> bool:
+    """Linux names the system call that a process waits in: 1 is write on x86-64, 64 on 64-bit ARM."""
+    text = Path(f"/proc/{pid}/syscall").read_text().split()
+    return text[:2] in (["1", "0x1"], ["64", "0x1"])
 
 
 def test_damaged_records_harm_only_themselves(mesh: Mesh, make_dir: DirFactory) -> None:
