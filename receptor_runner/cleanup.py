@@ -1,10 +1,10 @@
 """Removes what jobs left on a node: private data dirs by pattern, container images by name.
 
 Rules: never a directory that a living worker holds (its lock), or that any process names in its arguments, works in
-or has open: a worker of the peer holds no lock. Never through a link, never what may be somebody else's. A directory
-is renamed first and deleted after, and one that cannot be removed does not stop the others. The report goes to
-``sys.stdout`` as it is at the time of the call: controllers redirect it, and look for the last line, ``(changed:
-True)`` or ``(changed: False)``."""
+or has open: a worker of the peer holds no lock. Never through a link, never what may be somebody else's. One that
+cannot be removed does not stop the others, and all are renamed before the first is deleted: a controller waits 20
+seconds. The report goes to ``sys.stdout`` as it is at the time of the call: controllers redirect it, and look for the
+last line, ``(changed: True)`` or ``(changed: False)``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import re
 import secrets
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -26,6 +27,8 @@ from .removal import remove_tree
 
 __all__ = ["run_cleanup"]
 
+#: What a directory is called from the moment when nobody may use it any more.
+_ASIDE = ".receptor-runner-removing-"
 _ENGINE_SECONDS = 300.0
 _DEFAULT_GRACE_MINUTES = 60.0
 
@@ -78,16 +81,23 @@ def _remove_directories(pattern: str, excluded: Iterable[str], grace: float, *, 
     candidates = [path for path in sorted(glob.glob(pattern)) if _is_old(path, before)]
     candidates = [path for path in candidates if not any(word in path for word in excluded)]
     in_use = _mentioned_by_processes(candidates)
-    removed = 0
+    aside = []
     for path in candidates:
         if path in in_use:
             continue
-        with contextlib.suppress(OSError, OutputError, UsageError):
-            removed += _remove_directory(path, dry_run=dry_run)
-    if removed:
+        try:
+            aside.append(_moved_aside(path, pattern, dry_run=dry_run))
+        except (OSError, OutputError, UsageError) as exc:
+            _say(f"Kept {path}: {exc}")
+    if aside:
         verb = "Would remove" if dry_run else "Removed"
-        _say(f"{verb} {removed} private data dir(s) in pattern {pattern}")
-    return 0 if dry_run else removed
+        _say(f"{verb} {len(aside)} private data dir(s) in pattern {pattern}")
+    if dry_run:
+        return 0
+    for path in [*aside, *_left_aside(pattern)]:
+        _remove_registries(path)
+        remove_tree(path)
+    return len(aside)
 
 
 def _check_pattern(pattern: str) -> None:
@@ -105,19 +115,50 @@ def _is_old(path: str, before: float) -> bool:
     return False
 
 
-def _remove_directory(path: str, *, dry_run: bool) -> int:
+def _moved_aside(path: str, pattern: str, *, dry_run: bool) -> str:
+    """The new name of a directory that nobody uses: whatever happens from here on, it is gone from where it was.
+
+    :raises UsageError: it must not be deleted.
+    :raises OutputError: a worker holds it.
+    """
+    _check_parents(path, pattern)
     check_deletable(path)
     held = lock(path, exclusive=True)
     try:
         if dry_run:
             _say(f"Would remove {path}")
-            return 1
-        aside = os.path.join(os.path.dirname(path), f".receptor-runner-removing-{secrets.token_hex(8)}")
+            return path
+        aside = os.path.join(os.path.dirname(path), f"{_ASIDE}{secrets.token_hex(8)}")
         os.rename(path, aside)
-        remove_tree(aside)
-        return 1
+        return aside
     finally:
         os.close(held)
+
+
+def _check_parents(path: str, pattern: str) -> None:
+    """:raises UsageError: what a wildcard matched is a link, which anybody may have put there."""
+    parts = pattern.rstrip("/").split("/")
+    first = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    for number in range(first, len(parts)):
+        place = "/".join(path.split("/")[: number + 1])
+        if os.path.islink(place):
+            raise UsageError(f"{place} is a symbolic link")
+
+
+def _left_aside(pattern: str) -> list[str]:
+    """What a cleanup that was interrupted has moved aside and not removed."""
+    found = glob.glob(os.path.join(os.path.dirname(pattern.rstrip("/")), f"{_ASIDE}*"))
+    return [path for path in found if not os.path.islink(path) and os.lstat(path).st_uid == os.geteuid()]
+
+
+def _remove_registries(path: str) -> None:
+    """The peer keeps credentials for registries beside, in the temporary directory, by the ident of a job."""
+    with contextlib.suppress(OSError):
+        for ident in os.listdir(os.path.join(path, "artifacts")):
+            name = f"ansible_runner_registry_{glob.escape(ident)}_*"
+            for registry in glob.glob(os.path.join(tempfile.gettempdir(), name)):
+                if os.lstat(registry).st_uid == os.geteuid():
+                    remove_tree(registry)
 
 
 def _mentioned_by_processes(paths: list[str]) -> set[str]:

@@ -12,6 +12,9 @@ JSONObject: TypeAlias = dict[str, Any]
 
 #: The key under which our stages put what the peer does not know, inside lines that it does know.
 EXTENSION = "receptor_runner"
+#: What our stages say there: whose job it is, which parameters were ignored, the digest of an archive, how the job
+#: ended and how many events it had.
+EXTENSIONS = ("job", "owner", "ignored", "sha256", "exit_status", "events")
 
 
 class JobEvent(NamedTuple):

@@ -1,4 +1,4 @@
-"""A file replaced as a whole: written aside and renamed, so that a reader finds the old one or the new one.
+"""A file written as a whole: aside first, so that a reader finds all of it, or the old one, or none.
 
 Rules: what is left of a failed attempt is removed. A new file is private unless told otherwise; one that is replaced
 hands on its mode. Imports next to nothing: every runner of a unit has it."""
@@ -9,7 +9,7 @@ import contextlib
 import os
 import stat
 
-__all__ = ["replace_file"]
+__all__ = ["create_file", "replace_file"]
 
 
 def replace_file(path: str | os.PathLike[str], content: bytes, *, mode: int = 0o600) -> None:
@@ -29,3 +29,20 @@ def replace_file(path: str | os.PathLike[str], content: bytes, *, mode: int = 0o
         with contextlib.suppress(OSError):
             os.unlink(aside)
         raise
+
+
+def create_file(path: str | os.PathLike[str], content: bytes) -> None:
+    """A private file, unless there is one already: of several that try at once, one wins.
+
+    :raises OSError: there is none, and none can be made.
+    """
+    directory, name = os.path.split(os.fspath(path))
+    aside = os.path.join(directory, f".{name}.{os.getpid()}")
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+    finally:
+        os.unlink(aside)

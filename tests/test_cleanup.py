@@ -5,17 +5,22 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import receptor_runner
 from receptor_runner.errors import UsageError
 from receptor_runner.place import lock
+
+from .conftest import ours, wait_for
 
 
 def cleanup(**options: Any) -> str:
@@ -69,6 +74,49 @@ def test_every_form_of_excluding_is_understood(words: Any, old: Path) -> None:
     assert left(old) == ["awx_1_x", "awx_3_x"]
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "--exclude-strings=awx_1_ awx_3_",
+        '--exclude-strings="awx_1_ awx_3_"',
+        '--exclude-strings "awx_1_" "awx_3_"',
+        "--exclude-strings awx_1_,awx_3_",
+        "--exclude-strings=awx_1_ --exclude-strings=awx_3_",
+    ],
+)
+def test_the_text_that_a_controller_puts_into_params(form: str, old: Path) -> None:
+    """controllers.md 1.2: three generations of AWX, each with another form; Receptor splits it as a shell does."""
+    text = f"cleanup --file-pattern={old}/awx_*_* {form} --grace-period=60 --process-isolation-executable=podman"
+    done = ours("worker", *shlex.split(text))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.splitlines()[-1] == b"(changed: True)"
+    assert left(old) == ["awx_1_x", "awx_3_x"]
+
+
+def test_options_behind_several_values_are_options(old: Path) -> None:
+    done = ours("worker", "cleanup", "--remove-images", "a", "b", "--file-pattern", f"{old}/awx_*_*", "--dry-run")
+    assert b"Would remove 2 image(s)" in done.stdout
+    assert done.stdout.endswith(b"(changed: False)\n")
+    assert len(left(old)) == 3
+
+
+def test_a_refused_pattern_is_one_line() -> None:
+    done = ours("worker", "cleanup", "--file-pattern", "/etc/*")
+    assert done.returncode == 64
+    assert done.stdout == b""
+    assert done.stderr.count(b"\n") == 1
+    assert b"/etc" in done.stderr
+
+
+def test_a_part_of_a_minute_of_grace(old: Path) -> None:
+    young = old / "awx_1_x"
+    os.utime(young, (time.time() - 20,) * 2)
+    cleanup(file_pattern=f"{old}/awx_*_*", grace_period=0.5)
+    assert left(old) == ["awx_1_x"]
+    cleanup(file_pattern=f"{old}/awx_*_*", grace_period=0.25)
+    assert left(old) == []
+
+
 def test_a_dry_run_only_lists(old: Path) -> None:
     said = cleanup(file_pattern=f"{old}/awx_*_*", dry_run=True)
     assert f"Would remove {old}/awx_1_x" in said
@@ -76,19 +124,66 @@ def test_a_dry_run_only_lists(old: Path) -> None:
     assert len(left(old)) == 3
 
 
-def test_what_a_worker_or_any_process_uses_stays(old: Path) -> None:
-    held = lock(str(old / "awx_1_x"), exclusive=False)
-    waiting = subprocess.Popen(
-        [sys.executable, "-c", "input()", f"--private-data-dir={old}/awx_2_x"], stdin=subprocess.PIPE
-    )
-    try:
+USES = {
+    "lock": "",
+    "argument": "input()",
+    "working directory": "import os, sys; os.chdir(sys.argv.pop()); input()",
+    "open file": "import sys; file = open(sys.argv.pop() + '/artifacts/file'); input()",
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_what_a_worker_or_any_process_uses_stays(use: str, old: Path) -> None:
+    """Of several uses each alone is enough: the peer's worker holds no lock, and a container only a file."""
+    used = old / "awx_2_x"
+    with contextlib.ExitStack() as ends:
+        if use == "lock":
+            ends.callback(os.close, lock(str(used), exclusive=False))
+        else:
+            words = [sys.executable, "-c", USES[use], f"--private-data-dir={used}" if use == "argument" else str(used)]
+            process = subprocess.Popen(words, stdin=subprocess.PIPE)
+            ends.callback(process.communicate, b"\n")
+            wait_for(lambda: process.poll() is None and psutil.Process(process.pid).cmdline() == words, "it runs")
+            wait_for(lambda: use != "open file" or psutil.Process(process.pid).open_files(), "it has the file open")
+            wait_for(lambda: use != "working directory" or os.readlink(f"/proc/{process.pid}/cwd") == str(used), "cwd")
         cleanup(file_pattern=f"{old}/awx_*_*")
-        assert left(old) == ["awx_1_x", "awx_2_x"]
-    finally:
-        os.close(held)
-        waiting.communicate(b"\n")
+        assert left(old) == ["awx_2_x"]
     cleanup(file_pattern=f"{old}/awx_*_*")
     assert left(old) == []
+
+
+def test_one_that_cannot_be_removed_is_named_and_stops_no_other(old: Path) -> None:
+    held = lock(str(old / "awx_1_x"), exclusive=False)
+    said = cleanup(file_pattern=f"{old}/awx_*_*")
+    os.close(held)
+    assert f"Kept {old}/awx_1_x: " in said
+    assert left(old) == ["awx_1_x"]
+
+
+def test_what_an_interrupted_cleanup_left_goes_with_the_next(old: Path) -> None:
+    (old / ".receptor-runner-removing-0123456789abcdef" / "file").mkdir(parents=True)
+    cleanup(file_pattern=f"{old}/awx_*_*")
+    assert left(old) == []
+
+
+def test_a_wildcard_never_goes_through_a_link(old: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Who may write where a pattern looks could lead it anywhere."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "awx_9_x").mkdir()
+    (old / "link").symlink_to(elsewhere)
+    cleanup(file_pattern=f"{old}/*/awx_*_*", grace_period=0)
+    assert left(elsewhere) == ["awx_9_x"]
+
+
+def test_credentials_of_the_peers_jobs_go_too(old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (old / "awx_1_x" / "artifacts" / "1").mkdir()
+    registries = [tmp_path / f"ansible_runner_registry_{ident}_abc" for ident in ("1", "11")]
+    for registry in registries:
+        registry.mkdir()
+    os.utime(old / "awx_1_x", (time.time() - 7200,) * 2)
+    cleanup(file_pattern=f"{old}/awx_*_*")
+    assert [registry.exists() for registry in registries] == [False, True]
 
 
 def test_links_are_not_followed(old: Path, tmp_path: Path) -> None:

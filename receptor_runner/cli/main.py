@@ -23,7 +23,7 @@ __all__ = ["complain", "main", "name_job"]
 
 _COMMANDS = {
     "transmit": "stages",
-    "worker": "stages",
+    "worker": "worker",
     "process": "stages",
     "run": "jobs",
     "submit": "jobs",
@@ -46,6 +46,10 @@ _about = {"job": "-"}
 
 #: Commands whose only use is what they print.
 _PRINTING = ("transmit", "worker", "submit", "jobs", "status", "nodes", "worktype")
+
+
+#: What makes of ``worker`` a command with an answer of its own.
+_NO_STAGE = {"cleanup", "probe", "--worker-info", "--help", "-h"}
 
 
 class _LazyGroup(click.Group):
@@ -139,7 +143,7 @@ def _usage_text(exc: click.ClickException) -> str:
 
 
 def _fail(arguments: list[str], text: str, code: int) -> int:
-    if arguments[:1] == ["worker"] and not os.isatty(1):
+    if arguments[:1] == ["worker"] and _NO_STAGE.isdisjoint(arguments) and not os.isatty(1):
         from ..protocol import END_OF_STREAM, encode
         from ..status import error_status
 

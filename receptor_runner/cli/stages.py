@@ -1,11 +1,10 @@
-"""The commands ``transmit``, ``worker`` and ``process``.
+"""The commands ``transmit`` and ``process``.
 
 Rules: as for the package.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import stat
 import sys
@@ -15,7 +14,7 @@ import click
 
 from .options import JOB_OPTIONS, job_options, limit_options, log_options, option, output_options, stream_limits
 
-__all__ = ["job_parameters_of", "output_printer", "process", "transmit", "worker"]
+__all__ = ["job_parameters_of", "output_printer", "process", "transmit"]
 
 
 @click.command()
@@ -46,58 +45,6 @@ def job_parameters_of(directory: str, options: dict[str, Any]) -> dict[str, Any]
     from .job import job_parameters
 
     return job_parameters(directory, {name: options[name] for name in JOB_OPTIONS})
-
-
-@click.group(invoke_without_command=True)
-@click.option(
-    "--private-data-dir", "--private_data_dir", "private_data_dir", help="Where to work. [default: temporary]"
-)
-@click.option("--delete", is_flag=True, help="Delete the private data dir before and after.")
-@click.option("--keepalive-seconds", type=float, help="Send a keep-alive after this long a silence.")
-@limit_options
-def worker(private_data_dir: str | None, delete: bool, keepalive_seconds: float | None, **limits: int) -> int:
-    """Read a job from standard input, run it, and write its results to standard output."""
-    if click.get_current_context().invoked_subcommand is not None:
-        return 0
-    from ..guard.tree import stop_descendants
-    from ..limits import LEFTOVER_KILL_SECONDS, LEFTOVER_TERM_SECONDS
-    from ..probe import own_unit
-    from ..signals import stop_on_signals
-    from ..streams import FdInput, FdOutput
-    from ..subreaper import adopt_orphans
-    from ..worker import Worker, WorkerOptions
-
-    if os.isatty(0):
-        raise click.UsageError("worker reads a job from standard input; pipe the output of transmit into it")
-    if delete and private_data_dir is None:
-        raise click.UsageError("--delete needs --private-data-dir")
-    if keepalive_seconds is not None and not 0 <= keepalive_seconds < math.inf:
-        raise click.UsageError(f"--keepalive-seconds must be a number of seconds, not {keepalive_seconds}")
-    adopt_orphans()
-    with stop_on_signals() as flag:
-        output = FdOutput(1)
-        worker_options = WorkerOptions(
-            private_data_dir,
-            delete,
-            keepalive_seconds,
-            limits=stream_limits(limits),
-            unit_directory=own_unit(),
-        )
-        result = Worker(FdInput(0, flag, output), output, flag, worker_options).run()
-        stop_descendants(LEFTOVER_TERM_SECONDS, LEFTOVER_KILL_SECONDS)
-    return result.exit_code
-
-
-@worker.command(hidden=True)
-@click.argument("unit")
-def probe(unit: str) -> int:
-    """Tell in one line of JSON whether anything works on the work unit UNIT of this node."""
-    import json
-
-    from ..probe import is_worked_on
-
-    os.write(1, json.dumps({"unit": unit, "alive": is_worked_on(unit)}).encode() + b"\n")
-    return 0
 
 
 @click.command()

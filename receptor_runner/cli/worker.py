@@ -1,0 +1,123 @@
+"""The command ``worker``, and what controllers ask a node for by it: its information, a cleanup, a probe.
+
+Rules: controllers send the options of all three as one text (``--private-data-dir=D --delete``, ``--worker-info``,
+``cleanup --file-pattern=…``), so their forms are ansible-runner's, of every age. Standard output is for the answer
+alone, and standard error is captured: Receptor would join it to the stream.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from .options import limit_options, stream_limits
+
+__all__ = ["worker"]
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--private-data-dir", "--private_data_dir", "private_data_dir", help="Where to work. [default: temporary]"
+)
+@click.option("--delete", is_flag=True, help="Delete the private data dir before and after.")
+@click.option("--keepalive-seconds", type=float, help="Send a keep-alive after this long a silence.")
+@click.option("--worker-info", is_flag=True, help="Only tell what this node is and can do, as YAML.")
+@limit_options
+def worker(
+    private_data_dir: str | None, delete: bool, keepalive_seconds: float | None, worker_info: bool, **limits: int
+) -> int:
+    """Read a job from standard input, run it, and write its results to standard output."""
+    if click.get_current_context().invoked_subcommand is not None:
+        return 0
+    if worker_info:
+        return _print_info()
+    if os.isatty(0):
+        raise click.UsageError("worker reads a job from standard input; pipe the output of transmit into it")
+    if delete and private_data_dir is None:
+        raise click.UsageError("--delete needs --private-data-dir")
+    if keepalive_seconds is not None and not 0 <= keepalive_seconds < math.inf:
+        raise click.UsageError(f"--keepalive-seconds must be a number of seconds, not {keepalive_seconds}")
+    return _work(private_data_dir, delete, keepalive_seconds, limits)
+
+
+def _work(private_data_dir: str | None, delete: bool, keepalive: float | None, limits: dict[str, int]) -> int:
+    from ..guard.tree import stop_descendants
+    from ..limits import LEFTOVER_KILL_SECONDS, LEFTOVER_TERM_SECONDS
+    from ..probe import own_unit
+    from ..signals import stop_on_signals
+    from ..streams import FdInput, FdOutput
+    from ..subreaper import adopt_orphans
+    from ..worker import Worker, WorkerOptions
+
+    adopt_orphans()
+    with stop_on_signals() as flag:
+        output = FdOutput(1)
+        options = WorkerOptions(
+            private_data_dir, delete, keepalive, limits=stream_limits(limits), unit_directory=own_unit()
+        )
+        result = Worker(FdInput(0, flag, output), output, flag, options).run()
+        stop_descendants(LEFTOVER_TERM_SECONDS, LEFTOVER_KILL_SECONDS)
+    return result.exit_code
+
+
+def _print_info() -> int:
+    """JSON on one line is YAML too."""
+    from ..workerinfo import worker_info
+
+    os.write(1, json.dumps(worker_info()).encode() + b"\n")
+    return 0
+
+
+@worker.command(hidden=True)
+@click.argument("unit")
+def probe(unit: str) -> int:
+    """Tell in one line of JSON whether anything works on the work unit UNIT of this node."""
+    from ..probe import is_worked_on
+
+    os.write(1, json.dumps({"unit": unit, "alive": is_worked_on(unit)}).encode() + b"\n")
+    return 0
+
+
+class _SeveralValues(click.Command):
+    """Options that may be given several times may also be given several values at once, up to the next option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        several = {name for param in self.params if getattr(param, "multiple", False) for name in param.opts}
+        return super().parse_args(ctx, list(_spread(args, several)))
+
+
+def _spread(words: list[str], several: set[str]) -> Iterator[str]:
+    current: str | None = None
+    for word in words:
+        name, equals, value = word.partition("=")
+        if word.startswith("-"):
+            current = name if name in several else None
+            if current is None:
+                yield word
+            elif equals:
+                yield f"{current}={value}"
+        else:
+            yield word if current is None else f"{current}={word}"
+
+
+@worker.command(cls=_SeveralValues)
+@click.option("--file-pattern", metavar="PATTERN", help="Remove the private data dirs that PATTERN matches.")
+@click.option(
+    "--exclude-strings", multiple=True, metavar="TEXT...", help="Keep those that have one of these in their path."
+)
+@click.option("--grace-period", type=float, default=60.0, show_default=True, help="Keep what is younger, in minutes.")
+@click.option("--remove-images", multiple=True, metavar="IMAGE...", help="Remove these container images.")
+@click.option("--image-prune", is_flag=True, help="Remove container images that nothing uses and that have no name.")
+@click.option("--process-isolation-executable", default="podman", show_default=True, help="The container engine.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be removed.")
+def cleanup(**options: Any) -> int:
+    """Remove what jobs left on this node; the last line is (changed: True) or (changed: False)."""
+    from ..cleanup import run_cleanup
+
+    run_cleanup(options)
+    return 0
