@@ -20,8 +20,10 @@ from .conftest import CHILDREN, OURS, DirFactory, events_of, ours, processes_wit
 from .test_worker import job
 
 #: A module that ignores INT and TERM, in a session of its own, under a task that waits for it.
-STUBBORN = tasks(f"command: {sys.executable} {CHILDREN}/stubborn.py {{{{ lookup('env', 'TMPDIR') }}}}")
-STUBBORN_MARK = "receptor-runner-stubborn-child"
+#: Another test run at the same time has other marks.
+STUBBORN_COMMAND = f"{sys.executable} {CHILDREN}/stubborn.py stubborn-{os.getpid()}"
+STUBBORN_MARK = f"stubborn-{os.getpid()}-child"
+STUBBORN = tasks(f"command: {STUBBORN_COMMAND}")
 
 
 def start(stream: bytes, *arguments: str, results: Path) -> subprocess.Popen[bytes]:
@@ -192,9 +194,7 @@ def test_a_job_may_nest_directories_deeply(
 
 def test_what_a_job_leaves_running_goes_with_it(make_dir: DirFactory, tmp_path: Path, no_leftovers: Path) -> None:
     """A task that starts a daemon and ends well."""
-    play = tasks(
-        f"shell: setsid {sys.executable} {CHILDREN}/stubborn.py </dev/null >/dev/null 2>&1 &", "debug: {msg: done}"
-    )
+    play = tasks(f"shell: setsid {STUBBORN_COMMAND} </dev/null >/dev/null 2>&1 &", "debug: {msg: done}")
     results = tmp_path / "results"
     assert start(job(make_dir(play)), results=results).wait(30) == 0
     assert last_status(results) == "successful"

@@ -1,17 +1,17 @@
-"""Ignores INT and TERM, in a session of its own, as a child of a child; known by a mark in its arguments."""
+"""Ignores INT and TERM, in a session of its own, as a child of a child; known by its argument, a mark with ``-child``."""
 
 import os
 import signal
 import sys
 import time
 
-MARK = "receptor-runner-stubborn-child"
+MARK = sys.argv[1]
 
-if MARK not in sys.argv:
+if not MARK.endswith("-child"):
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            os.execv(sys.executable, [sys.executable, __file__, MARK])
+            os.execv(sys.executable, [sys.executable, __file__, f"{MARK}-child"])
         os._exit(0)
     time.sleep(60)
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
