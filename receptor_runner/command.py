@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .artifacts import make_private
+from .coreversion import core_version
 from .environment import CALLBACK_PLUGIN, KEY_FILE_VARIABLE, bare_environment_filled, callback_path
 from .errors import ConfigurationError, OutputError
 from .masking import Masker
@@ -49,6 +50,9 @@ class Command:
     ssh_key_path: str | None = None
     event_key: str = ""
     event_key_path: str = ""
+    #: The directory of the fact cache, empty if the job has none, and the version of ansible-core if it is known.
+    fact_cache: str = ""
+    core: str | None = None
     #: Files and directories that were made for this job beside the user's, and go when it is over.
     made: list[str] = field(default_factory=list)
 
@@ -79,7 +83,10 @@ def prepare(
     _make_runtime(runtime)
     materials = Materials(parameters, place, runtime)
     asked = {**os.environ, "TMPDIR": scratch, **parameters["envvars"], **(place.mapping("env/envvars") or {})}
-    env = _environment(asked, parameters, place, materials, artifact_dir, settings)
+    fact_cache = _fact_cache(parameters, settings, artifact_dir)
+    env = _environment(asked, parameters, place, materials, artifact_dir)
+    if fact_cache:
+        env.update(ANSIBLE_CACHE_PLUGIN="jsonfile", ANSIBLE_CACHE_PLUGIN_CONNECTION=fact_cache)
     command = Command(
         ident=parameters.ident,
         argv=_argv(parameters, place, materials),
@@ -90,12 +97,15 @@ def prepare(
         job_timeout=_seconds("timeout", parameters["timeout"]) or _seconds("job_timeout", settings.get("job_timeout")),
         idle_timeout=_seconds("idle_timeout", settings.get("idle_timeout")),
         output_files=not settings.get("suppress_output_file", parameters["suppress_output_file"]),
+        fact_cache=fact_cache,
         ssh_key=parameters["ssh_key"] or place.text("env/ssh_key") or None,
         event_key=secrets.token_hex(32),
         event_key_path=str(runtime / "event-key"),
         made=materials.made,
     )
     command.env[KEY_FILE_VARIABLE] = command.event_key_path
+    if fact_cache:
+        command.core = core_version(command.argv[0], env["PATH"])
     _check_passable(command)
     if command.ssh_key:
         command.ssh_key_path = str(artifact_dir / "ssh_key_data")
@@ -153,7 +163,6 @@ def _environment(
     place: PrivateDataDir,
     materials: Materials,
     artifact_dir: Path,
-    settings: Mapping[str, Any],
 ) -> dict[str, str]:
     """``asked`` completed with what Ansible needs and what we need."""
     env = bare_environment_filled(asked, str(place.path))
@@ -167,13 +176,16 @@ def _environment(
     if parameters["module"] and not parameters["binary"]:
         env["ANSIBLE_LOAD_CALLBACK_PLUGINS"] = "1"
         env.setdefault("AD_HOC_COMMAND_ID", "1")
-    if settings.get("fact_cache_type", parameters["fact_cache_type"]) == "jsonfile":
-        env["ANSIBLE_CACHE_PLUGIN"] = "jsonfile"
-        cache = settings.get("fact_cache", parameters["fact_cache"]) or "fact_cache"
-        env["ANSIBLE_CACHE_PLUGIN_CONNECTION"] = str(artifact_dir / cache)
     env["RUNNER_OMIT_EVENTS"] = str(bool(parameters["omit_event_data"]))
     env["RUNNER_ONLY_FAILED_EVENTS"] = str(bool(parameters["only_failed_event_data"]))
     return env
+
+
+def _fact_cache(parameters: Parameters, settings: Mapping[str, Any], artifact_dir: Path) -> str:
+    """The directory of the job's own fact cache; empty if it has none, or the user's."""
+    if settings.get("fact_cache_type", parameters["fact_cache_type"]) != "jsonfile":
+        return ""
+    return str(artifact_dir / (settings.get("fact_cache", parameters["fact_cache"]) or "fact_cache"))
 
 
 def _argv(parameters: Parameters, place: PrivateDataDir, materials: Materials) -> list[str]:

@@ -20,6 +20,7 @@ from .command import Command, prepare, runtime_directory
 from .delivery import Delivery, Handlers, RunnerConfig
 from .errors import Interrupted, OutputError, ReceptorRunnerError, exit_code_of
 from .execution import Guard, Result
+from .facts import kept_facts, plain_facts
 from .limits import CANCEL_POLL_SECONDS
 from .messages import JobEvent, JSONObject
 from .parameters import Parameters
@@ -124,8 +125,9 @@ class Runner:
             delivery.status_change({"status": STARTING, "runner_ident": ident, **masked})
             delivery.status_change({"status": RUNNING, "runner_ident": ident})
             self.status = RUNNING
-            guard.run(command)
-            result = self._follow(guard, delivery)
+            with kept_facts(command.fact_cache, command.core, artifacts):
+                guard.run(command)
+                result = self._follow(guard, delivery)
         self.rc = result.rc
         artifacts.write("status", result.status.encode())
         artifacts.write("rc", str(result.rc).encode())
@@ -218,12 +220,6 @@ class Runner:
         for name in (host, f"s1_{host}"):
             path = cache / name
             if path.is_file():
-                facts: JSONObject = json.loads(path.read_bytes())
-                payload = facts.get("__payload__")
-                return json.loads(payload, object_hook=_untagged) if isinstance(payload, str) else facts
+                facts: JSONObject = plain_facts(json.loads(path.read_bytes()))
+                return facts
         return {}
-
-
-def _untagged(value: JSONObject) -> Any:
-    """A value of a cached fact without what ansible-core 2.19 and later note about where it came from."""
-    return value["value"] if "__ansible_type" in value and "value" in value else value

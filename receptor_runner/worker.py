@@ -31,6 +31,7 @@ from .errors import (
     exit_code_of,
 )
 from .execution import Guard, GuardDiedError, Result
+from .facts import kept_facts
 from .limits import ARCHIVE_SECONDS, CANCEL_POLL_SECONDS, DEFAULT_LIMITS, PARENT_POLL_SECONDS, StreamLimits
 from .messages import EXTENSION, JSONObject
 from .parameters import Parameters
@@ -166,12 +167,13 @@ class Worker:
             starting[EXTENSION] = self._extension
         self._wire.send(starting)
         self._wire.send({"status": RUNNING, "runner_ident": command.ident})
-        guard.run(command)
-        self._guard = guard
-        if self._stop_at is not None:
-            guard.cancel()
-        result = self._relay(guard)
-        self._guard = None
+        with ArtifactDir(command.artifact_dir) as artifacts, kept_facts(command.fact_cache, command.core, artifacts):
+            guard.run(command)
+            self._guard = guard
+            if self._stop_at is not None:
+                guard.cancel()
+            result = self._relay(guard)
+            self._guard = None
         if result.output_error:
             raise OutputError(f"{result.output_error}; the job itself ended with rc {result.rc}")
         with ArtifactDir(command.artifact_dir) as artifacts:

@@ -9,20 +9,19 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import re
 import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import __version__
+from .coreversion import core_version
 from .environment import bare_environment_filled
 from .messages import EXTENSIONS, JSONObject
 from .replacement import create_file
 from .utils.capacity import get_cpu_count, get_mem_in_bytes
 
-__all__ = ["COMPATIBLE_VERSION", "ansible_core_version", "worker_info"]
+__all__ = ["COMPATIBLE_VERSION", "worker_info"]
 
 #: The version of ansible-runner whose stream, options and Python interface this package has.
 COMPATIBLE_VERSION = "2.4.3"
@@ -30,13 +29,14 @@ COMPATIBLE_VERSION = "2.4.3"
 _UUID_FILE = ".ansible_runner_uuid"
 _MACHINE_ID = Path("/etc/machine-id")
 _ENGINES = ("podman", "docker", "bwrap")
-_DISTRIBUTION = re.compile(r"ansible_core-(\d[^-]*)(?:\.dist-info|(?:-py[\d.]+)?\.egg-info)")
 
 
-def worker_info() -> JSONObject:
+def worker_info(version: str) -> JSONObject:
     """``runner_version``, ``cpu_count`` (a fraction if a control group says so), ``mem_in_bytes``, ``uuid`` and
     ``errors`` as of ``ansible-runner worker --worker-info``; and ours: ``version``, ``python_version``,
     ``ansible_core_version`` (None if there is none), ``container_engines`` and ``stream_extensions``.
+
+    :param version: of this package.
     """
     errors: list[str] = []
 
@@ -53,9 +53,9 @@ def worker_info() -> JSONObject:
         "mem_in_bytes": told("how much memory there is", get_mem_in_bytes, 0),
         "uuid": told("the uuid of this node", _node_uuid, ""),
         "errors": errors,
-        "version": __version__,
+        "version": version,
         "python_version": platform.python_version(),
-        "ansible_core_version": told("the version of ansible-core", lambda: ansible_core_version(os.environ), None),
+        "ansible_core_version": told("the version of ansible-core", _core_version, None),
         "container_engines": [name for name in _ENGINES if shutil.which(name)],
         "stream_extensions": list(EXTENSIONS),
     }
@@ -64,32 +64,9 @@ def worker_info() -> JSONObject:
     return info
 
 
-def ansible_core_version(environment: Any) -> str | None:
-    """Of the ``ansible-playbook`` that a job with this environment would run; None if there is none, or nothing beside
-    it tells.
-
-    Read from the name of its distribution's metadata: to ask the program takes most of a second.
-    """
-    path = bare_environment_filled(environment, "/")["PATH"]
-    program = shutil.which("ansible-playbook", path=path)
-    if program is None:
-        return None
-    for top in dict.fromkeys((Path(program).parent.parent, Path(os.path.realpath(program)).parent.parent)):
-        for pattern in ("lib/python3*/site-packages", "lib/python3*/dist-packages", "lib64/python3*/site-packages"):
-            for directory in sorted(top.glob(pattern)):
-                version = _version_in(directory)
-                if version is not None:
-                    return version
-    return None
-
-
-def _version_in(directory: Path) -> str | None:
-    try:
-        names = os.listdir(directory)
-    except OSError:
-        return None
-    found = (_DISTRIBUTION.fullmatch(name) for name in names)
-    return next((match[1] for match in found if match), None)
+def _core_version() -> str | None:
+    """Of the ``ansible-playbook`` that a job would run."""
+    return core_version("ansible-playbook", bare_environment_filled(os.environ, "/")["PATH"])
 
 
 def _node_uuid() -> str:

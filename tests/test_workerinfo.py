@@ -83,7 +83,7 @@ def test_a_node_without_ansible_says_so(tmp_path: Path) -> None:
     lonely.symlink_to(sys.executable)
     code = (
         f"import sys; sys.path[:] = {sys.path!r}; sys.executable = {str(lonely)!r}; "
-        "from receptor_runner.workerinfo import worker_info; print(worker_info())"
+        "from receptor_runner.workerinfo import worker_info; print(worker_info('1'))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PATH": str(tmp_path), "HOME": str(tmp_path)}, stdout=subprocess.PIPE

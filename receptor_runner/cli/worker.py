@@ -67,9 +67,10 @@ def _work(private_data_dir: str | None, delete: bool, keepalive: float | None, l
 
 def _print_info() -> int:
     """JSON on one line is YAML too."""
+    from .. import __version__
     from ..workerinfo import worker_info
 
-    os.write(1, json.dumps(worker_info()).encode() + b"\n")
+    os.write(1, json.dumps(worker_info(__version__)).encode() + b"\n")
     return 0
 
 
