@@ -36,6 +36,10 @@ class GuardDiedError(ReceptorRunnerError):
         self.diagnosis = diagnosis
 
 
+class CommandKilledError(ReceptorRunnerError):
+    """The command was ended by a signal that this package did not send."""
+
+
 class Result(NamedTuple):
     """How a command ended. ``events`` counts the job events that were sent."""
 
@@ -43,6 +47,18 @@ class Result(NamedTuple):
     status: str
     events: int
     output_error: str | None
+    #: The name of the signal that ended the command, if it was not ours.
+    killed_by: str | None
+
+    def check(self) -> None:
+        """:raises OutputError: the command's output could not be kept.
+        :raises CommandKilledError: somebody ended the command.
+        """
+        if self.output_error:
+            raise OutputError(f"{self.output_error}; the job itself ended with rc {self.rc}")
+        if self.killed_by:
+            reason = "; did the machine run out of memory?" if self.killed_by == "SIGKILL" else ""
+            raise CommandKilledError(f"the command was killed from outside of this job by {self.killed_by}{reason}")
 
 
 class Guard:
@@ -152,7 +168,7 @@ class Guard:
             if data["fault"].startswith("cannot make"):
                 raise OutputError(data["fault"])
             raise GuardDiedError(data["fault"])
-        return Result(data["rc"], data["status"], data["events"], data["output_error"])
+        return Result(data["rc"], data["status"], data["events"], data["output_error"], data["killed_by"])
 
     def _diagnosis(self) -> str:
         self._stderr.seek(0)

@@ -18,7 +18,7 @@ from typing import IO, Any
 from .artifacts import ArtifactDir
 from .command import Command, prepare, runtime_directory
 from .delivery import Delivery, Handlers, RunnerConfig
-from .errors import Interrupted, OutputError, ReceptorRunnerError, exit_code_of
+from .errors import Interrupted, ReceptorRunnerError, exit_code_of
 from .execution import Guard, Result
 from .facts import kept_facts, plain_facts
 from .limits import CANCEL_POLL_SECONDS
@@ -131,8 +131,7 @@ class Runner:
         self.rc = result.rc
         artifacts.write("status", result.status.encode())
         artifacts.write("rc", str(result.rc).encode())
-        if result.output_error:
-            raise OutputError(f"{result.output_error}; the job itself ended with rc {result.rc}")
+        result.check()
         self.exit_code = exit_status(result.status, result.rc)
         delivery.status_change({"status": result.status, "runner_ident": ident})
 

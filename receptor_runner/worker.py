@@ -68,6 +68,8 @@ class WorkerOptions:
     #: Under Receptor: the directory of the work unit. When that goes, the unit was released and nobody wants the job;
     #: when the process that started this one goes, nobody will tell how the job ended. Either way it ends.
     unit_directory: str | None = None
+    #: The end of what this process said on its standard error, for who is told of an error.
+    complaints: Callable[[], str] = str
     #: Parameters that hold unless the job says otherwise.
     defaults: JSONObject = field(default_factory=dict)
 
@@ -174,11 +176,10 @@ class Worker:
                 guard.cancel()
             result = self._relay(guard)
             self._guard = None
-        if result.output_error:
-            raise OutputError(f"{result.output_error}; the job itself ended with rc {result.rc}")
         with ArtifactDir(command.artifact_dir) as artifacts:
             artifacts.write("status", result.status.encode())
             artifacts.write("rc", str(result.rc).encode())
+        result.check()
         if self._unwanted is not None:
             raise self._unwanted
         self._finish(result.status, result.rc, result.events)
@@ -262,6 +263,9 @@ class Worker:
 
     def _fail(self, exc: BaseException) -> None:
         explanation, trace = _explain(exc)
+        said = self._options.complaints()
+        if said:
+            trace = f"{trace.rstrip()}\nThe worker's standard error ended with:\n{said}"
         code = exit_code_of(exc)
         self.status, self.rc, self.exit_code = ERROR, None, code
         self._wire.send(error_status(explanation, trace, code, self._ident))

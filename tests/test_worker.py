@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import receptor_runner
@@ -20,7 +21,18 @@ from receptor_runner.errors import UsageError
 from receptor_runner.place import check_deletable
 from receptor_runner.protocol import END_OF_STREAM, encode
 
-from .conftest import CHILDREN, INVENTORY, OURS, DirFactory, events_of, ours, stream_lines, tasks, wait_for
+from .conftest import (
+    CHILDREN,
+    INVENTORY,
+    OURS,
+    DirFactory,
+    events_of,
+    ours,
+    processes_with,
+    stream_lines,
+    tasks,
+    wait_for,
+)
 
 PLAY = tasks("debug: {msg: hello}")
 
@@ -97,6 +109,30 @@ def test_what_cannot_run_is_an_error_status_with_its_reason(
     assert last["result_traceback"]
 
 
+def test_a_command_that_somebody_kills_is_an_error_with_its_reason(make_dir: DirFactory, no_leftovers: Path) -> None:
+    """And what the worker has said on standard error meanwhile is in there: a controller has nothing else."""
+    mark = f"{os.getpid()}.5"
+    directory = make_dir(tasks(f"command: sleep {mark}"))
+    facts = directory / "artifacts" / "j" / "fact_cache" / "h1"
+    facts.parent.mkdir(parents=True)
+    facts.write_text('{"__ansible')
+    worker = subprocess.Popen([*OURS, "worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert worker.stdin is not None
+    worker.stdin.write(job(directory, ident="j"))
+    worker.stdin.flush()
+
+    wait_for(lambda: [one for one in processes_with(mark) if one.name() == "sleep"], "the task runs")
+    (guard,) = psutil.Process(worker.pid).children()
+    (ansible,) = guard.children()
+    ansible.kill()
+    results, errors = worker.communicate(timeout=20)
+    last = statuses(results)[-1]
+    assert (last["status"], worker.returncode, errors) == ("error", 70, b"")
+    assert "killed from outside of this job by SIGKILL" in last["job_explanation"]
+    assert "the facts of h1 cannot be used" in last["result_traceback"]
+    assert results.endswith(END_OF_STREAM)
+
+
 def test_wrong_options_are_an_error_status_too() -> None:
     done = work(b"", "--delete")
     assert (statuses(done.stdout)[-1]["status"], done.returncode) == ("error", 64)
@@ -160,7 +196,8 @@ def test_precedence_of_parameters_and_files(make_dir: DirFactory) -> None:
     done = work(job(directory, **parameters, suppress_env_files=True, settings={"suppress_output_file": True}))
     assert any('"msg": "file kwarg kwarg"' in line.get("stdout", "") for line in stream_lines(done.stdout))
     artifacts = processed(done.stdout, directory)
-    assert sorted(path.name for path in artifacts.iterdir()) == ["command", "fact_cache", "job_events", "rc", "status"]
+    names = ["command", "fact_cache", "fact_cache_modified.json", "job_events", "rc", "status"]
+    assert sorted(path.name for path in artifacts.iterdir()) == names
 
 
 @pytest.mark.parametrize(

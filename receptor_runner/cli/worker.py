@@ -7,10 +7,11 @@ alone, and standard error is captured: Receptor would join it to the stream.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -18,6 +19,9 @@ import click
 from .options import limit_options, stream_limits
 
 __all__ = ["worker"]
+
+#: How much of standard error is told, in bytes.
+_COMPLAINTS = 4096
 
 
 @click.group(invoke_without_command=True)
@@ -55,14 +59,50 @@ def _work(private_data_dir: str | None, delete: bool, keepalive: float | None, l
     from ..worker import Worker, WorkerOptions
 
     adopt_orphans()
-    with stop_on_signals() as flag:
+    with stop_on_signals() as flag, _captured_stderr() as complaints:
         output = FdOutput(1)
         options = WorkerOptions(
-            private_data_dir, delete, keepalive, limits=stream_limits(limits), unit_directory=own_unit()
+            private_data_dir,
+            delete,
+            keepalive,
+            limits=stream_limits(limits),
+            unit_directory=own_unit(),
+            complaints=complaints,
         )
         result = Worker(FdInput(0, flag, output), output, flag, options).run()
         stop_descendants(LEFTOVER_TERM_SECONDS, LEFTOVER_KILL_SECONDS)
     return result.exit_code
+
+
+@contextlib.contextmanager
+def _captured_stderr() -> Iterator[Callable[[], str]]:
+    """What this process, or a library in it, says on standard error meanwhile goes to a file; yields what reads the
+    end of that. The log's warnings go there too.
+    """
+    import logging
+    import tempfile
+
+    try:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+    except OSError:  # the job will say so
+        file = open(os.devnull, "rb+")  # noqa: SIM115 - closed below
+
+    def complaints() -> str:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _COMPLAINTS))
+        return file.read().decode("utf-8", "replace").strip()
+
+    before = os.dup(2)
+    handler = logging.StreamHandler()
+    logging.getLogger("receptor_runner").addHandler(handler)
+    try:
+        os.dup2(file.fileno(), 2)
+        yield complaints
+    finally:
+        logging.getLogger("receptor_runner").removeHandler(handler)
+        os.dup2(before, 2)
+        os.close(before)
+        file.close()
 
 
 def _print_info() -> int:

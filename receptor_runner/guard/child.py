@@ -27,6 +27,8 @@ class Child:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.rc: int | None = None
+        #: The signal that ended it, by name.
+        self.killed_by: str | None = None
         self._made: list[str] = []
         try:
             self._write_event_key(spec)
@@ -110,6 +112,9 @@ class Child:
         """The command was reaped."""
         code = os.waitstatus_to_exitcode(wait_status)
         self.rc = code if code >= 0 else 128 - code
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                self.killed_by = signal.Signals(-code).name
         self._spawn.ptyproc.terminated = True
 
     def close(self) -> None:

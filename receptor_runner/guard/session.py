@@ -20,7 +20,7 @@ from ..limits import (
     LEFTOVER_TERM_SECONDS,
     TERM_SECONDS,
 )
-from ..status import CANCELED, RC_STOPPED, TIMEOUT, status_from_rc
+from ..status import CANCELED, ERROR, RC_STOPPED, TIMEOUT, status_from_rc
 from ..subreaper import reap
 from ..waiting import milliseconds
 from .carve import Carver
@@ -56,7 +56,8 @@ class Session:
         self.stop_requested = False
 
     def run(self) -> dict[str, Any]:
-        """Returns ``rc``, ``status``, ``events`` (how many) and ``output_error`` (text or null).
+        """Returns ``rc``, ``status``, ``events`` (how many), ``output_error`` (text or null) and ``killed_by`` (the
+        name of a signal that was not ours, or null).
 
         :raises CommandNotFound: there is nothing to run.
         """
@@ -68,9 +69,15 @@ class Session:
         self._take(self._carver.finish())
         self._flush()
         self._output.close()
-        status = self._stopped_as or status_from_rc(child.rc if child.rc is not None else RC_STOPPED)
-        rc = RC_STOPPED if self._stopped_as else child.rc
-        return {"rc": rc, "status": status, "events": self._carver.counter, "output_error": self._output.error}
+        killed_by = child.killed_by if self._stopped_as is None else None
+        rc = child.rc if child.rc is not None and self._stopped_as is None else RC_STOPPED
+        return {
+            "rc": rc,
+            "status": self._stopped_as or (ERROR if killed_by else status_from_rc(rc)),
+            "events": self._carver.counter,
+            "output_error": self._output.error,
+            "killed_by": killed_by,
+        }
 
     def _follow(self, child: Child) -> None:
         alive = True
