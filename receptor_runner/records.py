@@ -47,6 +47,8 @@ class Record:
     signwork: bool = False
     tlsclient: str | None = None
     ttl: str | None = None
+    #: Whether another controller submitted it: its units are then not ours to release unasked.
+    adopted: bool = False
     #: The directory of the private node that runs it, if one does.
     private_node: str | None = None
     settings: JSONObject = field(default_factory=dict)

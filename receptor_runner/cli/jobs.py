@@ -6,29 +6,31 @@ starts a private embedded node.
 
 from __future__ import annotations
 
-import json
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from ..errors import DetachedError, ReceptorRunnerError
+from .meshes import mesh_of
 from .options import (
     job_options,
     limit_options,
     log_options,
     lost_after_option,
     mesh_options,
+    option,
     output_options,
     record_options,
     socket_options,
     stream_limits,
 )
 from .stages import job_parameters_of, output_printer
+from .tables import print_json, print_table
 
-__all__ = ["attach", "cancel", "jobs", "nodes", "prune", "release", "run", "status", "submit", "wait"]
+__all__ = ["attach", "cancel", "jobs", "release", "run", "status", "submit", "wait"]
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -52,7 +54,7 @@ def run(directory: str, detach: bool, output: str, **options: Any) -> int:
     printer = _printer(options, output)
     job = _job(directory, options)
     name_job(job.ident)
-    mesh = _mesh(options) if _named(options) else Mesh.private()
+    mesh = mesh_of(options) if _named(options) else Mesh.private()
     if detach:
         return _submit(mesh, job, options, output)
     with stop_on_signals(*_STOPS) as flag:
@@ -63,7 +65,7 @@ def run(directory: str, detach: bool, output: str, **options: Any) -> int:
             ignore_signals()
             _tidy(submitted)
     if output == "json":
-        _print_json(_view(submitted.record))
+        print_json(_view(submitted.record))
     return 0 if exit_zero else code
 
 
@@ -84,7 +86,7 @@ def submit(directory: str, output: str, **options: Any) -> int:
 
     job = _job(directory, options)
     name_job(job.ident)
-    return _submit(_mesh(options), job, options, output)
+    return _submit(mesh_of(options), job, options, output)
 
 
 def _submit(mesh: Any, job: Any, options: dict[str, Any], output: str) -> int:
@@ -94,7 +96,7 @@ def _submit(mesh: Any, job: Any, options: dict[str, Any], output: str) -> int:
         submitted = _submitted(mesh, job, options, flag)
         ignore_signals()
     if output == "json":
-        _print_json(_view(submitted.record))
+        print_json(_view(submitted.record))
     else:
         click.echo(submitted.id)
     return 0
@@ -133,20 +135,6 @@ def _named(options: dict[str, Any]) -> bool:
     return bool(options["node"] or options["socket"] or options["config"])
 
 
-def _mesh(options: dict[str, Any]) -> Any:
-    from ..mesh.client import Mesh
-
-    return Mesh(
-        options["socket"],
-        config=options["config"],
-        tlsclient=options["tls_client"],
-        rootcas=options["rootcas"],
-        key=options["key"],
-        cert=options["cert"],
-        insecureskipverify=options["insecureskipverify"],
-    )
-
-
 def _follow(submitted: Any, printer: Any, flag: Any, options: dict[str, Any]) -> int:
     """Follows to the end; the exit status."""
     from .main import complain
@@ -177,26 +165,41 @@ def _tidy(submitted: Any) -> None:
 
 
 @click.command()
-@click.argument("job")
+@click.argument("job", required=False)
+@click.option("--unit", help="Take over the job that another controller submitted, by its work unit ...")
+@option("--node", help="... on this node.")
+@option("-i", "--ident", help="The name that it gets here. [default: its work unit]")
+@click.option("--private-data-dir", default=".", metavar="DIR", help="Where its artifacts go. [default: .]")
+@socket_options
 @output_options
 @limit_options
 @log_options
 @record_options
 @lost_after_option
-def attach(job: str, output: str, **options: Any) -> int:
-    """Follow the submitted JOB, from where its last follower stopped."""
+def attach(job: str | None, unit: str | None, output: str, **options: Any) -> int:
+    """Follow the submitted JOB from where its last follower stopped, or take over --unit U on --node N."""
     from ..mesh.client import Mesh
     from ..signals import ignore_signals, stop_on_signals
     from .main import name_job
 
-    name_job(job)
-    submitted = Mesh.job(job)
+    if (job is None) == (unit is None):
+        raise click.UsageError("name a job, or another controller's work unit by --unit and --node")
+    name_job(str(job or options["ident"] or unit))
     with stop_on_signals(*_STOPS) as flag:
+        submitted = Mesh.job(job) if job else _adopted(unit, flag, options)
         code = _follow(submitted, _printer(options, output), flag, options)
         ignore_signals()
     if output == "json":
-        _print_json(_view(submitted.record))
+        print_json(_view(submitted.record))
     return 0 if options["exit_zero"] else code
+
+
+def _adopted(unit: Any, flag: Any, options: dict[str, Any]) -> Any:
+    if not options["node"]:
+        raise click.UsageError("--unit needs --node, the node that has the work unit")
+    return mesh_of(options).adopt(
+        options["node"], unit, ident=options["ident"], private_data_dir=options["private_data_dir"], flag=flag
+    )
 
 
 @click.command()
@@ -208,9 +211,9 @@ def jobs(output: str, **_: Any) -> int:
 
     views = [_view(job.refresh()) for job in Mesh.jobs()]
     if output == "json":
-        _print_json(views)
+        print_json(views)
     else:
-        _table(("JOB", "STATE", "NODE", "DIRECTORY"), [_row(view) for view in views])
+        print_table(("JOB", "STATE", "NODE", "DIRECTORY"), [_row(view) for view in views])
     return 0
 
 
@@ -224,7 +227,7 @@ def status(job: str, output: str, **_: Any) -> int:
 
     view = _view(Mesh.job(job).refresh())
     if output == "json":
-        _print_json(view)
+        print_json(view)
     else:
         for name, value in view.items():
             click.echo(f"{name + ':':18}{value if value is not None else '-'}")
@@ -306,65 +309,8 @@ def _each(names: tuple[str, ...], action: Callable[[str], Any], output: str, *, 
         if output == "text":
             click.echo(f"{record.id} {record.state}")
     if output == "json":
-        _print_json(views)
+        print_json(views)
     return worst
-
-
-@click.command()
-@socket_options
-@click.option("--yes", is_flag=True, help="Delete what is listed.")
-@record_options
-@log_options
-def prune(yes: bool, output: str, **options: Any) -> int:
-    """List what finished jobs have left, records and work units of ours; delete it with --yes."""
-    from ..mesh.leftovers import find_leftovers
-    from .main import complain
-
-    mesh = _mesh(options) if options["socket"] or options["config"] else None
-    worst = 0
-    found = []
-    for leftover in find_leftovers(mesh):
-        view = {"kind": leftover.kind, "name": leftover.name, "why": leftover.why, "deleted": False}
-        if yes:
-            try:
-                leftover.delete()
-                view["deleted"] = True
-            except ReceptorRunnerError as exc:
-                complain(str(exc))
-                worst = max(worst, exc.exit_code)
-        found.append(view)
-        if output == "text":
-            click.echo(
-                f"{'deleted' if view['deleted'] else 'would delete'} {leftover.kind} {leftover.name}: {leftover.why}"
-            )
-    if output == "json":
-        _print_json(found)
-    return worst
-
-
-@click.command()
-@click.argument("node", required=False)
-@socket_options
-@record_options
-@log_options
-def nodes(node: str | None, output: str, **options: Any) -> int:
-    """Show what the mesh offers: its nodes, or NODE alone."""
-    from ..errors import UnreachableError
-
-    offer = _mesh(options).offer()
-    offers = [offer.node(node)] if node else offer.nodes()
-    if node and not offers[0].reachable and offers[0].worktypes is None:
-        raise UnreachableError(f"the node {node} is not in the mesh that {offer.own} sees")
-    views = [{**one._asdict(), "here": one.node == offer.own} for one in offers]
-    if output == "json":
-        _print_json(views[0] if node else views)
-        return 0
-    rows = []
-    for one in offers:
-        worktypes = [f"{name} (signed)" if secure else name for name, secure in (one.worktypes or {}).items()]
-        rows.append((one.node, "yes" if one.reachable else "no", ", ".join(worktypes) or "-"))
-    _table(("NODE", "REACHABLE", "WORKTYPES"), rows)
-    return 0
 
 
 def _view(record: Any) -> dict[str, Any]:
@@ -378,6 +324,7 @@ def _view(record: Any) -> dict[str, Any]:
         "exit_code": record.exit_code,
         "explanation": record.explanation,
         "node": record.node,
+        "adopted": record.adopted,
         "worktype": record.worktype,
         "unit": unit.get("unit"),
         "remote_unit": unit.get("remote_unit"),
@@ -393,16 +340,3 @@ def _view(record: Any) -> dict[str, Any]:
 
 def _row(view: dict[str, Any]) -> tuple[str, ...]:
     return (view["id"], view["state"], view["node"], view["private_data_dir"])
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    from ..printing import safe_for_terminal
-
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    for row in (head, *rows):
-        line = "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True))
-        click.echo(safe_for_terminal(line.rstrip()))
-
-
-def _print_json(data: Any) -> None:
-    click.echo(json.dumps(data, indent=1))

@@ -33,8 +33,8 @@ _COMMANDS = {
     "wait": "jobs",
     "cancel": "jobs",
     "release": "jobs",
-    "prune": "jobs",
-    "nodes": "jobs",
+    "prune": "meshes",
+    "nodes": "meshes",
     "serve": "node",
     "worktype": "node",
 }

@@ -7,20 +7,27 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from collections.abc import Callable, Iterator
 
-from ..errors import ReceptorRunnerError, UnreachableError, UsageError
+from ..errors import ReceptorRunnerError, RefusedError, UnreachableError, UsageError
+from ..messages import JSONObject
+from ..parameters import check_ident
+from ..privatedata import PrivateDataDir
 from ..receptorconf import Item, read_items
 from ..records import NoJobError, Record, Records
 from ..signals import StopFlag, pause
 from ..state import jobs_directory, owner
+from ..workunit import UnitStatus
 from .connection import Endpoint
+from .errand import ask_worker_info
 from .job import Job
 from .offer import NodeOffer, Offer, Target, Wish, choose
 from .private import PrivateNode
+from .signing import signing_key
 from .submission import Sender, submit
 from .submitted import SubmittedJob
-from .units import JOB_TAG, OWNER_TAG, UnitGoneError, UnitHandle
+from .units import JOB_TAG, OWNER_TAG, UnitGoneError, UnitHandle, Way
 
 __all__ = ["Mesh"]
 
@@ -64,6 +71,7 @@ class Mesh:
             _absolute(cert),
             insecureskipverify,
         )
+        self._signing = signing_key(items)
         self._private: PrivateNode | None = None
 
     @classmethod
@@ -89,6 +97,86 @@ class Mesh:
     def nodes(self) -> list[NodeOffer]:
         """:raises UnreachableError: the daemon does not answer."""
         return self.offer().nodes()
+
+    def worker_info(self, node: str | None = None, worktype: str | None = None) -> JSONObject:
+        """What the worker of a node tells about it: see :func:`receptor_runner.workerinfo.worker_info`.
+
+        :param worktype: default as for :meth:`submit`.
+        :raises UnreachableError: node or worktype cannot be had, or it does not answer.
+        """
+        target = choose(self.offer, Wish(node, worktype, tlsclient=self.endpoint.tlsclient), time.sleep)
+        way = Way(None if target.local else target.node, target.worktype, target.tlsclient, target.signwork)
+        return ask_worker_info(self.endpoint, way)
+
+    def adopt(
+        self,
+        node: str,
+        unit: str,
+        *,
+        ident: str | None = None,
+        private_data_dir: str | os.PathLike[str] = ".",
+        flag: StopFlag | None = None,
+    ) -> SubmittedJob:
+        """A job that another controller submitted, by its work unit on the node that runs it: to be followed from its
+        beginning, cancelled, released. Its unit stays until :meth:`~SubmittedJob.release` is called.
+
+        If its worktype is signed, the ``work-signing`` of ``config`` must be the one that the node believes.
+
+        :param ident: the name that it gets here; default: ``unit``.
+        :param private_data_dir: artifacts are saved in its ``artifacts/IDENT``.
+        :raises UnreachableError: there is no way to the node.
+        :raises LostError: the node has no such unit.
+        :raises RefusedError: the worktype is signed and there is no key, or the node wants TLS.
+        :raises UsageError: the ident is that of another job.
+        """
+        records = Records(jobs_directory())
+        name = check_ident(ident or unit)
+        with records.followed(name):
+            try:
+                known = records.load(name)
+            except NoJobError:
+                known = None
+            if known is not None:
+                if [one["unit"] for one in known.units] != [unit] or known.node != node:
+                    raise UsageError(f"the ident {name} is that of another job; choose one with --ident")
+                return SubmittedJob(known, records)
+            try:
+                endpoint, status = self._reach(node, unit, flag)
+                place = PrivateDataDir(private_data_dir)
+                record = Record(
+                    id=name,
+                    private_data_dir=str(place.path),
+                    artifact_dir=str(place.artifacts / name),
+                    endpoint=dataclasses.asdict(endpoint),
+                    node=node,
+                    worktype=status.worktype,
+                    settings=place.mapping("env/settings") or {},
+                    units=[{"unit": unit, "node": node, "local": True, "remote_unit": None}],
+                    adopted=True,
+                )
+                records.save(record)
+            except BaseException:
+                records.remove(name)
+                raise
+        return SubmittedJob(record, records)
+
+    def _reach(self, node: str, unit: str, flag: StopFlag | None) -> tuple[Endpoint, UnitStatus]:
+        """The way to a unit on any node, and its status, which needs no signature."""
+        offer = self.offer(flag)
+        way = offer.way_to(node, self.endpoint.tlsclient)
+        endpoint = self.endpoint
+        if node != offer.own:
+            endpoint = dataclasses.replace(endpoint, through=node, through_tls=way)
+        status = UnitHandle(endpoint, unit, flag).status()
+        if endpoint.through is not None and (offer.node(node).worktypes or {}).get(status.worktype):
+            if self._signing is None:
+                raise RefusedError(
+                    f"the worktype {status.worktype} of {node} is signed: name a receptor configuration with the "
+                    "work-signing that it believes (--config)"
+                )
+            key, seconds = self._signing
+            endpoint = dataclasses.replace(endpoint, signing_key=os.path.abspath(key), signature_seconds=seconds)
+        return endpoint, status
 
     def submit(  # noqa: PLR0913 - options by keyword
         self,

@@ -33,6 +33,7 @@ from ..messages import JSONObject
 from ..signals import StopFlag
 from ..waiting import milliseconds
 from .receptorctl import ReceptorControl, shutdown_write
+from .signing import sign
 
 __all__ = ["Connection", "Endpoint", "refusal"]
 
@@ -66,6 +67,13 @@ class Endpoint:
     key: str | None = None
     cert: str | None = None
     insecureskipverify: bool = False
+    #: The node whose control service is meant, by way of the one at ``socket``; ``through_tls`` names a
+    #: ``tls-client`` of the daemon's there.
+    through: str | None = None
+    through_tls: str | None = None
+    #: File of the key that signs commands for ``through``, and for how many seconds a signature is valid.
+    signing_key: str | None = None
+    signature_seconds: float = 0.0
 
     @classmethod
     def from_record(cls, data: JSONObject) -> Endpoint:
@@ -76,8 +84,24 @@ class Endpoint:
     def connect(self, flag: StopFlag | None = None, seconds: float = CONTROL_SECONDS) -> Connection:
         """:raises UnreachableError: there is no socket, nobody serves it, or it is mute.
         :raises RefusedError: we are not allowed, or TLS fails.
-        :raises ConfigurationError: the TLS settings cannot be used.
+        :raises ConfigurationError: the TLS settings cannot be used, or the key that signs.
         """
+        connection = self._connect(flag, seconds)
+        if self.through is None:
+            return connection
+        try:
+            connection.connect_to(self.through, self.through_tls, seconds)
+            if self.signing_key is not None:
+                connection.signature = sign(self.signing_key, self.through, self.signature_seconds)
+        except CommandError as exc:
+            connection.close()
+            raise UnreachableError(f"the node {self.through} cannot be reached: {exc}") from exc
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect(self, flag: StopFlag | None, seconds: float) -> Connection:
         control = self._control(seconds)
         try:
             control.connect()
@@ -173,6 +197,8 @@ class Connection:
 
     def __init__(self, control: ReceptorControl, flag: StopFlag | None, address: str) -> None:
         self.node = ""
+        #: Goes with every command that a signed worktype wants one for.
+        self.signature: str | None = None
         self._control = control
         self._flag = flag
         self._address = address
@@ -237,6 +263,10 @@ class Connection:
         except CommandError as exc:
             raise refusal(exc) from exc
 
+    def unit_command(self, subcommand: str, unit: str, seconds: float = CONTROL_SECONDS) -> JSONObject:
+        """``status``, ``cancel``, ``release`` or ``force-release`` of ``unit``; raises as :meth:`command`."""
+        return self.command(seconds, command="work", subcommand=subcommand, unitid=unit, signature=self.signature)
+
     def create_unit(self, **parts: Any) -> str:
         """Submits work and returns the unit's id; its payload is what is sent next.
 
@@ -245,7 +275,7 @@ class Connection:
         :raises CommandError: there is no unit.
         :raises RefusedError: because of a signature or TLS.
         """
-        self.send(command_line(command="work", subcommand="submit", **parts))
+        self.send(self._work_line("submit", **parts))
         try:
             with self.undisturbed():
                 return created_unit(self.readline())
@@ -257,12 +287,15 @@ class Connection:
 
         :raises CommandError: there are none to be had.
         """
-        self.send(command_line(command="work", subcommand="results", unitid=unit, startpos=start))
+        self.send(self._work_line("results", unitid=unit, startpos=start))
         check_results_line(self.readline())
 
     def ask_to_cancel(self, unit: str, seconds: float = CONTROL_SECONDS) -> None:
         """Does not wait for the answer, which proves nothing."""
-        self.send(command_line(command="work", subcommand="cancel", unitid=unit), seconds)
+        self.send(self._work_line("cancel", unitid=unit), seconds)
+
+    def _work_line(self, subcommand: str, **parts: Any) -> bytes:
+        return command_line(command="work", subcommand=subcommand, signature=self.signature, **parts)
 
     def connect_to(self, node: str, tlsclient: str | None, seconds: float = CONTROL_SECONDS) -> None:
         """From here on this is a session with the control service of ``node``.

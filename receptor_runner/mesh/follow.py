@@ -36,6 +36,7 @@ from ..limits import (
 from ..signals import StopFlag
 from ..workunit import CANCELED, PENDING, RUNNER_GONE, RUNNING, UnitStatus
 from .connection import Connection
+from .errand import probe
 from .units import UnitHandle, Way
 
 __all__ = ["FollowOptions", "ResultsInput", "unfinished"]
@@ -304,7 +305,7 @@ class ResultsInput:
 
     def _probe(self) -> None:
         unit = self._far_unit or self._handle.unit
-        alive = self._handle.probe(self._way, unit)
+        alive = probe(self._handle.endpoint, self._way, unit, self._flag)
         if alive is None:
             self._next_probe = time.monotonic() + PROBE_AGAIN_SECONDS
         self._dead_looks = self._dead_looks + 1 if alive is False else 0

@@ -51,7 +51,8 @@ def find_leftovers(mesh: Mesh | None) -> Iterator[Leftover]:
         job = SubmittedJob(record, records)
         if record.delivered:
             why = f"the job is {record.state}, and its results are saved"
-            yield Leftover("record", record.id, why, functools.partial(job.release, force=True))
+            delete = job.forget if record.adopted else functools.partial(job.release, force=True)
+            yield Leftover("record", record.id, why, delete)
         elif not record.units:
             yield Leftover("record", record.id, "the job was never accepted", job.forget)
     if mesh is not None:
@@ -83,7 +84,7 @@ def _job_of(handle: UnitHandle, status: UnitStatus, ours: str) -> str | None:
     params = status.remote("RemoteParams")
     if isinstance(params, dict):
         return params.get(JOB_TAG) if params.get(OWNER_TAG) == ours else None
-    for line in handle.first_line(CONTROL_SECONDS).splitlines():
+    for line in handle.head(CONTROL_SECONDS, lambda head: b"\n" in head).splitlines():
         try:
             told = json.loads(line).get(EXTENSION)
         except (ValueError, AttributeError):

@@ -58,6 +58,27 @@ class Offer:
     def nodes(self) -> list[NodeOffer]:
         return [self.node(name) for name in sorted(self._reachable | set(self._advertised))]
 
+    def absent(self, name: str) -> UnreachableError:
+        """What is said of a node that cannot be reached."""
+        known = ", ".join(node.node for node in self.nodes() if node.reachable)
+        return UnreachableError(f"the node {name} is not in the mesh that {self.own} sees ({known})")
+
+    def way_to(self, name: str, tlsclient: str | None) -> str | None:
+        """The name of the daemon's ``tls-client`` for a connection to ``name``, None if it needs none.
+
+        :param tlsclient: the name that is known.
+        :raises UnreachableError: the node is not there.
+        :raises RefusedError: it wants TLS, and no name is known.
+        """
+        node = self.node(name)
+        if not node.reachable:
+            raise self.absent(name)
+        if name == self.own:
+            return None
+        if node.needs_tls and tlsclient is None:
+            raise _wants_tls(name)
+        return tlsclient if node.needs_tls or node.worktypes is None else None
+
     def node(self, name: str) -> NodeOffer:
         advertisement = self._advertised.get(name)
         if advertisement is None:
@@ -107,19 +128,20 @@ def choose(ask: Callable[[], Offer], wish: Wish, pause: Callable[[float], None])
         offer = ask()
     found = offer.node(name)
     if not found.reachable and wish.ttl is None:
-        known = ", ".join(node.node for node in offer.nodes() if node.reachable)
-        raise UnreachableError(
-            f"the node {name} is not in the mesh that {offer.own} sees ({known}); --ttl waits for it"
-        )
+        raise UnreachableError(f"{offer.absent(name)}; --ttl waits for it")
     worktype = _worktype(found, wish)
     local = name == offer.own
     perhaps_tls = found.needs_tls or found.worktypes is None
     tlsclient = wish.tlsclient if perhaps_tls and not local else None
     if found.needs_tls and not local and tlsclient is None:
-        raise RefusedError(f"the control service of {name} wants TLS; name the daemon's tls-client with --tls-client")
+        raise _wants_tls(name)
     secure = bool((found.worktypes or {}).get(worktype))
     signwork = (secure and not local) if wish.signwork is None else wish.signwork
     return Target(name, worktype, None if local else wish.ttl, signwork, tlsclient, local)
+
+
+def _wants_tls(name: str) -> RefusedError:
+    return RefusedError(f"the control service of {name} wants TLS; name the daemon's tls-client with --tls-client")
 
 
 def _check_ttl(ttl: str | None) -> None:

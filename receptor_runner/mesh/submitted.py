@@ -32,6 +32,7 @@ from ..signals import StopFlag, pause
 from ..status import EXIT_LOST, exit_status, job_state
 from ..workunit import PENDING, RUNNING
 from .connection import Endpoint
+from .errand import probe
 from .follow import FollowOptions, ResultsInput
 from .peek import peek
 from .private import PrivateNode
@@ -194,7 +195,7 @@ class SubmittedJob:
 
     def _release_quietly(self) -> None:
         """The results are safe; a unit that cannot be released now is ``prune``'s."""
-        if self.record.released or not self.record.units:
+        if self.record.released or self.record.adopted or not self.record.units:
             return
         try:
             self._revive()
@@ -298,16 +299,16 @@ class SubmittedJob:
         answer = handle.cancel()
         try:
             if handle.wait_ended(lambda seconds: pause(flag, seconds)) is None:
-                self._check_dead(handle, answer)
+                self._check_dead(answer)
             return self.refresh(flag)
         except UnitGoneError as exc:
             return self._gone(exc)
         except NoJobError:
             return self._gone(LostError(f"the job {self.id} was released"))
 
-    def _check_dead(self, handle: UnitHandle, answer: str) -> None:
+    def _check_dead(self, answer: str) -> None:
         unit = self._unit()
-        looks = [handle.probe(self._way(), unit["remote_unit"] or unit["unit"]) for _ in range(2)]
+        looks = [probe(self._endpoint, self._way(), unit["remote_unit"] or unit["unit"]) for _ in range(2)]
         if looks != [False, False]:
             raise ReceptorRunnerError(
                 f"the cancel of {self.id} cannot be shown to have worked: the mesh answered {answer!r}, "

@@ -1,21 +1,19 @@
-"""Commands on work units, each over a connection of its own: status, cancel, release, probe.
+"""Commands on work units, each over a connection of its own: status, cancel, release, the head of the results.
 
 Rules: answers are read as what they prove. ``cancelled`` proves nothing (the daemon says so when nothing was or could
 be stopped), ``unknown work unit`` proves that the unit is gone."""
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 from ..control import CommandError
-from ..errors import Interrupted, LostError, ReceptorRunnerError
+from ..errors import Interrupted, LostError
 from ..limits import CONTROL_SECONDS, SLOW_CONTROL_SECONDS
 from ..signals import StopFlag
-from ..state import owner
 from ..workunit import UnitStatus, check_unit_id
 from .connection import Connection, Endpoint
 
@@ -27,9 +25,8 @@ _UNKNOWN = "unknown work unit"
 #: How long a unit may take to be seen as ended after its cancel was answered: the far status comes once a second.
 _SHOWN_SECONDS = 15.0
 _LOOK_SECONDS = 0.1
-_PROBE_SECONDS = 20.0
-#: Longest first line that is wanted.
-_HEAD = 256 * 1024
+#: How much of the results is looked at, if only their beginning is wanted, in bytes.
+_LONGEST_HEAD = 256 * 1024
 
 #: Parameters that no worktype reads; the daemon keeps them with a remote unit, so a lost unit can be found again.
 JOB_TAG = "receptor_runner_job"
@@ -81,7 +78,7 @@ class UnitHandle:
     def status_over(connection: Connection, unit: str) -> UnitStatus:
         """The status of ``unit`` at the node that ``connection`` leads to."""
         try:
-            reply = connection.command(command="work", subcommand="status", unitid=unit)
+            reply = connection.unit_command("status", unit)
         except CommandError as exc:
             if _UNKNOWN in str(exc):
                 raise UnitGoneError(f"the work unit {unit} is not on {connection.node} any more") from exc
@@ -92,7 +89,7 @@ class UnitHandle:
         """Asks for a cancel; what the daemon answers: ``cancelled``, ``cancel pending``, or why not."""
         try:
             with self.connect() as connection:
-                reply = connection.command(SLOW_CONTROL_SECONDS, command="work", subcommand="cancel", unitid=self.unit)
+                reply = connection.unit_command("cancel", self.unit, SLOW_CONTROL_SECONDS)
         except CommandError as exc:
             return str(exc)
         return next(iter(reply), "")
@@ -116,9 +113,7 @@ class UnitHandle:
         try:
             with self.connect() as connection:
                 subcommand = "force-release" if force else "release"
-                reply = connection.command(
-                    SLOW_CONTROL_SECONDS, command="work", subcommand=subcommand, unitid=self.unit
-                )
+                reply = connection.unit_command(subcommand, self.unit, SLOW_CONTROL_SECONDS)
         except CommandError as exc:
             if str(exc) == f"{_UNKNOWN} {self.unit}":
                 return "gone"
@@ -127,42 +122,8 @@ class UnitHandle:
             raise
         return next(iter(reply), "")
 
-    def probe(self, way: Way, far_unit: str) -> bool | None:
-        """Whether anything works on ``far_unit`` at its node; None if that cannot be told.
-
-        A small work unit of the same worktype looks for the process (:mod:`receptor_runner.probe`). It needs a
-        worktype with ``allowruntimeparams``.
-        """
-        try:
-            return self._probe(way, far_unit)
-        except ReceptorRunnerError as exc:
-            logger.info("cannot probe the unit %s on %s: %s", far_unit, way.node or "this node", exc)
-            return None
-
-    def _probe(self, way: Way, far_unit: str) -> bool | None:
-        with self.connect() as connection:
-            unit = connection.create_unit(
-                node=way.node or "localhost",
-                worktype=way.worktype,
-                tlsclient=way.tlsclient,
-                signwork="true" if way.signwork else None,
-                params=f"probe {far_unit}",
-                **{JOB_TAG: "probe", OWNER_TAG: owner()},
-            )
-            connection.half_close()
-            try:
-                connection.readline(SLOW_CONTROL_SECONDS)
-                found = UnitHandle(self.endpoint, unit, self._flag).first_line(_PROBE_SECONDS)
-            finally:
-                UnitHandle(self.endpoint, unit).release()
-        try:
-            alive = json.loads(found)["alive"]
-        except (ValueError, KeyError, TypeError):
-            return None
-        return alive if isinstance(alive, bool) else None
-
-    def first_line(self, seconds: float) -> bytes:
-        """The results up to their first newline, as far as they come within ``seconds``.
+    def head(self, seconds: float, enough: Callable[[bytes], object]) -> bytes:
+        """The results from their beginning, as far as they come within ``seconds`` or until they are ``enough``.
 
         :raises CommandError: there are none to be had.
         """
@@ -170,7 +131,7 @@ class UnitHandle:
         until = time.monotonic() + seconds
         with self.connect() as connection:
             connection.ask_for_results(self.unit)
-            while b"\n" not in head and len(head) < _HEAD and (left := until - time.monotonic()) > 0:
+            while not enough(head) and len(head) < _LONGEST_HEAD and (left := until - time.monotonic()) > 0:
                 data = connection.read(left)
                 if not data:
                     break

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,19 @@ def test_nodes_says_what_is_offered(mesh: Mesh) -> None:
     assert offers[mesh.controller.name]["here"] is True
     assert mesh.executor.name.encode() in ours("nodes", *mesh.arguments()).stdout
     assert ours("nodes", "nowhere", *mesh.arguments()).returncode == 69
+
+
+def test_nodes_tell_about_themselves(mesh: Mesh) -> None:
+    offers = json.loads(ours("nodes", "--info", *mesh.arguments(), "-o", "json").stdout)
+    info = {offer["node"]: offer["info"] for offer in offers}
+    assert info[mesh.executor.name]["cpu_count"] > 0
+    assert info[mesh.executor.name]["ansible_core_version"] == version("ansible-core")
+    if mesh.controller is not mesh.executor:
+        assert "offers none" in info[mesh.controller.name]["errors"][0], "told, and no failure of the command"
+    table = ours("nodes", "--info", *mesh.arguments())
+    assert b"GiB" in table.stdout
+    assert table.returncode == 0
+    wait_for(lambda: not mesh.units(), "no unit is left")
 
 
 def test_a_terminal_shows_what_goes_on(mesh: Mesh, make_dir: DirFactory) -> None:
