@@ -103,11 +103,14 @@ def artifact_dir(place: PrivateDataDir, given: Any, ident: Any) -> str:
 
 def _local(parameters: Mapping[str, Any]) -> Runner:
     known = {name: value for name, value in parameters.items() if name in DEFAULTS or name in LOCAL}
+    settings = dict(parameters.get("settings") or {})
+    if parameters.get("private_data_dir"):
+        settings.update(PrivateDataDir(parameters["private_data_dir"]).mapping("env/settings") or {})
     return Runner(
         known,
         _handlers(parameters),
         cancel_callback=parameters.get("cancel_callback"),
-        printer=_printer(parameters),
+        printer=None if settings.get("suppress_ansible_output") else _printer(parameters),
     )
 
 

@@ -59,6 +59,9 @@ def test_it_prints_the_jobs_output_unless_quiet(make_dir: DirFactory) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert b'"msg": "hello"' in done.stdout
     assert done.stderr == b""
+    (directory / "env").mkdir()
+    (directory / "env" / "settings").write_text('{"suppress_ansible_output": true}')
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout == b""
 
 
 def test_a_directory_of_the_users_keeps_its_files_and_nothing_of_ours(make_dir: DirFactory) -> None:

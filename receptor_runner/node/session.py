@@ -256,6 +256,7 @@ async def _stop(unit: Unit) -> None:
         return
     until = time.monotonic() + _CANCEL_SECONDS
     asked = False
-    while time.monotonic() < until and not unit.status().ended:
-        asked = asked or unit.interrupt()
-        await asyncio.sleep(0.02)
+    with contextlib.suppress(CommandError):  # it has ended, and somebody has released it already
+        while time.monotonic() < until and not unit.status().ended:
+            asked = asked or unit.interrupt()
+            await asyncio.sleep(0.02)

@@ -1,0 +1,1 @@
+"""A small controller, and what controllers need."""
