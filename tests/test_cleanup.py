@@ -85,7 +85,7 @@ def test_every_form_of_excluding_is_understood(words: Any, old: Path) -> None:
     ],
 )
 def test_the_text_that_a_controller_puts_into_params(form: str, old: Path) -> None:
-    """controllers.md 1.2: three generations of AWX, each with another form; Receptor splits it as a shell does."""
+    """Three generations of AWX, each with another form; Receptor splits it as a shell does."""
     text = f"cleanup --file-pattern={old}/awx_*_* {form} --grace-period=60 --process-isolation-executable=podman"
     done = ours("worker", *shlex.split(text))
     assert (done.returncode, done.stderr) == (0, b"")

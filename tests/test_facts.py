@@ -54,7 +54,7 @@ def modified(artifacts: Path) -> Any:
 
 
 def test_facts_go_there_and_back_across_time_zones(make_dir: DirFactory, tmp_path: Path) -> None:
-    """controllers.md 1.2: a stamp came back 28,801.678 s early, and ansible-core 2.19 neither read nor saved facts."""
+    """AWX: a stamp came back 28,801.678 s early, and ansible-core 2.19 neither read nor saved facts."""
     directory = make_dir(
         tasks(
             "assert: {that: \"mine.deep == [1, 'é']\"}\nwhen: inventory_hostname == 'h1'",

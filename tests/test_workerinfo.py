@@ -20,7 +20,7 @@ from .conftest import OURS, ours
 
 
 def test_one_dictionary_and_nothing_else(tmp_path: Path) -> None:
-    """controllers.md 1.2: the first three keys make a node healthy, and standard error lands in the same file."""
+    """The first three keys make a node healthy, and standard error lands in the same file."""
     done = subprocess.run(
         [*OURS, "worker", "--worker-info"],
         stdin=subprocess.DEVNULL,

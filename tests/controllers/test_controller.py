@@ -133,7 +133,7 @@ def test_thirty_jobs_of_every_kind(controller: Controller, mesh: Mesh, tmp_path:
 
 
 def test_cleanup_while_jobs_run(controller: Controller, mesh: Mesh, tmp_path: Path) -> None:
-    """controllers.md 4: a cleanup deleted the directories of running jobs (awx PR 15721)."""
+    """A cleanup deleted the directories of running jobs (awx PR 15721)."""
     job = ControllerJob(50, "successful", tasks("pause: {seconds: 4}", "debug: {msg: done}"))
     old = tmp_path / "there" / "awx_49_x" / "project"
     old.mkdir(parents=True)

@@ -49,7 +49,7 @@ def clear(mesh: Mesh) -> None:
 
 
 def test_a_running_job_is_followed_from_its_beginning(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
-    """controllers.md 1.4; and the other controller misses nothing: its unit stays until a release is asked for."""
+    """And the other controller misses nothing: its unit stays until a release is asked for."""
     unit = submitted_elsewhere(mesh, make_dir(tasks("debug: {msg: hello}", "command: sleep 1")))
     followed = take_over(mesh, unit, tmp_path / "here")
     assert followed.returncode == 0, followed.stderr
