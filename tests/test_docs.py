@@ -110,3 +110,10 @@ def _below(error: type[ReceptorRunnerError]) -> list[type[ReceptorRunnerError]]:
 def test_the_ci_script_is_the_readmes_command() -> None:
     command = next(line for line in (TOP / "README.md").read_text().splitlines() if "pytest" in line).removeprefix("$ ")
     assert command in (TOP / ".ci" / "run").read_text()
+
+
+def test_every_need_of_a_controller_names_a_test_that_exists() -> None:
+    named = re.findall(r"`([a-z_/]+\.py)::(\w+)`", (TOP / "docs" / "controllers.md").read_text())
+    assert len(named) > 40
+    for file, name in named:
+        assert re.search(rf"^def {name}\(", (TOP / "tests" / file).read_text(), re.M), f"{file}::{name}"
