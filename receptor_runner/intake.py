@@ -6,9 +6,8 @@ then extracted."""
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 from .archive.pack import spool
 from .archive.unpack import unpack
@@ -24,12 +23,12 @@ class Intake:
 
     def __init__(self, start: ArchiveStart) -> None:
         self._expected = start.sha256
-        self._digest = hashlib.sha256()
+        self._digest = _sha256() if start.sha256 else None
         self._file: IO[bytes] = spool()
 
     def receive(self, chunk: bytes) -> None:
         """:raises OutputError: the temporary directory is full."""
-        if self._expected:
+        if self._digest is not None:
             self._digest.update(chunk)
         try:
             self._file.write(chunk)
@@ -42,7 +41,7 @@ class Intake:
         :raises ArchiveError: it is not what was sent, or not acceptable.
         :raises OutputError: ``target`` cannot be written.
         """
-        if self._expected and self._digest.hexdigest() != self._expected:
+        if self._digest is not None and self._digest.hexdigest() != self._expected:
             raise ArchiveError("the archive is damaged: its digest is not what the sender told")
         try:
             self._file.flush()
@@ -53,3 +52,10 @@ class Intake:
     def close(self) -> None:
         with contextlib.suppress(OSError):  # what a full disk did not take is not needed any more
             self._file.close()
+
+
+def _sha256() -> Any:
+    """hashlib takes 4 MB of memory, and an archive of the peer's has no digest."""
+    import hashlib
+
+    return hashlib.sha256()

@@ -1,29 +1,29 @@
 """The Python API in the shape of ``ansible_runner.interface``.
 
-Rules: one dictionary of parameters does for every streamer, and what is not for it is ignored. Nothing is printed but
-a job's own output, and that only unless ``quiet``."""
+Rules: one dictionary of parameters does for every streamer, and what is not for it is ignored. A stage is loaded when
+it is asked for. Nothing is printed but a job's own output, and that only unless ``quiet``."""
 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import tempfile
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .delivery import Handlers
 from .errors import UsageError
-from .parameters import DEFAULTS, LOCAL, check_ident, unknown_names
+from .parameters import DEFAULTS, LOCAL, unknown_names
 from .printing import JSONPrinter, Printer, TextPrinter
 from .privatedata import PrivateDataDir
-from .process import Processor, ProcessorOptions
-from .runner import Runner
 from .signals import StopFlag
 from .streams import open_input, open_output
-from .transmit import Transmitter
-from .worker import Worker, WorkerOptions
+
+if TYPE_CHECKING:
+    from .process import Processor
+    from .runner import Runner
+    from .worker import Worker
 
 __all__ = ["run", "run_async"]
 
@@ -43,6 +43,8 @@ def run(**parameters: Any) -> Any:
     """
     streamer = parameters.get("streamer")
     if streamer == "transmit":
+        from .transmit import Transmitter
+
         return Transmitter(parameters).run(open_output(parameters.get("_output")))
     for name in unknown_names(parameters):
         logger.warning("ignoring the unknown parameter %s", name)
@@ -66,6 +68,8 @@ def run_async(**parameters: Any) -> tuple[threading.Thread, Any]:
 
 
 def _work(parameters: Mapping[str, Any]) -> Worker:
+    from .worker import Worker, WorkerOptions
+
     options = WorkerOptions(
         private_data_dir=parameters.get("private_data_dir"),
         keepalive=parameters.get("keepalive_seconds"),
@@ -78,6 +82,8 @@ def _work(parameters: Mapping[str, Any]) -> Worker:
 
 
 def _process(parameters: Mapping[str, Any]) -> Processor:
+    from .process import Processor, ProcessorOptions, artifact_dir
+
     private_data_dir = parameters.get("private_data_dir") or tempfile.mkdtemp(prefix="receptor-runner-")
     place = PrivateDataDir(private_data_dir)
     settings = parameters.get("settings")
@@ -92,16 +98,9 @@ def _process(parameters: Mapping[str, Any]) -> Processor:
         return Processor(open_input(parameters.get("_input"), flag), flag, options).run()
 
 
-def artifact_dir(place: PrivateDataDir, given: Any, ident: Any) -> str:
-    """Where the peer's ``process`` puts artifacts: ``given`` itself, else ``artifacts`` with the ident if there is
-    one.
-    """
-    if given:
-        return os.path.abspath(str(given))
-    return str(place.artifacts / check_ident(ident)) if ident not in (None, "") else str(place.artifacts)
-
-
 def _local(parameters: Mapping[str, Any]) -> Runner:
+    from .runner import Runner
+
     known = {name: value for name, value in parameters.items() if name in DEFAULTS or name in LOCAL}
     settings = dict(parameters.get("settings") or {})
     if parameters.get("private_data_dir"):

@@ -41,9 +41,8 @@ PROMPT_WINDOW = 2048
 #: Unit of writing: what a pipe holds.
 BLOCK = 64 * 1024
 
-#: Most that is read at once; a pipe gives what it holds, a file all of it.
-READ_BLOCK = 512 * 1024
-FILE_BLOCK = 2 * 1024 * 1024
+#: Most that is read at once: what is in it is parsed, and held, at once too.
+READ_BLOCK = 128 * 1024
 
 #: Longest time that output waits for more of it before it is sent on.
 FLUSH_SECONDS = 0.05

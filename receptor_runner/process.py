@@ -7,6 +7,7 @@ unknown and never success."""
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import time
@@ -21,13 +22,15 @@ from .errors import DetachedError, Interrupted, OutputError, ProtocolError, Rece
 from .intake import Intake
 from .limits import CANCEL_POLL_SECONDS, DEFAULT_LIMITS, DRAIN_SECONDS, LINGER_SECONDS, MAX_FOREIGN, StreamLimits
 from .messages import EXTENSION, ArchiveData, ArchiveEnd, ArchiveStart, Foreign, JobEvent, JSONObject, Message, Status
+from .parameters import check_ident
 from .printing import Printer
+from .privatedata import PrivateDataDir
 from .protocol import Decoder
 from .signals import StopFlag
 from .status import CANCELED, ERROR, RUNNING, STARTING, UNSTARTED, error_status, exit_status
 from .streams import Input
 
-__all__ = ["Journal", "Processor", "ProcessorOptions"]
+__all__ = ["Journal", "Processor", "ProcessorOptions", "artifact_dir"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +76,15 @@ class ProcessorOptions:
     #: With one, a fault of this end (a full disk, a lost source) ends the stage and not the job: the error is raised,
     #: nothing is reported as final, and another stage may go on.
     journal: Journal | None = None
+
+
+def artifact_dir(place: PrivateDataDir, given: Any, ident: Any) -> str:
+    """Where the peer's ``process`` puts artifacts: ``given`` itself, else ``artifacts`` with the ident if there is
+    one.
+    """
+    if given:
+        return os.path.abspath(str(given))
+    return str(place.artifacts / check_ident(ident)) if ident not in (None, "") else str(place.artifacts)
 
 
 class Processor:

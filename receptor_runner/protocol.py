@@ -41,8 +41,8 @@ KEEPALIVE = b'{"event": "keepalive", "counter": 0, "uuid": 0}\n'
 _WHITESPACE = b" \t\r\n"
 #: A multiple of three, so that only the last chunk of an archive is padded.
 _BASE64_CHUNK = 3 * 64 * 1024
-#: From this length on a quicker parser is worth loading.
-_LONG_LINE = 64 * 1024
+#: From this much on a quicker parser is worth loading.
+_MANY_BYTES = 4 * 1024 * 1024
 #: How many places of a foreign line are tried as the beginning of an object.
 _RESYNC_PLACES = 8
 
@@ -74,12 +74,13 @@ def encode_archive(size: int, sha256: str, chunks: Iterable[bytes]) -> Iterator[
         yield binascii.b2a_base64(rest, newline=False)
 
 
-def _parse(line: bytes) -> Any:
-    """What ``json.loads`` makes of it; a long line quicker, where that is the same.
+def _parse_quickly(line: bytes) -> Any:
+    """What ``json.loads`` makes of it, in less time where that is the same.
 
     :raises ValueError: it is not JSON.
     """
-    if len(line) >= _LONG_LINE and (parse := _quick_parser()) is not None:
+    parse = _quick_parser()
+    if parse is not None:
         with contextlib.suppress(Exception):  # NaN, lone surrogates: json takes more
             return parse(line)
     return json.loads(line)
@@ -113,6 +114,16 @@ class Decoder:
         self._parts: list[bytes] = []
         self._held = 0
         self._archive: _ArchiveText | None = None
+        self._parsed = 0
+        self._parse: Callable[[bytes], Any] = self._parse_first
+
+    def _parse_first(self, line: bytes) -> Any:
+        """A short stream is not worth the time that the quick way takes to begin."""
+        self._parsed += len(line)
+        if self._parsed < _MANY_BYTES:
+            return json.loads(line)
+        self._parse = _parse_quickly
+        return _parse_quickly(line)
 
     @property
     def wanted(self) -> int:
@@ -193,7 +204,7 @@ class Decoder:
 
     def _take_line(self, line: bytes, start: int, messages: list[Message]) -> None:
         try:
-            value = _parse(line)
+            value = self._parse(line)
         except (ValueError, RecursionError):
             self._take_odd_line(line, start, messages)
             return

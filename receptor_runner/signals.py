@@ -18,7 +18,10 @@ from types import FrameType
 from .errors import Interrupted
 from .waiting import milliseconds
 
-__all__ = ["StopFlag", "ignore_signals", "pause", "stop_on_signals"]
+__all__ = ["StopFlag", "ignore_signals", "pause", "remember_interrupts", "stop_on_signals"]
+
+#: Interrupts that came before anybody heeded signals.
+_early: list[int] = []
 
 
 class StopFlag:
@@ -69,8 +72,10 @@ class StopFlag:
 @contextlib.contextmanager
 def stop_on_signals(*numbers: signal.Signals) -> Iterator[StopFlag]:
     """A flag that the given signals (default: SIGINT and SIGTERM) raise while the context lasts. A handler that was
-    replaced meanwhile stays."""
+    replaced meanwhile stays. What :func:`remember_interrupts` remembers raises it at once."""
     with StopFlag() as flag:
+        for number in _early:
+            flag.raise_(number)
         if threading.current_thread() is not threading.main_thread():
             yield flag
             return
@@ -86,6 +91,18 @@ def stop_on_signals(*numbers: signal.Signals) -> Iterator[StopFlag]:
             for number, handler in previous.items():
                 if signal.getsignal(number) is handle:
                     signal.signal(number, handler)
+
+
+def remember_interrupts() -> None:
+    """From here on an interrupt is a ``KeyboardInterrupt`` that is not lost where Python loses it: in the callbacks of
+    an import.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        _early.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, handle)
 
 
 def ignore_signals() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from .errors import InputError, OutputClosedError, OutputError
-from .limits import FILE_BLOCK, MAX_LINE, READ_BLOCK
+from .limits import MAX_LINE, READ_BLOCK
 from .signals import StopFlag
 from .waiting import milliseconds
 
@@ -57,7 +57,6 @@ class FdInput:
 
     def __init__(self, fd: int, flag: StopFlag | None = None, output: Output | None = None) -> None:
         self._fd = fd
-        self._block = FILE_BLOCK if stat.S_ISREG(os.fstat(fd).st_mode) else READ_BLOCK
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
         if flag is not None:
@@ -71,7 +70,7 @@ class FdInput:
         if not any(fd == self._fd for fd, _ in ready):
             return None
         try:
-            return os.read(self._fd, self._block)
+            return os.read(self._fd, READ_BLOCK)
         except OSError as exc:
             raise InputError(f"cannot read the stream: {exc.strerror}") from exc
 

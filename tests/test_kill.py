@@ -279,6 +279,23 @@ def test_run_is_cancelled_while_it_starts(delay: float, make_dir: DirFactory, no
     assert run.wait(12) in (130, -signal.SIGINT), "the latter before Python is up"
 
 
+def test_an_interrupt_that_python_loses_is_heeded_all_the_same() -> None:
+    """An exception in the callback of an import lock is only printed: the job went on as if nothing had been said."""
+    code = (
+        "import os, signal, weakref\n"
+        "from receptor_runner.signals import remember_interrupts, stop_on_signals\n"
+        "class Lock: pass\n"
+        "remember_interrupts()\n"
+        "lock = Lock()\n"
+        "reference = weakref.ref(lock, lambda _: signal.raise_signal(signal.SIGINT))\n"
+        "del lock\n"
+        "with stop_on_signals() as flag:\n"
+        "    assert flag.wait(0) and flag.reasons == [signal.SIGINT]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert b"Exception ignored" in done.stderr
+
+
 @pytest.mark.parametrize("delay", [0, 0.002, 0.01, 0.1])
 def test_run_stops_waiting_on_the_second_signal(delay: float, make_dir: DirFactory, no_leftovers: Path) -> None:
     """The cancel that the first one asked for is on its way all the same, and the end is there for who asks."""

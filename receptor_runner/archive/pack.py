@@ -7,7 +7,6 @@ writes: deflated or stored members, data descriptors for large ones, zip64 where
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import os
 import stat
@@ -29,7 +28,7 @@ except ImportError:  # no wheel for this machine: the same format, slower
 
 __all__ = ["Packer", "spool"]
 
-_READ = 512 * 1024
+_READ = 128 * 1024
 #: A file up to this size is read and compressed in one go.
 _SMALL = _READ
 #: What does not shrink to this part is stored.
@@ -50,7 +49,7 @@ def spool() -> IO[bytes]:
     :raises OutputError: the temporary directory cannot be written.
     """
     try:
-        return tempfile.TemporaryFile(buffering=1024 * 1024)
+        return tempfile.TemporaryFile(buffering=_READ)
     except OSError as exc:
         raise OutputError(f"cannot make a temporary file in {tempfile.gettempdir()}: {exc.strerror}") from exc
 
@@ -59,6 +58,8 @@ class Packer:
     """One archive being written to ``file``."""
 
     def __init__(self, file: IO[bytes], report: Report) -> None:
+        import hashlib  # who only reads archives does not need it
+
         self.size = 0
         self._file = file
         self._report = report

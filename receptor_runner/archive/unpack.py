@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import lzma
 import os
 import stat
@@ -16,16 +17,24 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 from ..errors import ArchiveError, OutputError
 from ..limits import DEFAULT_LIMITS, MAX_DEPTH, StreamLimits
 from .entry import modification_time
 
+_isal: Any
+try:
+    _isal = importlib.import_module("isal.isal_zlib")
+except ImportError:  # no wheel for this machine: the same format, slower
+    _isal = None
+
 __all__ = ["unpack"]
 
 _READ = 512 * 1024
-_DAMAGED = (
+_FAULTS: tuple[type[Exception], ...] = (
+    OSError,
+    *([_isal.error] if _isal is not None else []),
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
     zlib.error,
@@ -82,7 +91,7 @@ def _reading() -> Iterator[None]:
         yield
     except ArchiveError:
         raise
-    except (OSError, *_DAMAGED) as exc:
+    except _FAULTS as exc:
         raise ArchiveError(f"the archive is damaged: {exc}") from exc
 
 
@@ -137,7 +146,9 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, tree: _Tree) -> 
 
 def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
     with _reading():
-        source = archive.open(member)
+        source: Any = archive.open(member)
+    if _isal is not None and member.compress_type == zipfile.ZIP_DEFLATED:
+        source._decompressor = _isal.decompressobj(-15)  # of the same interface, and twice as fast
     with source:
         while True:
             with _reading():

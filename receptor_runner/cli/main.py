@@ -17,7 +17,7 @@ import click
 
 from .. import __version__
 from ..errors import OutputError, ReceptorRunnerError, UsageError
-from ..signals import ignore_signals
+from ..signals import ignore_signals, remember_interrupts
 
 __all__ = ["complain", "main", "name_job"]
 
@@ -82,6 +82,7 @@ def main() -> NoReturn:
     arguments = sys.argv[1:]
     closed = _open_standard_descriptors()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    remember_interrupts()
     if 1 in closed and arguments[:1] and arguments[0] in _PRINTING:
         complain("standard output is closed, and what the command is for must go there")
         _leave(OutputError.exit_code)

@@ -59,9 +59,8 @@ def process(directory: str, ident: str | None, file: str | None, **options: Any)
     job did.
     """
     from ..errors import InputError
-    from ..interface import artifact_dir
     from ..privatedata import PrivateDataDir
-    from ..process import Processor, ProcessorOptions
+    from ..process import Processor, ProcessorOptions, artifact_dir
     from ..signals import stop_on_signals
     from ..streams import FdInput
     from .job import check_ident_option

@@ -1,7 +1,7 @@
 """The same work through us and through ansible-runner, in one go: ``python -m tests.benchmarks [PART…]``.
 
 Prints for each piece of work the wall time, processor time and peak memory of both, and the ratio theirs : ours (above 1: we are faster or
-smaller). Parts: start, transmit, process, worker, mesh. Needs the extra ``test``, for the worker a few minutes, and for mesh the real daemon.
+smaller). Parts: start, transmit, process, controllers, worker, mesh. Needs the extra ``test``, for the worker a few minutes, and for mesh the real daemon.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from . import controllers
 from .measure import Measured, measure
 from .mesh import mesh
 
@@ -27,7 +28,7 @@ INVENTORY = 'ansible_connection=local ansible_python_interpreter="{{ ansible_pla
 
 def report(what: str, ours: Measured, theirs: Measured) -> None:
     print(
-        f"{what:42} wall {ours.wall:7.2f} s {theirs.wall:7.2f} s {_ratio(theirs.wall, ours.wall)}   "
+        f"{what:50} wall {ours.wall:7.2f} s {theirs.wall:7.2f} s {_ratio(theirs.wall, ours.wall)}   "
         f"cpu {ours.cpu:7.2f} s {theirs.cpu:7.2f} s {_ratio(theirs.cpu, ours.cpu)}   "
         f"peak {ours.peak:6.0f} MiB {theirs.peak:6.0f} MiB {_ratio(theirs.peak, ours.peak)}",
         flush=True,
@@ -124,6 +125,24 @@ def process(scratch: Path) -> None:
             for line in _results(count, size):
                 file.write(line)
         report(f"process: {name}", *best(3, *(partial(_process, runner, scratch, stream) for runner in (OURS, THEIRS))))
+        modules = ("receptor_runner", "ansible_runner")
+        handled = best(3, *(partial(controllers.handle, module, scratch, stream) for module in modules))
+        report(f"process: {name}, no files", *handled)
+
+
+def for_controllers(scratch: Path) -> None:
+    report(
+        "start: worker --worker-info",
+        *best(5, *(partial(measure, [*runner, "worker", "--worker-info"], scratch) for runner in (OURS, THEIRS))),
+    )
+    for name, fill in controllers.JOBS.items():
+        directory = scratch / "job"
+        fill(directory)
+        rounds = [[controllers.through(runner, scratch, directory) for runner in (OURS, THEIRS)] for _ in range(2)]
+        for number, stage in enumerate(("transmit", "worker", "process", "all")):
+            both = [min((one[side][number] for one in rounds), key=lambda m: m.wall) for side in (0, 1)]
+            report(f"{name}: {stage}", *both)
+        shutil.rmtree(directory)
 
 
 def _process(runner: list[str], scratch: Path, stream: Path) -> Measured:
@@ -183,7 +202,14 @@ def over_mesh(scratch: Path) -> None:
     mesh(scratch, OURS[0], THEIRS[0])
 
 
-PARTS = {"start": start, "transmit": transmit, "process": process, "worker": worker, "mesh": over_mesh}
+PARTS = {
+    "start": start,
+    "transmit": transmit,
+    "process": process,
+    "controllers": for_controllers,
+    "worker": worker,
+    "mesh": over_mesh,
+}
 
 
 def main() -> None:
