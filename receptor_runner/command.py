@@ -152,9 +152,14 @@ def runtime_directory(place: PrivateDataDir) -> Path:
 
 
 def _make_runtime(runtime: Path) -> None:
-    """With a copy of the callback plugin: an upgrade of the package may come before Ansible reads it."""
-    _make_private(runtime / "callback")
-    shutil.copyfile(CALLBACK_PLUGIN, runtime / "callback" / CALLBACK_PLUGIN.name)
+    """With a copy of the callback plugin: an upgrade of the package may come before Ansible reads it. What its
+    installation compiled goes along, so that Ansible need not, on each run.
+    """
+    target = runtime / "callback"
+    _make_private(target / "__pycache__")
+    shutil.copy2(CALLBACK_PLUGIN, target / CALLBACK_PLUGIN.name)
+    for compiled in (CALLBACK_PLUGIN.parent / "__pycache__").glob(f"{CALLBACK_PLUGIN.stem}.*.pyc"):
+        shutil.copy2(compiled, target / "__pycache__" / compiled.name)
 
 
 def _environment(
