@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ..conftest import CHILDREN, OURS, DirFactory, events_of, ours, tasks, wait_for
+from ..conftest import CHILDREN, OURS, DirFactory, events_of, ours, processes_with, tasks, wait_for
 from .nodes import Mesh, Node
 
 KINDS = ["embedded-1.4", pytest.param("daemon", marks=pytest.mark.daemon)]
@@ -225,8 +225,8 @@ def sleeping_job(mesh: Mesh, directory: Path) -> Iterator[tuple[subprocess.Popen
     wait_for(lambda: any(_starts_sleep(p.read_text()) for p in events.glob("*.json")), "the task runs", 30)
     (unit,) = mesh.executor.units()
     stdin = str(mesh.executor.data / unit / "stdin")
-    workers = [p for p in psutil.process_iter() if _stdin(p) == stdin and "receptor_runner" in " ".join(p.cmdline())]
-    worker = next(p for p in workers if "worker" in p.cmdline())
+    workers = [p for p in psutil.process_iter() if _stdin(p) == stdin and "receptor_runner" in " ".join(words_of(p))]
+    worker = next(p for p in workers if "worker" in words_of(p))
     try:
         yield run, worker
     finally:
@@ -236,6 +236,13 @@ def sleeping_job(mesh: Mesh, directory: Path) -> Iterator[tuple[subprocess.Popen
 
 def _starts_sleep(event: str) -> bool:
     return "runner_on_start" in event and '"task": "command"' in event
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """Its arguments; none if it is just ending."""
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline()
+    return []
 
 
 def _stdin(process: psutil.Process) -> str | None:
@@ -338,7 +345,7 @@ def test_a_private_node_outlives_its_run(make_dir: DirFactory, tmp_path: Path) -
     run.kill()
     run.wait()
     state = os.environ["XDG_STATE_HOME"]
-    (node,) = [p for p in psutil.process_iter() if "--private" in (c := p.cmdline()) and state in " ".join(c)]
+    (node,) = [p for p in processes_with(state) if {"serve", "--private"} <= set(words_of(p))]
     node.kill()
     node.wait()
     assert ours("attach", "k", "-q").returncode == 0
