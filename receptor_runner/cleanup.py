@@ -14,11 +14,12 @@ import glob
 import os
 import re
 import secrets
+import stat
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .errors import OutputError, UsageError
@@ -148,7 +149,15 @@ def _check_parents(path: str, pattern: str) -> None:
 def _left_aside(pattern: str) -> list[str]:
     """What a cleanup that was interrupted has moved aside and not removed."""
     found = glob.glob(os.path.join(os.path.dirname(pattern.rstrip("/")), f"{_ASIDE}*"))
-    return [path for path in found if not os.path.islink(path) and os.lstat(path).st_uid == os.geteuid()]
+    return [path for path in found if _is_ours(path)]
+
+
+def _is_ours(path: str) -> bool:
+    """A directory of this user's; another cleanup may be removing it."""
+    with contextlib.suppress(OSError):
+        found = os.lstat(path)
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    return False
 
 
 def _remove_registries(path: str) -> None:
@@ -157,7 +166,7 @@ def _remove_registries(path: str) -> None:
         for ident in os.listdir(os.path.join(path, "artifacts")):
             name = f"ansible_runner_registry_{glob.escape(ident)}_*"
             for registry in glob.glob(os.path.join(tempfile.gettempdir(), name)):
-                if os.lstat(registry).st_uid == os.geteuid():
+                if _is_ours(registry):
                     remove_tree(registry)
 
 
@@ -169,18 +178,32 @@ def _mentioned_by_processes(paths: list[str]) -> set[str]:
 
     known: list[str] = []
     for process in psutil.process_iter():
-        if process.pid == os.getpid():
-            continue
-        with contextlib.suppress(psutil.Error, OSError):
-            known += process.cmdline()
-            known.append(process.cwd())
-            known += [file.path for file in process.open_files()]
-    return {path for path in paths if any(_names(text, path) for text in known)}
+        if process.pid != os.getpid():
+            with contextlib.suppress(psutil.Error, OSError):
+                known += process.cmdline()
+            known += _places_of(process.pid)
+    return {
+        path for path in paths if any(_names(text, name) for name in {path, os.path.realpath(path)} for text in known)
+    }
+
+
+def _places_of(pid: int) -> Iterator[str]:
+    """Where a process works and what it has open, directories and sockets too: proc(5)."""
+    with contextlib.suppress(OSError):
+        yield os.readlink(f"/proc/{pid}/cwd")
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                yield os.readlink(f"/proc/{pid}/fd/{name}")
 
 
 def _names(text: str, path: str) -> bool:
     place = text.find(path)
-    return place >= 0 and text[place + len(path) : place + len(path) + 1] in ("", "/", " ", ":", ",", "'", '"')
+    while place >= 0:
+        end = place + len(path)
+        if text[end : end + 1] in ("", "/", " ", ":", ",", "'", '"'):
+            return True
+        place = text.find(path, end)
+    return False
 
 
 def _remove_images(engine: str, images: list[str], *, dry_run: bool) -> int:

@@ -50,7 +50,8 @@ class Command:
     ssh_key_path: str | None = None
     event_key: str = ""
     event_key_path: str = ""
-    #: The directory of the fact cache, empty if the job has none, and the version of ansible-core if it is known.
+    #: The directory of the fact cache, empty if the job has none of its own, and the version of ansible-core if it is
+    #: known.
     fact_cache: str = ""
     core: str | None = None
     #: Files and directories that were made for this job beside the user's, and go when it is over.
@@ -97,7 +98,7 @@ def prepare(
         job_timeout=_seconds("timeout", parameters["timeout"]) or _seconds("job_timeout", settings.get("job_timeout")),
         idle_timeout=_seconds("idle_timeout", settings.get("idle_timeout")),
         output_files=not settings.get("suppress_output_file", parameters["suppress_output_file"]),
-        fact_cache=fact_cache,
+        fact_cache=_own_fact_cache(fact_cache, artifact_dir),
         ssh_key=parameters["ssh_key"] or place.text("env/ssh_key") or None,
         event_key=secrets.token_hex(32),
         event_key_path=str(runtime / "event-key"),
@@ -187,10 +188,16 @@ def _environment(
 
 
 def _fact_cache(parameters: Parameters, settings: Mapping[str, Any], artifact_dir: Path) -> str:
-    """The directory of the job's own fact cache; empty if it has none, or the user's."""
+    """The directory of the job's fact cache; empty if it has none, or one that is configured elsewhere."""
     if settings.get("fact_cache_type", parameters["fact_cache_type"]) != "jsonfile":
         return ""
     return str(artifact_dir / (settings.get("fact_cache", parameters["fact_cache"]) or "fact_cache"))
+
+
+def _own_fact_cache(fact_cache: str, artifact_dir: Path) -> str:
+    """``fact_cache`` if it is this job's alone: a directory of its own among its artifacts."""
+    below = os.path.relpath(fact_cache, artifact_dir) if fact_cache else "."
+    return fact_cache if below != "." and not below.startswith("..") else ""
 
 
 def _argv(parameters: Parameters, place: PrivateDataDir, materials: Materials) -> list[str]:

@@ -8,6 +8,8 @@ changed keeps its content and its modification time. No link is followed."""
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import functools
 import importlib
 import json
@@ -39,21 +41,31 @@ _MEANINGFUL = ("__ansible", "\\u00")
 @contextlib.contextmanager
 def kept_facts(directory: str, core: str | None, artifacts: ArtifactDir) -> Iterator[None]:
     """While the context lasts, the fact cache ``directory`` is as ``core`` wants it. Afterwards the artifact
-    ``fact_cache_modified.json`` says whose facts were written: times of two machines cannot be compared.
+    ``fact_cache_modified.json`` says whose facts were written and whose were cleared: times of two machines cannot be
+    compared.
 
-    :param directory: empty if the job has none.
+    :param directory: empty if the job has none of its own.
     :raises OutputError: a file cannot be written.
     """
     if not directory:
         yield
         return
     cache = FactCache(directory, core)
-    try:
-        cache.open()
+    with cache:
+        with _telling(directory):
+            cache.translate()
         try:
             yield
         finally:
-            artifacts.write_json("fact_cache_modified.json", {"modified_files": cache.close()})
+            with _telling(directory):
+                modified, cleared = cache.translate_back()
+            artifacts.write_json("fact_cache_modified.json", {"modified_files": modified, "cleared_files": cleared})
+
+
+@contextlib.contextmanager
+def _telling(directory: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as exc:
         raise OutputError(f"cannot write the fact cache {directory}: {exc.strerror}") from exc
 
@@ -68,7 +80,7 @@ class _Seen(NamedTuple):
 
 class FactCache:
     """The directory of one job's facts. ``core`` is the version of the ansible-core that will use it, None if that is
-    not known.
+    not known. In a ``with``, no other job translates it; a directory that is none, or another job's, is left alone.
     """
 
     def __init__(self, directory: str, core: str | None) -> None:
@@ -76,49 +88,79 @@ class FactCache:
         self._tagging = core is None or _is_tagging(core)
         self._before: dict[str, _Seen] = {}
         self._copies: dict[str, _Seen] = {}
+        self._lock = -1
 
-    def open(self) -> None:
+    def __enter__(self) -> FactCache:
+        try:
+            os.makedirs(self._top, mode=0o700, exist_ok=True)
+            self._lock = os.open(self._top, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            logger.warning("the fact cache %s is left as it is: %s", self._top, exc.strerror)
+            self.__exit__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def translate(self) -> None:
         """Before the job: the files that its ansible-core reads are there.
 
         :raises OSError: one cannot be written.
         """
-        self._settle()
+        if self._lock < 0:
+            return
+        self._settle(newer_only=True)
         self._before = self._files()
         if self._tagging:
             for host, seen in self._before.items():
-                try:
-                    text = _payload(self._read(host))
-                except (ValueError, RecursionError) as exc:
-                    logger.warning("the facts of %s cannot be used: %s", host, exc)
-                    continue
-                self._write(_PREFIX + host, text, seen.mtime_ns)
+                self._translate(host, seen)
             self._copies = {
                 name.removeprefix(_PREFIX): seen for name, seen in self._files().items() if name not in self._before
             }
 
-    def close(self) -> list[str]:
-        """After the job: the files that a controller reads are there; the hosts whose facts were written meanwhile.
+    def _translate(self, host: str, seen: _Seen) -> None:
+        try:
+            if _PREFIX + host in self._before:
+                raise ValueError(f"a host is called {_PREFIX}{host}")
+            self._write(_PREFIX + host, _payload(self._read(host)), seen.mtime_ns)
+        except (ValueError, RecursionError) as exc:
+            logger.warning("the facts of %s cannot be used: %s", host, exc)
+        except OSError as exc:
+            if exc.errno != errno.ENAMETOOLONG:
+                raise
+            logger.warning("the facts of %s cannot be used: %s", host, exc.strerror)
+
+    def translate_back(self) -> tuple[list[str], list[str]]:
+        """After the job: the files that a controller reads are there. The hosts whose facts were written meanwhile,
+        and those whose facts were cleared.
 
         :raises OSError: one cannot be written.
         """
+        if self._lock < 0:
+            return [], []
         found = self._files()
         for host, copied in self._copies.items():
             name = _PREFIX + host
             if name not in found and found.get(host) == self._before[host]:
-                os.unlink(self._path(host))  # the job has cleared them
+                os.unlink(self._path(host))
             elif found.get(name) == copied:
                 os.unlink(self._path(name))
-        self._settle()
-        return sorted(host for host, seen in self._files().items() if self._before.get(host) != seen)
+        self._settle(newer_only=False)
+        found = self._files()
+        modified = sorted(host for host, seen in found.items() if self._before.get(host) != seen)
+        return modified, sorted(set(self._before) - set(found))
 
-    def _settle(self) -> None:
-        """Every file in ansible-core's form becomes one in a controller's, unless there is a newer one."""
+    def _settle(self, *, newer_only: bool) -> None:
+        """Every file in ansible-core's form becomes one in a controller's, or goes because there is a newer one."""
         found = self._files()
         for name, seen in found.items():
             if not self._is_tagged(name):
                 continue
             host = name.removeprefix(_PREFIX)
-            if host not in found or found[host].mtime_ns < seen.mtime_ns:
+            if not newer_only or host not in found or found[host].mtime_ns < seen.mtime_ns:
                 try:
                     facts = json.dumps(plain_facts(json.loads(self._read(name))))
                 except (ValueError, RecursionError) as exc:
@@ -175,7 +217,7 @@ class FactCache:
 
 
 def plain_facts(data: Any) -> Any:
-    """The content of a file of any ansible-core as a controller knows it: without tags, secrets still encrypted."""
+    """The content of a file of any ansible-core as a controller knows it: without tags."""
     payload = data.get(_PAYLOAD) if isinstance(data, dict) else None
     return json.loads(payload, object_hook=_untagged) if isinstance(payload, str) else data
 
@@ -184,9 +226,8 @@ def _untagged(value: dict[str, Any]) -> Any:
     """A value without what ansible-core notes about where it came from (ansible/module_utils/_internal/_datatag)."""
     if "__ansible_type" not in value:
         return value
-    if "ciphertext" in value:
-        return {"__ansible_vault": value["ciphertext"]}
-    return value.get("value", value.get("iso8601"))
+    plain = value.get("value", value.get("iso8601"))
+    return {"__ansible_vault": plain} if value["__ansible_type"] == "EncryptedString" else plain
 
 
 def _payload(text: str) -> str:
@@ -210,9 +251,9 @@ def _quoter() -> Callable[[str], str]:
 
 
 def _untrusted(value: dict[str, Any]) -> Any:
-    """What older versions note themselves keeps its meaning; a type of ansible-core's own has none in plain facts."""
-    if set(value) == {"__ansible_vault"}:
-        return {"__ansible_type": "EncryptedString", "ciphertext": value["__ansible_vault"]}
+    """A text that an older version marked as unsafe is one; a type of ansible-core's own has no place in plain facts,
+    and what a host calls encrypted is not for us to have decrypted.
+    """
     if set(value) == {"__ansible_unsafe"}:
         return value["__ansible_unsafe"]
     return {name: one for name, one in value.items() if name != "__ansible_type"}

@@ -27,6 +27,7 @@ __all__ = ["COMPATIBLE_VERSION", "worker_info"]
 COMPATIBLE_VERSION = "2.4.3"
 #: Where the peer keeps a node's ``uuid``.
 _UUID_FILE = ".ansible_runner_uuid"
+_LONGEST_UUID = 40
 _MACHINE_ID = Path("/etc/machine-id")
 _ENGINES = ("podman", "docker", "bwrap")
 
@@ -83,15 +84,17 @@ def _node_uuid() -> str:
             create_file(path, fresh.encode())
         except OSError:
             return _machine_uuid()
-        known = _read_uuid(path) or fresh
+        known = _read_uuid(path) or _machine_uuid()
     return known
 
 
 def _read_uuid(path: Path) -> str | None:
+    """Whatever is there, as the peer does, if it can be an id at all; controllers keep 40 characters."""
     try:
-        return str(uuid.UUID(path.read_text(encoding="ascii").strip()))
+        text = path.read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         return None
+    return text if 0 < len(text) <= _LONGEST_UUID and text.isprintable() else None
 
 
 def _machine_uuid() -> str:

@@ -20,7 +20,7 @@ import receptor_runner
 from receptor_runner.errors import UsageError
 from receptor_runner.place import lock
 
-from .conftest import ours, wait_for
+from .conftest import OURS, ours, wait_for
 
 
 def cleanup(**options: Any) -> str:
@@ -126,6 +126,7 @@ def test_a_dry_run_only_lists(old: Path) -> None:
 
 USES = {
     "lock": "",
+    "open directory": "import os, sys; fd = os.open(sys.argv.pop(), os.O_RDONLY); input()",
     "argument": "input()",
     "working directory": "import os, sys; os.chdir(sys.argv.pop()); input()",
     "open file": "import sys; file = open(sys.argv.pop() + '/artifacts/file'); input()",
@@ -144,12 +145,40 @@ def test_what_a_worker_or_any_process_uses_stays(use: str, old: Path) -> None:
             process = subprocess.Popen(words, stdin=subprocess.PIPE)
             ends.callback(process.communicate, b"\n")
             wait_for(lambda: process.poll() is None and psutil.Process(process.pid).cmdline() == words, "it runs")
-            wait_for(lambda: use != "open file" or psutil.Process(process.pid).open_files(), "it has the file open")
+            wait_for(lambda: not use.startswith("open") or opened(process.pid, used), "it has it open")
             wait_for(lambda: use != "working directory" or os.readlink(f"/proc/{process.pid}/cwd") == str(used), "cwd")
         cleanup(file_pattern=f"{old}/awx_*_*")
         assert left(old) == ["awx_2_x"]
     cleanup(file_pattern=f"{old}/awx_*_*")
     assert left(old) == []
+
+
+def opened(pid: int, directory: Path) -> bool:
+    return any(os.path.realpath(link).startswith(str(directory)) for link in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def test_a_used_directory_is_recognized_by_any_of_its_names(old: Path, tmp_path: Path) -> None:
+    """The pattern leads through a link, and the process names a longer path first."""
+    link = tmp_path / "link"
+    link.symlink_to(old)
+    words = [sys.executable, "-c", "input()", f"{old}/awx_2_xyz", f"{old}/awx_2_x"]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE)
+    wait_for(lambda: psutil.Process(process.pid).cmdline() == words, "it runs")
+    cleanup(file_pattern=f"{link}/awx_*_*")
+    process.communicate(b"\n")
+    assert [name for name in left(old) if name.startswith("awx")] == ["awx_2_x"]
+
+
+def test_several_cleanups_at_once_all_come_to_their_end(tmp_path: Path) -> None:
+    for number in range(200):
+        (tmp_path / f"awx_{number}_x" / "a" / "b").mkdir(parents=True)
+    words = [*OURS, "worker", "cleanup", f"--file-pattern={tmp_path}/awx_*_*", "--grace-period=0"]
+    several = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+    for one in several:
+        output, errors = one.communicate(timeout=60)
+        assert (one.returncode, errors) == (0, b"")
+        assert output.splitlines()[-1] in (b"(changed: True)", b"(changed: False)")
+    assert left(tmp_path) == []
 
 
 def test_one_that_cannot_be_removed_is_named_and_stops_no_other(old: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import receptor_runner
+from receptor_runner.facts import FactCache
 
 from .conftest import OURS, DirFactory, tasks
 
@@ -69,7 +70,7 @@ def test_facts_go_there_and_back_across_time_zones(make_dir: DirFactory, tmp_pat
     assert (cache / "h1").read_bytes() == sent.read_bytes()
     assert (cache / "h1").stat().st_mtime_ns == STAMP
     assert json.loads((cache / "h2").read_text()) == {"learnt": [{"a": "ü"}]}
-    assert modified(artifacts) == {"modified_files": ["h2"]}
+    assert modified(artifacts) == {"modified_files": ["h2"], "cleared_files": []}
 
 
 def test_facts_that_change_are_told_and_newer(make_dir: DirFactory, tmp_path: Path) -> None:
@@ -78,7 +79,16 @@ def test_facts_that_change_are_told_and_newer(make_dir: DirFactory, tmp_path: Pa
     artifacts = piped(directory, tmp_path / "back", ZONES)
     assert json.loads((artifacts / "fact_cache" / "h1").read_text()) == {"mine": 2, "other": "stays"}
     assert (artifacts / "fact_cache" / "h1").stat().st_mtime_ns > STAMP
-    assert modified(artifacts) == {"modified_files": ["h1", "h2"]}
+    assert modified(artifacts) == {"modified_files": ["h1", "h2"], "cleared_files": []}
+
+
+def test_a_controller_whose_clock_is_ahead_loses_no_facts(make_dir: DirFactory, tmp_path: Path) -> None:
+    directory = make_dir(tasks("set_fact: {mine: 2, cacheable: true}"), inventory=HOSTS.splitlines()[0])
+    sent = known(directory, "h1", {"mine": 1})
+    os.utime(sent, (time.time() + 300,) * 2)
+    artifacts = piped(directory, tmp_path / "back")
+    assert json.loads((artifacts / "fact_cache" / "h1").read_text()) == {"mine": 2}
+    assert modified(artifacts)["modified_files"] == ["h1"]
 
 
 def test_cleared_facts_are_missing(make_dir: DirFactory, tmp_path: Path) -> None:
@@ -88,7 +98,7 @@ def test_cleared_facts_are_missing(make_dir: DirFactory, tmp_path: Path) -> None
     known(directory, "h2", {"mine": 1})
     artifacts = piped(directory, tmp_path / "back")
     assert [path.name for path in (artifacts / "fact_cache").iterdir()] == ["h2"]
-    assert modified(artifacts) == {"modified_files": []}
+    assert modified(artifacts) == {"modified_files": [], "cleared_files": ["h1"]}
 
 
 def test_files_of_a_new_ansible_core_are_known_to_every_one(make_dir: DirFactory, tmp_path: Path) -> None:
@@ -121,7 +131,59 @@ def test_damaged_facts_harm_only_themselves(make_dir: DirFactory, tmp_path: Path
     known(directory, "h4", {}).write_text('{"__ansible')
     known(directory, "h5", {}).write_bytes(b"\xff\xfe")
     artifacts = piped(directory, tmp_path / "back")
-    assert modified(artifacts) == {"modified_files": ["h1", "h2"]}
+    assert modified(artifacts)["modified_files"] == ["h1", "h2"]
+
+
+def test_what_a_host_calls_encrypted_is_not_decrypted_and_harms_no_job(make_dir: DirFactory, tmp_path: Path) -> None:
+    directory = make_dir(tasks("debug: {var: mine}"), inventory=HOSTS)
+    for host, vaulted in (("h1", 5), ("h2", "$ANSIBLE_VAULT;1.1;AES256\n6132\n")):
+        known(directory, host, {"mine": {"__ansible_vault": vaulted}})
+    artifacts = piped(directory, tmp_path / "back")
+    assert (artifacts / "rc").read_text() == "0"
+    assert modified(artifacts)["modified_files"] == []
+
+
+def test_hosts_with_names_of_the_other_form_keep_their_facts(tmp_path: Path) -> None:
+    for name in ("h1", "s1_h1", "x" * 253):
+        (tmp_path / name).write_text(json.dumps({"name": name}))
+    cache = FactCache(str(tmp_path), "2.19.0")
+    with cache:
+        cache.translate()
+        assert cache.translate_back() == ([], [])
+    assert {path.name: json.loads(path.read_text())["name"] for path in tmp_path.iterdir()} == {
+        name: name for name in ("h1", "s1_h1", "x" * 253)
+    }
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "another job's"])
+def test_a_cache_that_is_not_this_jobs_own_is_left_alone(kind: str, tmp_path: Path) -> None:
+    cache, elsewhere = tmp_path / "cache", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "h1").write_text("{}")
+    if kind == "file":
+        cache.write_text("")
+    else:
+        cache.symlink_to(elsewhere)
+    with FactCache(str(elsewhere), None), FactCache(str(elsewhere if kind == "another job's" else cache), None) as mine:
+        mine.translate()
+        assert mine.translate_back() == ([], [])
+    assert [path.name for path in elsewhere.iterdir()] == ["h1"]
+
+
+@pytest.mark.parametrize("cache", [".", "..", "{tmp_path}/shared"])
+def test_only_a_directory_of_its_own_among_the_artifacts_is_translated(
+    cache: str, make_dir: DirFactory, tmp_path: Path
+) -> None:
+    directory = make_dir(tasks("set_fact: {mine: 1, cacheable: true}"), inventory=HOSTS)
+    result = receptor_runner.run(
+        private_data_dir=directory,
+        playbook="test.yml",
+        ident="j",
+        quiet=True,
+        fact_cache=cache.format(tmp_path=tmp_path),
+    )
+    assert result.status == "successful"
+    assert not (directory / "artifacts" / "j" / "fact_cache_modified.json").exists()
 
 
 def test_a_run_on_this_machine_has_the_same_cache(make_dir: DirFactory) -> None:

@@ -76,6 +76,14 @@ def test_a_home_that_is_none_is_no_traceback(tmp_path: Path) -> None:
     assert found[0]["cpu_count"]
 
 
+@pytest.mark.parametrize("content", ["", "x" * 50, "\x1b[2J", "some-other-id"])
+def test_a_damaged_uuid_is_no_new_one_each_time(content: str, tmp_path: Path) -> None:
+    (tmp_path / ".ansible_runner_uuid").write_text(content)
+    first, second = info(HOME=str(tmp_path)), info(HOME=str(tmp_path))
+    assert first["uuid"] == second["uuid"]
+    assert first["uuid"] or first["errors"]
+
+
 def test_a_node_without_ansible_says_so(tmp_path: Path) -> None:
     """An interpreter that has this package and nothing beside it."""
     lonely = tmp_path / "bin" / "python"

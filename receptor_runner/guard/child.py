@@ -113,8 +113,8 @@ class Child:
         code = os.waitstatus_to_exitcode(wait_status)
         self.rc = code if code >= 0 else 128 - code
         if code < 0:
-            with contextlib.suppress(ValueError):
-                self.killed_by = signal.Signals(-code).name
+            names = {number.value: number.name for number in signal.Signals}
+            self.killed_by = names.get(-code, f"signal {-code}")
         self._spawn.ptyproc.terminated = True
 
     def close(self) -> None:

@@ -27,6 +27,19 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _ANSWER_SECONDS = 20.0
+#: In bytes.
+_LONGEST_ANSWER = 16 * 1024
+#: What a node tells, and of what type.
+_TOLD: dict[str, tuple[type, ...]] = {
+    "runner_version": (str,),
+    "cpu_count": (int, float),
+    "mem_in_bytes": (int,),
+    "uuid": (str,),
+    "version": (str,),
+    "python_version": (str,),
+    "ansible_core_version": (str,),
+}
+_LISTS = ("errors", "container_engines", "stream_extensions")
 
 
 def probe(endpoint: Endpoint, way: Way, far_unit: str, flag: StopFlag | None = None) -> bool | None:
@@ -69,7 +82,9 @@ def _ask(
         try:
             connection.half_close()
             connection.readline(SLOW_CONTROL_SECONDS)
-            answer = handle.head(_ANSWER_SECONDS, lambda head: understand(head) is not None)
+            answer = handle.head(
+                _ANSWER_SECONDS, lambda head: len(head) > _LONGEST_ANSWER or understand(head) is not None
+            )
         finally:
             _release(UnitHandle(endpoint, unit))
     return understand(answer)
@@ -86,17 +101,23 @@ def _release(handle: UnitHandle) -> None:
 def _alive(answer: bytes) -> bool | None:
     try:
         alive = json.loads(answer)["alive"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return alive if isinstance(alive, bool) else None
 
 
 def _dictionary(answer: bytes) -> JSONObject | None:
-    """Whole lines only: a part of YAML may be YAML too."""
+    """What is known of it, and of its own type: it is a stranger's. Whole lines only: a part of YAML may be YAML."""
     if not answer.endswith(b"\n"):
         return None
     try:
         found = yaml.safe_load(answer)
-    except yaml.YAMLError:
+    except Exception:  # PyYAML raises more than its own errors for what looks like a date or a number
         return None
-    return found if isinstance(found, dict) and "cpu_count" in found else None
+    if not isinstance(found, dict) or "cpu_count" not in found:
+        return None
+    info: JSONObject = {name: found[name] for name, types in _TOLD.items() if isinstance(found.get(name), types)}
+    for name in _LISTS:
+        if isinstance(found.get(name), list):
+            info[name] = [str(one) for one in found[name] if isinstance(one, (str, int, float))]
+    return info

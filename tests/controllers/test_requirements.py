@@ -345,8 +345,7 @@ def test_whatever_stops_a_job_is_told_where_a_controller_looks(name: str, tmp_pa
     done = ours("worker", input=stream)
     assert done.returncode != 0
     assert done.stderr == b""
-    calls = Calls()
-    outcome = process(done.stdout, tmp_path / "back", **calls.handlers())
+    outcome = process(done.stdout, tmp_path / "back")
     assert outcome.status == "error"
     assert text in outcome.job_explanation
     assert outcome.result_traceback

@@ -13,6 +13,7 @@ import pytest
 
 from receptor_runner import Mesh as Client
 from receptor_runner.errors import RefusedError
+from receptor_runner.mesh import errand
 
 from ..conftest import BIN, DirFactory, events_of, ours, tasks, wait_for
 from .nodes import Mesh
@@ -113,3 +114,26 @@ def test_prune_forgets_it_and_releases_nothing(mesh: Mesh, make_dir: DirFactory,
     assert json.loads(ours("jobs", "-o", "json").stdout) == []
     assert mesh.executor.units() == [unit]
     clear(mesh)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"[" * 5000 + b"\n",
+        b"{cpu_count: 1, x: 2001-99-99}\n",
+        b"{cpu_count: 1, x: !!int a}\n",
+        b"{cpu_count: 1",
+        b"nothing\n",
+        b"\xff\n",
+    ],
+)
+def test_an_answer_that_is_none_is_none(answer: bytes) -> None:
+    """A node may say anything when it is asked about itself."""
+    assert errand._dictionary(answer) is None
+    assert errand._alive(answer) is None
+    assert errand._alive(b"[" * 200_000) is None
+
+
+def test_of_an_answer_only_what_is_known_is_taken() -> None:
+    text = b"{cpu_count: 2, mem_in_bytes: many, errors: [a, {b: c}, 3], uuid: 2001-01-01, day: 2001-01-01}\n"
+    assert errand._dictionary(text) == {"cpu_count": 2, "errors": ["a", "3"]}
