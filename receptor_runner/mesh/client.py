@@ -19,7 +19,7 @@ from ..records import NoJobError, Record, Records
 from ..signals import StopFlag, pause
 from ..state import jobs_directory, owner
 from ..workunit import UnitStatus
-from .connection import Endpoint
+from .endpoint import Endpoint
 from .errand import ask_worker_info
 from .job import Job
 from .offer import NodeOffer, Offer, Target, Wish, choose

@@ -18,7 +18,7 @@ from ..limits import SLOW_CONTROL_SECONDS
 from ..messages import JSONObject
 from ..signals import StopFlag
 from ..state import owner
-from .connection import Endpoint
+from .endpoint import Endpoint
 from .units import JOB_TAG, OWNER_TAG, UnitHandle, Way
 
 __all__ = ["ask_worker_info", "probe"]

@@ -21,7 +21,7 @@ from ..removal import remove_tree
 from ..state import jobs_directory, nodes_directory, owner
 from ..workunit import UnitStatus
 from .client import Mesh
-from .connection import Endpoint
+from .endpoint import Endpoint
 from .submitted import SubmittedJob
 from .units import JOB_TAG, OWNER_TAG, UnitHandle
 

@@ -16,7 +16,8 @@ from ..limits import SLOW_CONTROL_SECONDS, START_SECONDS
 from ..messages import JSONObject
 from ..signals import StopFlag
 from ..streams import Output
-from .connection import Connection, Endpoint, refusal
+from .connection import Connection, refusal
+from .endpoint import Endpoint
 from .offer import Target
 from .units import UnitHandle
 

@@ -31,7 +31,7 @@ from ..records import NoJobError, Record, Records
 from ..signals import StopFlag, pause
 from ..status import EXIT_LOST, exit_status, job_state
 from ..workunit import PENDING, RUNNING
-from .connection import Endpoint
+from .endpoint import Endpoint
 from .errand import probe
 from .follow import FollowOptions, ResultsInput
 from .peek import peek

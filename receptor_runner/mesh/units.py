@@ -15,7 +15,8 @@ from ..errors import Interrupted, LostError
 from ..limits import CONTROL_SECONDS, SLOW_CONTROL_SECONDS
 from ..signals import StopFlag
 from ..workunit import UnitStatus, check_unit_id
-from .connection import Connection, Endpoint
+from .connection import Connection
+from .endpoint import Endpoint
 
 __all__ = ["JOB_TAG", "OWNER_TAG", "UnitGoneError", "UnitHandle", "Way"]
 

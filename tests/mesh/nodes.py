@@ -143,7 +143,12 @@ class Mesh:
             offer = json.loads(found.stdout)
             return bool(offer["reachable"] and offer["worktypes"])
 
-        wait_for(ready, "the executor is offered", 30)
+        try:
+            wait_for(ready, "the executor is offered", 30)
+        except AssertionError as exc:
+            logs = [node.directory / f"{node.name}.log" for node in self.nodes]
+            said = "\n".join(f"{log.name}: {log.read_text()[-2000:]}" for log in logs if log.exists())
+            raise AssertionError(f"{exc}\n{said}") from exc
 
     def stop(self) -> None:
         for node in self.nodes:
