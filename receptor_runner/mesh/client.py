@@ -132,33 +132,29 @@ class Mesh:
         records = Records(jobs_directory())
         name = check_ident(ident or unit)
         with records.followed(name):
-            try:
-                known = records.load(name)
-            except NoJobError:
-                known = None
-            if known is not None:
-                if [one["unit"] for one in known.units] != [unit] or known.node != node:
-                    raise UsageError(f"the ident {name} is that of another job; choose one with --ident")
-                return SubmittedJob(known, records)
-            try:
-                endpoint, status = self._reach(node, unit, flag)
-                place = PrivateDataDir(private_data_dir)
-                record = Record(
-                    id=name,
-                    private_data_dir=str(place.path),
-                    artifact_dir=str(place.artifacts / name),
-                    endpoint=dataclasses.asdict(endpoint),
-                    node=node,
-                    worktype=status.worktype,
-                    settings=place.mapping("env/settings") or {},
-                    units=[{"unit": unit, "node": node, "local": True, "remote_unit": None}],
-                    adopted=True,
-                )
-                records.save(record)
-            except BaseException:
-                records.remove(name)
-                raise
+            record = _adopted_before(records, name, node, unit)
+            if record is None:
+                try:
+                    record = self._adopted(name, node, unit, PrivateDataDir(private_data_dir), flag)
+                    records.save(record)
+                except BaseException:
+                    records.remove(name)
+                    raise
         return SubmittedJob(record, records)
+
+    def _adopted(self, name: str, node: str, unit: str, place: PrivateDataDir, flag: StopFlag | None) -> Record:
+        endpoint, status = self._reach(node, unit, flag)
+        return Record(
+            id=name,
+            private_data_dir=str(place.path),
+            artifact_dir=str(place.artifacts / name),
+            endpoint=dataclasses.asdict(endpoint),
+            node=node,
+            worktype=status.worktype,
+            settings=place.mapping("env/settings") or {},
+            units=[{"unit": unit, "node": node, "local": True, "remote_unit": None}],
+            adopted=True,
+        )
 
     def _reach(self, node: str, unit: str, flag: StopFlag | None) -> tuple[Endpoint, UnitStatus]:
         """The way to a unit on any node, and its status, which needs no signature."""
@@ -324,6 +320,17 @@ def _known(records: Records, job: Job, socket: str, node: str | None, *, again: 
         f"the job {job.ident} is there already, {record.state}; "
         f"receptor-runner attach {job.ident} follows it, release {job.ident} removes it"
     )
+
+
+def _adopted_before(records: Records, name: str, node: str, unit: str) -> Record | None:
+    """:raises UsageError: the name is that of another job."""
+    try:
+        known = records.load(name)
+    except NoJobError:
+        return None
+    if [one["unit"] for one in known.units] != [unit] or known.node != node:
+        raise UsageError(f"the ident {name} is that of another job; choose one with --ident")
+    return known
 
 
 def _absolute(path: str | None) -> str | None:
