@@ -100,7 +100,7 @@ def answers(node: Node) -> list[dict[str, Any]]:
 def _same(text: str) -> str:
     text = re.sub(r"Warning: receptorctl and receptor are different versions.*\n", "", text)
     text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*Z?", "TIME", text)
-    text = re.sub(r"\d+(\.\d+)?(ns|µs|ms|s)\b", "DURATION", text)
+    text = re.sub(r"(?<!\w)\d+(\.\d+)?(ns|µs|ms|s)\b", "DURATION", text)
     text = re.sub(r'("Version": |Version: |receptor {5})"?[\d.]*(\+\S*)?"?', r"\1VERSION", text)
     text = re.sub(r"/\S*/bash: ", "bash: ", text)
     text = re.sub(r'"Pid": \d+|PID \d+', "PID", text)
