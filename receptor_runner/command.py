@@ -77,7 +77,7 @@ def prepare(
     :raises ConfigurationError: a parameter or a file of ``env`` cannot be used.
     :raises InputError: a file that the job names is missing.
     """
-    settings = {**parameters["settings"], **(place.mapping("env/settings") or {})}
+    settings = place.settings(parameters["settings"])
     _refuse_isolation(parameters, settings)
     artifact_dir = (artifacts or place.artifacts) / parameters.ident
     _make_private(artifact_dir / "job_events")
@@ -105,7 +105,7 @@ def prepare(
         made=materials.made,
     )
     command.env[KEY_FILE_VARIABLE] = command.event_key_path
-    if fact_cache:
+    if command.fact_cache:
         command.core = core_version(command.argv[0], env["PATH"])
     _check_passable(command)
     if command.ssh_key:

@@ -63,7 +63,8 @@ class Delivery:
         self.config = config
         self._handlers = handlers
         self._artifacts = artifacts
-        self._printer = printer
+        #: None: nothing is printed.
+        self.printer = printer
 
     def resume(self, events: int, status_data: JSONObject, stats: JSONObject | None) -> None:
         """Goes on where another delivery of the same job stopped."""
@@ -82,8 +83,8 @@ class Delivery:
         if data.get("event") == "playbook_on_stats":
             found = data.get("event_data")
             self.stats = dict(found) if isinstance(found, dict) else None
-        if self._printer is not None:
-            self._printer.event(data, raw)
+        if self.printer is not None:
+            self.printer.event(data, raw)
         wanted: Any = True
         if self._handlers.event is not None:
             wanted = self._call("event", data)
@@ -120,8 +121,8 @@ class Delivery:
         return True
 
     def flush(self) -> None:
-        if self._printer is not None:
-            self._printer.flush()
+        if self.printer is not None:
+            self.printer.flush()
 
     def _call(self, kind: str, *arguments: Any, **named: Any) -> Any:
         try:

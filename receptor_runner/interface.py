@@ -90,7 +90,7 @@ def _process(parameters: Mapping[str, Any]) -> Processor:
     options = ProcessorOptions(
         artifact_dir=artifact_dir(place, parameters.get("artifact_dir"), parameters.get("ident")),
         handlers=_handlers(parameters),
-        settings=settings if settings is not None else place.mapping("env/settings") or {},
+        settings=settings if settings is not None else place.settings(),
         printer=_printer(parameters),
         cancel_callback=parameters.get("cancel_callback"),
     )
@@ -102,14 +102,11 @@ def _local(parameters: Mapping[str, Any]) -> Runner:
     from .runner import Runner
 
     known = {name: value for name, value in parameters.items() if name in DEFAULTS or name in LOCAL}
-    settings = dict(parameters.get("settings") or {})
-    if parameters.get("private_data_dir"):
-        settings.update(PrivateDataDir(parameters["private_data_dir"]).mapping("env/settings") or {})
     return Runner(
         known,
         _handlers(parameters),
         cancel_callback=parameters.get("cancel_callback"),
-        printer=None if settings.get("suppress_ansible_output") else _printer(parameters),
+        printer=_printer(parameters),
     )
 
 

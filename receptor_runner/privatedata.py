@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,13 @@ class PrivateDataDir:
             raise InputError(f"cannot read {self.path / name}: {exc.strerror}") from exc
         except UnicodeDecodeError as exc:
             raise InputError(f"cannot read {self.path / name}: not UTF-8 at byte {exc.start}") from exc
+
+    def settings(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """``given``, and over it what ``env/settings`` says.
+
+        :raises ConfigurationError: that file cannot be used.
+        """
+        return {**(given or {}), **(self.mapping("env/settings") or {})}
 
     def mapping(self, name: str) -> dict[str, Any] | None:
         """The mapping in the JSON or YAML file ``name``, or None if there is no such file; an empty file is empty.

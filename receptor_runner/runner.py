@@ -110,7 +110,7 @@ class Runner:
         if roles_path:
             joined = roles_path if isinstance(roles_path, str) else ":".join(map(str, roles_path))
             command.env["ANSIBLE_ROLES_PATH"] = ":".join(filter(None, (joined, command.env.get("ANSIBLE_ROLES_PATH"))))
-        self.config.settings = {**self.parameters["settings"], **(place.mapping("env/settings") or {})}
+        self.config.settings = place.settings(self.parameters["settings"])
         return command
 
     def _execute(self, delivery: Delivery, artifacts: ArtifactDir) -> None:
@@ -119,6 +119,8 @@ class Runner:
             runtime = runtime_directory(PrivateDataDir(self.private_data_dir))
             guard.own(str(runtime))
             command = self._prepared(runtime, scratch)
+            if self.config.settings.get("suppress_ansible_output"):
+                delivery.printer = None
             masked = command.masked()
             artifacts.write_json("command", masked)
             ident = self.parameters.ident

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import receptor_runner
-from receptor_runner.errors import InputError, UsageError
+from receptor_runner.errors import ConfigurationError, InputError, UsageError
 
 from .conftest import DirFactory, events_of, processes_with, tasks, wait_for
 
@@ -149,6 +149,17 @@ def test_faults_of_a_local_run_are_in_its_result(make_dir: DirFactory) -> None:
     assert (runner.status, runner.exit_code) == ("error", 66)
     assert "missing.yml" in statuses[-1]["job_explanation"]
     assert statuses[-1]["result_traceback"]
+
+
+def test_a_damaged_settings_file_is_a_fault_of_the_job(make_dir: DirFactory) -> None:
+    directory = make_dir(PLAY, env__settings="[[[")
+    runner = receptor_runner.run(private_data_dir=directory, playbook="test.yml")
+    assert (runner.status, runner.exit_code) == ("error", 78)
+
+
+def test_settings_that_are_no_mapping_are_an_exception(make_dir: DirFactory) -> None:
+    with pytest.raises(ConfigurationError, match="settings"):
+        receptor_runner.run(private_data_dir=make_dir(PLAY), playbook="test.yml", settings="x")
 
 
 @pytest.mark.parametrize("kind", ["event_handler", "artifacts_handler", "finished_callback"])

@@ -75,7 +75,7 @@ def process(directory: str, ident: str | None, file: str | None, **options: Any)
         raise InputError(f"cannot read {file}: {exc.strerror}") from exc
     processor_options = ProcessorOptions(
         artifact_dir(place, None, ident),
-        settings=place.mapping("env/settings") or {},
+        settings=place.settings(),
         printer=output_printer(options),
         limits=stream_limits(options),
     )

@@ -151,7 +151,7 @@ class Mesh:
             endpoint=dataclasses.asdict(endpoint),
             node=node,
             worktype=status.worktype,
-            settings=place.mapping("env/settings") or {},
+            settings=place.settings(),
             units=[{"unit": unit, "node": node, "local": True, "remote_unit": None}],
             adopted=True,
         )

@@ -40,7 +40,7 @@ class Job:
         self.parameters = {**parameters, "private_data_dir": str(self.place.path), "ident": self.ident}
         artifacts = os.path.abspath(parameters.get("artifact_dir") or self.place.artifacts)
         self.artifact_dir = os.path.join(artifacts, self.ident)
-        self.settings = self.place.mapping("env/settings") or {}
+        self.settings = self.place.settings()
         self._exclude = exclude
         self._inventory_from_cwd = inventory_from_cwd
 
