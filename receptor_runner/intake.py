@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import IO, Any
 
-from .archive.pack import spool
+from .archive.spool import spool
 from .archive.unpack import unpack
 from .errors import ArchiveError, OutputError
 from .limits import StreamLimits

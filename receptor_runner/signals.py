@@ -18,7 +18,7 @@ from types import FrameType
 from .errors import Interrupted
 from .waiting import milliseconds
 
-__all__ = ["StopFlag", "ignore_signals", "pause", "remember_interrupts", "stop_on_signals"]
+__all__ = ["StopFlag", "check", "ignore_signals", "pause", "remember_interrupts", "stop_on_signals"]
 
 #: Interrupts that came before anybody heeded signals.
 _early: list[int] = []
@@ -114,6 +114,12 @@ def ignore_signals() -> None:
 def _hangup_ignored(number: signal.Signals) -> bool:
     """``nohup`` means it."""
     return number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN
+
+
+def check(flag: StopFlag | None) -> None:
+    """:raises Interrupted: ``flag`` was raised."""
+    if flag is not None and flag.raised:
+        raise Interrupted("interrupted")
 
 
 def pause(flag: StopFlag | None, seconds: float) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 from .archive.collect import collect, excluded
 from .archive.entry import Entry
-from .archive.pack import Packer, spool
+from .archive.pack import Packer
+from .archive.spool import spool
 from .errors import ConfigurationError, InputError, Interrupted
 from .inventory import as_files, external_files, find_source, is_host_list, merged_files
 from .materials import is_collection_playbook

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 
 from .archive.collect import collect
 from .archive.entry import Entry
-from .archive.pack import Packer, spool
+from .archive.pack import Packer
+from .archive.spool import spool
 from .artifacts import ArtifactDir
 from .command import Command, prepare, runtime_directory
 from .errors import (
@@ -162,6 +163,17 @@ class Worker:
         masked = command.masked()
         with ArtifactDir(command.artifact_dir) as artifacts:
             artifacts.write_json("command", masked)
+            self._announce(command, masked, parameters)
+            with kept_facts(command.fact_cache, command.core, artifacts):
+                result = self._supervise(guard, command)
+            artifacts.write("status", result.status.encode())
+            artifacts.write("rc", str(result.rc).encode())
+        result.check()
+        if self._unwanted is not None:
+            raise self._unwanted
+        self._finish(result.status, result.rc, result.events)
+
+    def _announce(self, command: Command, masked: JSONObject, parameters: Parameters) -> None:
         starting: JSONObject = {"status": STARTING, "runner_ident": command.ident, **masked}
         if parameters.ignored:
             starting[EXTENSION] = {**self._extension, "ignored": parameters.ignored}
@@ -169,20 +181,15 @@ class Worker:
             starting[EXTENSION] = self._extension
         self._wire.send(starting)
         self._wire.send({"status": RUNNING, "runner_ident": command.ident})
-        with ArtifactDir(command.artifact_dir) as artifacts, kept_facts(command.fact_cache, command.core, artifacts):
-            guard.run(command)
-            self._guard = guard
-            if self._stop_at is not None:
-                guard.cancel()
-            result = self._relay(guard)
-            self._guard = None
-        with ArtifactDir(command.artifact_dir) as artifacts:
-            artifacts.write("status", result.status.encode())
-            artifacts.write("rc", str(result.rc).encode())
-        result.check()
-        if self._unwanted is not None:
-            raise self._unwanted
-        self._finish(result.status, result.rc, result.events)
+
+    def _supervise(self, guard: Guard, command: Command) -> Result:
+        guard.run(command)
+        self._guard = guard
+        if self._stop_at is not None:
+            guard.cancel()
+        result = self._relay(guard)
+        self._guard = None
+        return result
 
     def _relay(self, guard: Guard) -> Result:
         """Passes on what the guard reports until it reports the end."""

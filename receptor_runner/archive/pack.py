@@ -7,26 +7,20 @@ writes: deflated or stored members, data descriptors for large ones, zip64 where
 
 from __future__ import annotations
 
-import importlib
+import hashlib
 import os
 import stat
 import struct
 import tempfile
-import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from ..errors import OutputError
 from .collect import Report
+from .deflate import LEVEL, deflate
 from .entry import Entry, dos_time, extra_fields
 
-deflate: Any
-try:
-    deflate, _LEVEL = importlib.import_module("isal.isal_zlib"), 3
-except ImportError:  # no wheel for this machine: the same format, slower
-    deflate, _LEVEL = zlib, 6
-
-__all__ = ["Packer", "spool"]
+__all__ = ["Packer"]
 
 _READ = 128 * 1024
 #: A file up to this size is read and compressed in one go.
@@ -43,23 +37,10 @@ _MADE_BY = 3 << 8 | 45
 _STORED, _DEFLATED = 0, 8
 
 
-def spool() -> IO[bytes]:
-    """A file without a name for an archive on its way.
-
-    :raises OutputError: the temporary directory cannot be written.
-    """
-    try:
-        return tempfile.TemporaryFile(buffering=_READ)
-    except OSError as exc:
-        raise OutputError(f"cannot make a temporary file in {tempfile.gettempdir()}: {exc.strerror}") from exc
-
-
 class Packer:
     """One archive being written to ``file``."""
 
     def __init__(self, file: IO[bytes], report: Report) -> None:
-        import hashlib  # who only reads archives does not need it
-
         self.size = 0
         self._file = file
         self._report = report
@@ -129,7 +110,7 @@ class Packer:
     def _add_whole(self, entry: Entry, data: bytes) -> None:
         packed, method = data, _STORED
         if len(data) > 64 and stat.S_ISREG(entry.mode):
-            attempt = deflate.compress(data, _LEVEL, wbits=-15)
+            attempt = deflate.compress(data, LEVEL, wbits=-15)
             if len(attempt) < len(data) * _WORTH:
                 packed, method = attempt, _DEFLATED
         member = _Member(entry, method, self.size)
@@ -142,10 +123,10 @@ class Packer:
         """A file in pieces, its sizes behind it. No more than it was said to have: it may grow for ever."""
         chunk = _read(fd, min(_READ, entry.size))
         sample = chunk[:_SAMPLE]
-        worth = len(deflate.compress(sample, _LEVEL, wbits=-15)) < len(sample) * _WORTH
+        worth = len(deflate.compress(sample, LEVEL, wbits=-15)) < len(sample) * _WORTH
         member = _Member(entry, _DEFLATED if worth else _STORED, self.size, descriptor=True)
         self._write(member.local_header())
-        squeeze: Any = deflate.compressobj(_LEVEL, wbits=-15) if worth else None
+        squeeze: Any = deflate.compressobj(LEVEL, wbits=-15) if worth else None
         while chunk:
             member.crc = deflate.crc32(chunk, member.crc)
             member.size += len(chunk)

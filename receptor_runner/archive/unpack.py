@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib
 import lzma
 import os
 import stat
@@ -21,20 +20,15 @@ from typing import IO, Any
 
 from ..errors import ArchiveError, OutputError
 from ..limits import DEFAULT_LIMITS, MAX_DEPTH, StreamLimits
+from .deflate import deflate
 from .entry import modification_time
-
-_isal: Any
-try:
-    _isal = importlib.import_module("isal.isal_zlib")
-except ImportError:  # no wheel for this machine: the same format, slower
-    _isal = None
 
 __all__ = ["unpack"]
 
 _READ = 512 * 1024
 _FAULTS: tuple[type[Exception], ...] = (
     OSError,
-    *([_isal.error] if _isal is not None else []),
+    deflate.error,
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
     zlib.error,
@@ -147,8 +141,8 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, tree: _Tree) -> 
 def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
     with _reading():
         source: Any = archive.open(member)
-    if _isal is not None and member.compress_type == zipfile.ZIP_DEFLATED:
-        source._decompressor = _isal.decompressobj(-15)  # of the same interface, and twice as fast
+    if member.compress_type == zipfile.ZIP_DEFLATED:
+        source._decompressor = deflate.decompressobj(-15)  # zipfile's own is always zlib's
     with source:
         while True:
             with _reading():

@@ -26,7 +26,7 @@ from ..control import (
 from ..errors import Interrupted, OutputError, RefusedError, UnreachableError
 from ..limits import CONTROL_SECONDS, MAX_LINE, READ_BLOCK
 from ..messages import JSONObject
-from ..signals import StopFlag
+from ..signals import StopFlag, check
 from ..waiting import milliseconds
 from .receptorctl import ReceptorControl, shutdown_write
 
@@ -75,8 +75,7 @@ class Connection:
 
     def check_flag(self) -> None:
         """:raises Interrupted: the flag was raised."""
-        if self._flag is not None and self._flag.raised:
-            raise Interrupted("interrupted")
+        check(self._flag)
 
     def greet(self, seconds: float) -> Connection:
         """Takes the greeting.

@@ -330,7 +330,7 @@ class ResultsInput:
     def _send_last_cancel(self) -> None:
         """Nobody waits for the job any more, and a cancel was asked for that has not left yet."""
         try:
-            with UnitHandle(self._handle.endpoint, self._handle.unit).connect(_LAST_CANCEL_SECONDS) as connection:
+            with self._handle.endpoint.connect(seconds=_LAST_CANCEL_SECONDS) as connection:
                 connection.ask_to_cancel(self._handle.unit, _LAST_CANCEL_SECONDS)
         except (ReceptorRunnerError, OSError) as exc:
             logger.warning("the cancel did not reach the mesh: %s", exc)

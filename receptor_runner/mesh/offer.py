@@ -73,11 +73,7 @@ class Offer:
         node = self.node(name)
         if not node.reachable:
             raise self.absent(name)
-        if name == self.own:
-            return None
-        if node.needs_tls and tlsclient is None:
-            raise _wants_tls(name)
-        return tlsclient if node.needs_tls or node.worktypes is None else None
+        return None if name == self.own else _tlsclient(node, tlsclient)
 
     def node(self, name: str) -> NodeOffer:
         advertisement = self._advertised.get(name)
@@ -131,17 +127,22 @@ def choose(ask: Callable[[], Offer], wish: Wish, pause: Callable[[float], None])
         raise UnreachableError(f"{offer.absent(name)}; --ttl waits for it")
     worktype = _worktype(found, wish)
     local = name == offer.own
-    perhaps_tls = found.needs_tls or found.worktypes is None
-    tlsclient = wish.tlsclient if perhaps_tls and not local else None
-    if found.needs_tls and not local and tlsclient is None:
-        raise _wants_tls(name)
+    tlsclient = None if local else _tlsclient(found, wish.tlsclient)
     secure = bool((found.worktypes or {}).get(worktype))
     signwork = (secure and not local) if wish.signwork is None else wish.signwork
     return Target(name, worktype, None if local else wish.ttl, signwork, tlsclient, local)
 
 
-def _wants_tls(name: str) -> RefusedError:
-    return RefusedError(f"the control service of {name} wants TLS; name the daemon's tls-client with --tls-client")
+def _tlsclient(node: NodeOffer, known: str | None) -> str | None:
+    """What a connection to another node takes; one that advertises nothing may want TLS.
+
+    :raises RefusedError: it wants TLS, and no name is known.
+    """
+    if node.needs_tls and known is None:
+        raise RefusedError(
+            f"the control service of {node.node} wants TLS; name the daemon's tls-client with --tls-client"
+        )
+    return known if node.needs_tls or node.worktypes is None else None
 
 
 def _check_ttl(ttl: str | None) -> None:

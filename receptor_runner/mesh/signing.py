@@ -23,10 +23,10 @@ def signing_key(items: Sequence[Item]) -> tuple[str, float] | None:
     for item in items:
         if item.name == "work-signing":
             try:
-                seconds = seconds_of(item.text("tokenexpiration") or "")
+                seconds = seconds_of(item.text("tokenexpiration"))
             except CommandError:
                 seconds = _VALID_SECONDS
-            return item.text("privatekey") or "", seconds
+            return item.text("privatekey"), seconds
     return None
 
 

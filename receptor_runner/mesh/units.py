@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..control import CommandError
-from ..errors import Interrupted, LostError
-from ..limits import CONTROL_SECONDS, SLOW_CONTROL_SECONDS
-from ..signals import StopFlag
+from ..errors import LostError
+from ..limits import SLOW_CONTROL_SECONDS
+from ..signals import StopFlag, check
 from ..workunit import UnitStatus, check_unit_id
 from .connection import Connection
 from .endpoint import Endpoint
@@ -62,11 +62,10 @@ class UnitHandle:
 
     def check_flag(self) -> None:
         """:raises Interrupted: the flag was raised."""
-        if self._flag is not None and self._flag.raised:
-            raise Interrupted("interrupted")
+        check(self._flag)
 
-    def connect(self, seconds: float = CONTROL_SECONDS) -> Connection:
-        return self.endpoint.connect(self._flag, seconds)
+    def connect(self) -> Connection:
+        return self.endpoint.connect(self._flag)
 
     def status(self) -> UnitStatus:
         """:raises UnitGoneError: there is no such unit.

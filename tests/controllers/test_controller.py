@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,16 +13,13 @@ import pytest
 import receptor_runner
 
 from ..conftest import CHILDREN, tasks, wait_for
-from ..mesh.nodes import Mesh, running
+from ..mesh.nodes import BOTH, Mesh, running
 from .controller import Controller, ControllerJob, wait_all
 
 
-@pytest.fixture(scope="module", params=["embedded-1.4", pytest.param("daemon", marks=pytest.mark.daemon)])
+@pytest.fixture(scope="module", params=BOTH)
 def mesh(request: pytest.FixtureRequest) -> Iterator[Mesh]:
-    with (
-        tempfile.TemporaryDirectory(prefix="rrm-", dir="/tmp") as directory,
-        running(Path(directory), request.param) as started,
-    ):
+    with running(request.param) as started:
         yield started
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -22,10 +20,7 @@ DAEMONS = [
 
 @pytest.fixture(scope="module", params=[*EMBEDDED, *DAEMONS])
 def mesh(request: pytest.FixtureRequest) -> Iterator[Mesh]:
-    with (
-        tempfile.TemporaryDirectory(prefix="rrm-", dir="/tmp") as directory,
-        running(Path(directory), request.param) as started,
-    ):
+    with running(request.param) as started:
         yield started
 
 
@@ -35,7 +30,6 @@ def new_mesh() -> Iterator[Callable[[str], Mesh]]:
     with ExitStack() as stack:
 
         def start(kind: str) -> Mesh:
-            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="rrm-", dir="/tmp"))
-            return stack.enter_context(running(Path(directory), kind))
+            return stack.enter_context(running(kind))
 
         yield start

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -254,10 +255,16 @@ def build(directory: Path, kind: str) -> Mesh:
 
 
 @contextlib.contextmanager
-def running(directory: Path, kind: str) -> Iterator[Mesh]:
-    mesh = build(directory, kind)
-    try:
-        mesh.start()
-        yield mesh
-    finally:
-        mesh.stop()
+def running(kind: str) -> Iterator[Mesh]:
+    """A mesh in a short temporary directory: sockets are made there."""
+    with tempfile.TemporaryDirectory(prefix="rrm-", dir="/tmp") as directory:
+        mesh = build(Path(directory), kind)
+        try:
+            mesh.start()
+            yield mesh
+        finally:
+            mesh.stop()
+
+
+#: Where a module's tests need one mesh and no shapes of it.
+BOTH = ["embedded-1.4", pytest.param("daemon", marks=pytest.mark.daemon)]

@@ -11,7 +11,6 @@ import select
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -23,15 +22,12 @@ from receptor_runner.records import Record, Records
 from receptor_runner.state import jobs_directory
 
 from ..conftest import OURS, DirFactory, ours, tasks, wait_for
-from .nodes import Mesh, running
+from .nodes import BOTH, Mesh, running
 
 
-@pytest.fixture(scope="module", params=["embedded-1.4", pytest.param("daemon", marks=pytest.mark.daemon)])
+@pytest.fixture(scope="module", params=BOTH)
 def mesh(request: pytest.FixtureRequest) -> Iterator[Mesh]:
-    with (
-        tempfile.TemporaryDirectory(prefix="rrm-", dir="/tmp") as directory,
-        running(Path(directory), request.param) as started,
-    ):
+    with running(request.param) as started:
         yield started
 
 

@@ -1,0 +1,19 @@
+"""Deflate by ISA-L, at several times zlib's speed both ways; by zlib where there is no wheel for this machine.
+
+Rules: the format and the interface are zlib's either way.
+"""
+
+from __future__ import annotations
+
+import importlib
+import zlib
+from typing import Any
+
+__all__ = ["LEVEL", "deflate"]
+
+#: A module with the interface of ``zlib``, and its level that is worth its time.
+deflate: Any
+try:
+    deflate, LEVEL = importlib.import_module("isal.isal_zlib"), 3
+except ImportError:
+    deflate, LEVEL = zlib, 6
