@@ -1,7 +1,8 @@
 """From parameters and a private data dir to the command that is to run.
 
 Rules: nothing is started here. Precedence is the peer's (ansible_runner/config): files of ``env`` win over parameters
-of the same name, except for ``cmdline`` and ``ssh_key``, where the parameter wins."""
+of the same name, except for ``cmdline`` and ``ssh_key``, where the parameter wins. What an isolated job sees of this
+machine goes through its view; the command around it is made last."""
 
 from __future__ import annotations
 
@@ -9,26 +10,26 @@ import math
 import os
 import re
 import secrets
-import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .artifacts import make_private
+from .commandline import command_line, with_ssh_agent
 from .coreversion import core_version
-from .environment import CALLBACK_PLUGIN, KEY_FILE_VARIABLE, bare_environment_filled, callback_path
+from .environment import CALLBACK_PLUGIN, KEY_FILE_VARIABLE, bare_environment_filled, job_environment
 from .errors import ConfigurationError, OutputError
+from .isolation.around import Around, Inside, Isolated, around
+from .isolation.wanted import Wanted
 from .masking import Masker
 from .materials import Materials
 from .parameters import Parameters
 from .privatedata import PrivateDataDir
+from .projectcopy import copied_project
 
-#: Ansible tells nothing more beyond this many.
-_MOST_VERBOSE = 6
-
-__all__ = ["Command", "prepare", "runtime_directory"]
+__all__ = ["Command", "Site", "prepare"]
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Command:
     env: dict[str, str]
     cwd: str
     artifact_dir: str
+    isolated: Isolated | None = None
     #: Pairs of a regular expression and the answer to what matches it, in the user's order.
     prompts: list[tuple[str, str]] = field(default_factory=list)
     job_timeout: float | None = None
@@ -66,31 +68,54 @@ class Command:
         return {"command": masker.argv(self.argv), "env": masker.env(self.env), "cwd": self.cwd}
 
 
-def prepare(
-    parameters: Parameters, place: PrivateDataDir, runtime: Path, artifacts: Path | None = None, *, scratch: str
-) -> Command:
+@dataclass(frozen=True)
+class Site:
+    """Where a job is made ready, and for whom.
+
+    :param scratch: the job's ``TMPDIR``: a module that is killed leaves its files there.
+    :param own: told of each tree that must go with the guard, before it is made.
+    :param tick: called now and then when this takes long; what it raises ends it.
+    :param artifacts: the directory that holds one directory for each ident; None: that of the private data dir.
+    :param roles_path: directories of roles, before those that the job knows.
+    """
+
+    place: PrivateDataDir
+    scratch: str
+    own: Callable[[str], None]
+    tick: Callable[[], None] = lambda: None
+    artifacts: Path | None = None
+    roles_path: str = ""
+
+
+def prepare(parameters: Parameters, site: Site) -> Command:
     """The command for a job, its files made.
 
-    :param runtime: a name from :func:`runtime_directory`; the directory is made here and removed by the guard.
-    :param artifacts: the directory that holds one directory for each ident; default: that of the private data dir.
-    :param scratch: the job's ``TMPDIR``: a module that is killed leaves its files there.
     :raises ConfigurationError: a parameter or a file of ``env`` cannot be used.
     :raises InputError: a file that the job names is missing.
+    :raises UnreachableError: the isolation that the job asks for cannot be had here.
     """
+    place = site.place
     settings = place.settings(parameters["settings"])
-    _refuse_isolation(parameters, settings)
-    artifact_dir = (artifacts or place.artifacts) / parameters.ident
+    wanted = Wanted.of(parameters, settings)
+    artifact_dir = (site.artifacts or place.artifacts) / parameters.ident
     _make_private(artifact_dir / "job_events")
+    if wanted.project_copies:
+        own_copy = site.own if not wanted.keep_project_copy else lambda _: None
+        place.project = copied_project(place.project, wanted.project_copies, own_copy, site.tick)
+    surroundings = around(wanted, place, artifact_dir, site.scratch, site.own)
+    view = surroundings.view
+    runtime = place.path / f".receptor-runner-{secrets.token_hex(4)}"
+    site.own(str(runtime))
     _make_runtime(runtime)
-    materials = Materials(parameters, place, runtime)
-    asked = {**os.environ, "TMPDIR": scratch, **parameters["envvars"], **(place.mapping("env/envvars") or {})}
+    materials = Materials(parameters, place, runtime, view)
     fact_cache = _fact_cache(parameters, settings, artifact_dir)
-    env = _environment(asked, parameters, place, materials, artifact_dir)
+    asked = _asked(surroundings.base, parameters, materials, site.roles_path)
+    env = job_environment(asked, parameters, place, view, runtime, artifact_dir)
     if fact_cache:
-        env.update(ANSIBLE_CACHE_PLUGIN="jsonfile", ANSIBLE_CACHE_PLUGIN_CONNECTION=fact_cache)
+        env.update(ANSIBLE_CACHE_PLUGIN="jsonfile", ANSIBLE_CACHE_PLUGIN_CONNECTION=view.inside(fact_cache))
     command = Command(
         ident=parameters.ident,
-        argv=_argv(parameters, place, materials),
+        argv=command_line(parameters, place, materials),
         env=env,
         cwd=str(place.path if "AD_HOC_COMMAND_ID" in env else place.cwd),
         artifact_dir=str(artifact_dir),
@@ -104,14 +129,34 @@ def prepare(
         event_key_path=str(runtime / "event-key"),
         made=materials.made,
     )
-    command.env[KEY_FILE_VARIABLE] = command.event_key_path
-    if command.fact_cache:
+    command.env[KEY_FILE_VARIABLE] = view.inside(command.event_key_path)
+    if command.fact_cache and not wanted.container:
         command.core = core_version(command.argv[0], env["PATH"])
     _check_passable(command)
-    if command.ssh_key:
-        command.ssh_key_path = str(artifact_dir / "ssh_key_data")
-        command.argv = _with_ssh_agent(command.argv, command.ssh_key_path)
+    _finish(command, surroundings, bare_environment_filled(os.environ, str(place.path)))
     return command
+
+
+def _asked(base: Mapping[str, str], parameters: Parameters, materials: Materials, roles_path: str) -> dict[str, str]:
+    """The environment that the job asks for, over ``base``."""
+    place = materials.place
+    env: dict[str, Any] = {**base, **parameters["envvars"], **(place.mapping("env/envvars") or {})}
+    configured = ":".join(filter(None, (roles_path, str(env.get("ANSIBLE_ROLES_PATH") or ""))))
+    roles = materials.roles_path(configured)
+    if roles:
+        env["ANSIBLE_ROLES_PATH"] = roles
+    asked = {str(name): str(value) for name, value in env.items()}
+    return asked if materials.view.is_other else bare_environment_filled(asked, str(place.path))
+
+
+def _finish(command: Command, surroundings: Around, engine_env: Mapping[str, str]) -> None:
+    """Puts an agent for the ssh key, and what isolates the job, around its command."""
+    program = command.argv[0]
+    if command.ssh_key:
+        command.ssh_key_path = os.path.join(command.artifact_dir, "ssh_key_data")
+        command.argv = with_ssh_agent(command.argv, surroundings.view.inside(command.ssh_key_path))
+    inside = Inside(command.argv, command.env, command.cwd, program, answers=bool(command.prompts))
+    command.argv, command.cwd, command.isolated = surroundings.put(inside, engine_env)
 
 
 def _check_passable(command: Command) -> None:
@@ -132,24 +177,11 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _refuse_isolation(parameters: Parameters, settings: Mapping[str, Any]) -> None:
-    if settings.get("process_isolation", parameters["process_isolation"]):
-        raise ConfigurationError(
-            "process isolation was asked for and this worker cannot isolate: "
-            "run the job without process_isolation, or on a worker that can"
-        )
-
-
 def _make_private(directory: Path) -> None:
     try:
         make_private(directory)
     except OSError as exc:
         raise OutputError(f"cannot make the directory {directory}: {exc.strerror}") from exc
-
-
-def runtime_directory(place: PrivateDataDir) -> Path:
-    """A new name for the directory where a run keeps what only it needs; removed when it is over."""
-    return place.path / f".receptor-runner-{secrets.token_hex(4)}"
 
 
 def _make_runtime(runtime: Path) -> None:
@@ -163,30 +195,6 @@ def _make_runtime(runtime: Path) -> None:
         shutil.copy2(compiled, target / "__pycache__" / compiled.name)
 
 
-def _environment(
-    asked: Mapping[str, Any],
-    parameters: Parameters,
-    place: PrivateDataDir,
-    materials: Materials,
-    artifact_dir: Path,
-) -> dict[str, str]:
-    """``asked`` completed with what Ansible needs and what we need."""
-    env = bare_environment_filled(asked, str(place.path))
-    roles_path = materials.roles_path(env.get("ANSIBLE_ROLES_PATH", ""))
-    if roles_path:
-        env["ANSIBLE_ROLES_PATH"] = roles_path
-    env["ANSIBLE_CALLBACK_PLUGINS"] = f"{callback_path(env, place.cwd)}:{materials.runtime / 'callback'}"
-    env["ANSIBLE_RETRY_FILES_ENABLED"] = "False"
-    env.setdefault("ANSIBLE_HOST_KEY_CHECKING", "False")
-    env["AWX_ISOLATED_DATA_DIR"] = str(artifact_dir)
-    if parameters["module"] and not parameters["binary"]:
-        env["ANSIBLE_LOAD_CALLBACK_PLUGINS"] = "1"
-        env.setdefault("AD_HOC_COMMAND_ID", "1")
-    env["RUNNER_OMIT_EVENTS"] = str(bool(parameters["omit_event_data"]))
-    env["RUNNER_ONLY_FAILED_EVENTS"] = str(bool(parameters["only_failed_event_data"]))
-    return env
-
-
 def _fact_cache(parameters: Parameters, settings: Mapping[str, Any], artifact_dir: Path) -> str:
     """The directory of the job's fact cache; empty if it has none, or one that is configured elsewhere."""
     if settings.get("fact_cache_type", parameters["fact_cache_type"]) != "jsonfile":
@@ -198,62 +206,6 @@ def _own_fact_cache(fact_cache: str, artifact_dir: Path) -> str:
     """``fact_cache`` if it is this job's alone: a directory of its own among its artifacts."""
     below = os.path.relpath(fact_cache, artifact_dir) if fact_cache else "."
     return fact_cache if below != "." and not below.startswith("..") else ""
-
-
-def _argv(parameters: Parameters, place: PrivateDataDir, materials: Materials) -> list[str]:
-    raw = place.text("args")
-    if raw is not None:
-        argv = _split(raw, str(place.args))
-        if not argv:
-            raise ConfigurationError(f"{place.args} is empty; it must contain a whole command line")
-        return argv
-    binary, module = parameters["binary"], parameters["module"]
-    playbook = materials.playbook()
-    if module and playbook:
-        raise ConfigurationError("Only one of playbook and module options are allowed")
-    if not (binary or module or playbook):
-        raise ConfigurationError(
-            "Runner playbook required when running ansible-playbook; give a playbook, module or role"
-        )
-    argv = [str(binary or ("ansible" if module else "ansible-playbook"))]
-    cmdline = parameters["cmdline"] or place.text("env/cmdline") or ""
-    argv += _split(str(cmdline), "the command line options")
-    argv += _ansible_options(parameters, materials)
-    if not binary:
-        argv += _module_arguments(parameters) if module else [str(playbook)]
-    return argv
-
-
-def _ansible_options(parameters: Parameters, materials: Materials) -> list[str]:
-    argv: list[str] = []
-    for inventory in materials.inventories():
-        argv += ["-i", inventory]
-    if parameters["limit"] is not None:
-        argv += ["--limit", str(parameters["limit"])]
-    for variables in materials.extravars():
-        argv += ["-e", variables]
-    if parameters["verbosity"]:
-        argv.append("-" + "v" * min(parameters["verbosity"], _MOST_VERBOSE))
-    for option, name in (("--tags", "tags"), ("--skip-tags", "skip_tags"), ("--forks", "forks")):
-        if parameters[name]:
-            argv += [option, str(parameters[name])]
-    return argv
-
-
-def _module_arguments(parameters: Parameters) -> list[str]:
-    argv = ["-m", str(parameters["module"])]
-    if parameters["module_args"] is not None:
-        argv += ["-a", str(parameters["module_args"])]
-    if parameters["host_pattern"] is not None:
-        argv.append(str(parameters["host_pattern"]))
-    return argv
-
-
-def _split(text: str, where: str) -> list[str]:
-    try:
-        return shlex.split(text)
-    except ValueError as exc:
-        raise ConfigurationError(f"{where} cannot be split into words: {exc}") from exc
 
 
 def _prompts(passwords: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -279,9 +231,3 @@ def _seconds(name: str, value: Any) -> float | None:
     if not seconds >= 0:
         raise ConfigurationError(f"{name} must be a number of seconds, not {str(value)[:80]!r}")
     return None if math.isinf(seconds) else seconds
-
-
-def _with_ssh_agent(argv: list[str], key_path: str) -> list[str]:
-    """``argv`` under an agent that holds the key; the fifo goes as soon as it has been read."""
-    key = shlex.quote(key_path)
-    return ["ssh-agent", "sh", "-c", f"ssh-add {key} && rm -f {key} && exec {shlex.join(argv)}"]

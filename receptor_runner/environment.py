@@ -2,7 +2,7 @@
 
 Rules: what the job asks for comes over what the worker was started with, what we need comes over both (the order of
 the peer, ansible_runner/config/_base.py). A daemon's environment is bare: a UTF-8 locale, a home and a PATH that
-finds Ansible are supplied."""
+finds Ansible are supplied. A container begins with its image's environment and sees paths of its own."""
 
 from __future__ import annotations
 
@@ -16,18 +16,44 @@ import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-__all__ = ["CALLBACK_PLUGIN", "KEY_FILE_VARIABLE", "bare_environment_filled", "callback_path"]
+from .isolation.view import View
+from .parameters import Parameters
+from .privatedata import PrivateDataDir
+
+__all__ = ["CALLBACK_PLUGIN", "KEY_FILE_VARIABLE", "bare_environment_filled", "job_environment"]
 
 CALLBACK_PLUGIN = Path(__file__).parent / "callback" / "receptor_runner.py"
 #: Tells the callback plugin where its key is. The file is gone once the plugin has read it.
 KEY_FILE_VARIABLE = "RECEPTOR_RUNNER_KEY_FILE"
 
 
-def bare_environment_filled(env: Mapping[str, Any], private_data_dir: str) -> dict[str, str]:
-    """``env`` as text, with what Ansible cannot do without."""
-    filled = {str(name): str(value) for name, value in env.items()}
+def job_environment(
+    asked: Mapping[str, str],
+    parameters: Parameters,
+    place: PrivateDataDir,
+    view: View,
+    runtime: Path,
+    artifact_dir: Path,
+) -> dict[str, str]:
+    """``asked`` completed with what we need."""
+    env = dict(asked)
+    own = view.inside(runtime / "callback")
+    env["ANSIBLE_CALLBACK_PLUGINS"] = f"{_callback_path(env, place.cwd, view)}:{own}"
+    env["ANSIBLE_RETRY_FILES_ENABLED"] = "False"
+    env.setdefault("ANSIBLE_HOST_KEY_CHECKING", "False")
+    env["AWX_ISOLATED_DATA_DIR"] = view.inside(artifact_dir)
+    if parameters["module"] and not parameters["binary"]:
+        env["ANSIBLE_LOAD_CALLBACK_PLUGINS"] = "1"
+        env.setdefault("AD_HOC_COMMAND_ID", "1")
+    env["RUNNER_OMIT_EVENTS"] = str(bool(parameters["omit_event_data"]))
+    env["RUNNER_ONLY_FAILED_EVENTS"] = str(bool(parameters["only_failed_event_data"]))
+    return env
+
+
+def bare_environment_filled(env: Mapping[str, str], private_data_dir: str) -> dict[str, str]:
+    """``env`` with what Ansible cannot do without."""
+    filled = dict(env)
     if not filled.get("HOME"):
         filled["HOME"] = _home(private_data_dir)
     effective = filled.get("LC_ALL") or filled.get("LC_CTYPE") or filled.get("LANG") or ""
@@ -49,19 +75,19 @@ def _home(fallback: str) -> str:
     return home if os.path.isdir(home) else fallback
 
 
-def callback_path(env: Mapping[str, str], cwd: Path) -> str:
+def _callback_path(env: Mapping[str, str], cwd: Path, view: View) -> str:
     """The user's callback plugin path, wherever it is configured: the variable that we set would hide it."""
     given = env.get("ANSIBLE_CALLBACK_PLUGINS")
     if given:
         return given
     ansible_home = env.get("ANSIBLE_HOME") or f"{env.get('HOME', '~')}/.ansible"
     default = f"{ansible_home}/plugins/callback:/usr/share/ansible/plugins/callback"
-    return _configured_callback_path(env, cwd) or default
+    return _configured_callback_path(env, cwd, view) or default
 
 
-def _configured_callback_path(env: Mapping[str, str], cwd: Path) -> str | None:
+def _configured_callback_path(env: Mapping[str, str], cwd: Path, view: View) -> str | None:
     """``callback_plugins`` of the ansible.cfg in effect, read as Ansible does (ansible/config/manager.py)."""
-    config = _ansible_config(env, cwd)
+    config = _ansible_config(env, cwd, view)
     if config is None:
         return None
     parser = configparser.ConfigParser(interpolation=None, strict=False, inline_comment_prefixes=(";",))
@@ -70,27 +96,31 @@ def _configured_callback_path(env: Mapping[str, str], cwd: Path) -> str | None:
     except (configparser.Error, OSError, UnicodeDecodeError):
         return None
     value = parser.get("defaults", "callback_plugins", fallback="").strip().strip("\"'")
-    parts = [_expanded(part.strip(), env, cwd) for part in value.split(":") if part.strip()]
-    return ":".join(str(config.parent / part) for part in parts) or None
+    seen_cwd, seen_config = view.inside(cwd), view.inside(config.parent)
+    parts = [_expanded(part.strip(), env, seen_cwd) for part in value.split(":") if part.strip()]
+    return ":".join(os.path.join(seen_config, part) for part in parts) or None
 
 
-def _ansible_config(env: Mapping[str, str], cwd: Path) -> Path | None:
-    """The file that Ansible would read: the first that there is, but none in a directory that anybody may write."""
+def _ansible_config(env: Mapping[str, str], cwd: Path, view: View) -> Path | None:
+    """The file that Ansible would read: the first that there is, but none in a directory that anybody may write. Of
+    those in an image nothing is known.
+    """
     named = env.get("ANSIBLE_CONFIG")
     candidates = []
     if named:
-        path = cwd / _expanded(named, env, cwd)
+        path = cwd / view.outside(_expanded(named, env, view.inside(cwd)))
         candidates.append(path / "ansible.cfg" if path.is_dir() else path)
     with contextlib.suppress(OSError):
         if not cwd.stat().st_mode & stat.S_IWOTH:
             candidates.append(cwd / "ansible.cfg")
-    candidates += [Path(env.get("HOME", "/"), ".ansible.cfg"), Path("/etc/ansible/ansible.cfg")]
+    if not view.is_other:
+        candidates += [Path(env.get("HOME", "/"), ".ansible.cfg"), Path("/etc/ansible/ansible.cfg")]
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _expanded(path: str, env: Mapping[str, str], cwd: Path) -> str:
+def _expanded(path: str, env: Mapping[str, str], cwd: str) -> str:
     """``{{CWD}}``, ``$VARIABLES`` of the job and ``~``."""
-    path = path.replace("{{CWD}}", str(cwd))
+    path = path.replace("{{CWD}}", cwd)
     path = re.sub(r"\$(\w+)|\$\{(\w+)\}", lambda found: env.get(found[1] or found[2], found[0]), path)
     home = env.get("HOME", "~")
     return home + path[1:] if path == "~" or path.startswith("~/") else path

@@ -19,6 +19,7 @@ from .boot import command
 from .command import Command
 from .errors import ConfigurationError, OutputError, ReceptorRunnerError
 from .guard.channel import HEADER
+from .isolation.faults import isolation_fault
 from .limits import BLOCK, KILL_SECONDS
 
 __all__ = ["Guard", "GuardDiedError", "Result"]
@@ -49,11 +50,16 @@ class Result(NamedTuple):
     output_error: str | None
     #: The name of the signal that ended the command, if it was not ours.
     killed_by: str | None
+    #: Why it could not be isolated as it was asked to be.
+    isolation_fault: ReceptorRunnerError | None
 
     def check(self) -> None:
         """:raises OutputError: the command's output could not be kept.
         :raises CommandKilledError: somebody ended the command.
+        :raises ReceptorRunnerError: the container or sandbox for it could not be made.
         """
+        if self.isolation_fault is not None:
+            raise self.isolation_fault
         if self.output_error:
             raise OutputError(f"{self.output_error}; the job itself ended with rc {self.rc}")
         if self.killed_by:
@@ -69,6 +75,7 @@ class Guard:
 
     def __init__(self, inherit: Sequence[int] = ()) -> None:
         self._buffer = b""
+        self._job: Command | None = None
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._process = subprocess.Popen(
             command("receptor_runner.guard.main"),
@@ -121,6 +128,7 @@ class Guard:
         self._send({"own": path})
 
     def run(self, job: Command) -> None:
+        self._job = job
         self._send({"run": job.to_json()})
 
     def cancel(self) -> None:
@@ -168,7 +176,11 @@ class Guard:
             if data["fault"].startswith("cannot make"):
                 raise OutputError(data["fault"])
             raise GuardDiedError(data["fault"])
-        return Result(data["rc"], data["status"], data["events"], data["output_error"], data["killed_by"])
+        fault = None
+        isolated = self._job.isolated if self._job is not None else None
+        if isolated is not None and data["isolation_error"] is not None:
+            fault = isolation_fault(isolated.kind, isolated.image, isolated.program, data["isolation_error"])
+        return Result(data["rc"], data["status"], data["events"], data["output_error"], data["killed_by"], fault)
 
     def _diagnosis(self) -> str:
         self._stderr.seek(0)

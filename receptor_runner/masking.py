@@ -1,7 +1,7 @@
 """Keeps secrets out of what is sent and stored about a command.
 
 Rules: what a job sees is never touched. A value is masked when its name says that it is secret, when it is a password
-or key of the job, or when it contains one of at least eight characters."""
+or key of the job, or when it contains one of at least eight characters; of an address, the password in it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _SECRET_NAME = re.compile(
     r"passw|passphrase|secret|token|credential|api_?key|private_?key|access_?key|(?:^|_)(?:pass|pwd|key)$", re.I
 )
 _INNOCENT_NAME = re.compile(r"^(?:OLD)?PWD$|_(?:FILE|PATH|DIR|CHECKING)$", re.I)
+_ADDRESS = re.compile(r"(://[^/@:\s]*:)[^/@\s]+@")
 _SUBSTRING = 8
 
 
@@ -30,6 +31,7 @@ class Masker:
     def text(self, value: str) -> str:
         if value in self._whole:
             return MASK
+        value = _ADDRESS.sub(rf"\1{MASK}@", value) if "://" in value else value
         return self._inside.sub(MASK, value) if self._inside else value
 
     def argv(self, argv: Sequence[str]) -> list[str]:

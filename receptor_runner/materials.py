@@ -1,7 +1,8 @@
 """Puts what a job was given as data into files of its private data dir, where Ansible finds it.
 
-Rules: never writes over a file that is there. What need not stand beside the user's files goes into the runtime
-directory of the job, the rest is listed in ``made``; both are removed when the job is over."""
+Rules: what is returned is what the job calls it. Never writes over a file that is there. What need not stand beside
+the user's files goes into the runtime directory of the job, the rest is listed in ``made``; both are removed when the
+job is over."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from typing import Any
 
 from .errors import ConfigurationError, InputError, OutputError
 from .inventory import as_files, find_source, is_host_list, merged_files
+from .isolation.view import View
 from .parameters import Parameters
 from .privatedata import PrivateDataDir
 
@@ -28,6 +30,7 @@ class Materials:
     parameters: Parameters
     place: PrivateDataDir
     runtime: Path
+    view: View
     made: list[str] = field(default_factory=list)
 
     def playbook(self) -> str | None:
@@ -46,9 +49,12 @@ class Materials:
         if not play:
             return None
         name = str(play)
-        if not (self.place.cwd / name).is_file() and not is_collection_playbook(name):
+        if is_collection_playbook(name):
+            return name
+        path = self.place.cwd / self.view.outside(name)
+        if not path.is_file() and self.view.shows(path):
             raise InputError(f"the playbook: {name} could not be found in {self.place.cwd}")
-        return name
+        return self.view.inside(name)
 
     def _role_play(self) -> dict[str, Any]:
         parameters = self.parameters
@@ -64,7 +70,7 @@ class Materials:
         """What to give as ``-i``, in order."""
         source = self.parameters["inventory"]
         if not source:
-            return [str(self.place.inventory)] if self.place.inventory.exists() else []
+            return [self.view.inside(self.place.inventory)] if self.place.inventory.exists() else []
         if not isinstance(source, list):
             return [self._inventory(source)]
         if all(isinstance(one, str) for one in source):
@@ -76,17 +82,25 @@ class Materials:
 
     def _inventory(self, source: Any) -> str:
         if isinstance(source, str):
-            found = find_source(source, self._bases())
+            found = find_source(self.view.outside(source), self._bases())
             if found is not None:
-                return str(found)
+                return self.view.inside(found) if self.view.shows(found) else self._merged([source])
             if is_host_list(source):
                 return source
             if source.startswith("/"):
-                raise InputError(f"the inventory {source} does not exist")
+                return self._missing_inventory(source)
         elif not isinstance(source, Mapping):
             raise ConfigurationError(f"an inventory must be a text or a dictionary, not {type(source).__name__}")
         name, data = as_files(source)
-        return str(self._make(self.place.inventory, name, data))
+        return self.view.inside(self._make(self.place.inventory, name, data))
+
+    def _missing_inventory(self, source: str) -> str:
+        """A controller may send a path of its own: in a container, where no path of any machine is meant, the peer
+        takes the inventory that travelled instead.
+        """
+        if self.view.is_other and self.place.inventory.exists():
+            return self.view.inside(self.place.inventory)
+        raise InputError(f"the inventory {source} does not exist")
 
     def _merged(self, sources: list[Any]) -> str:
         directory = self.runtime / "inventory"
@@ -98,38 +112,40 @@ class Materials:
                 continue
             path.write_bytes(entry.data if entry.data is not None else Path(str(entry.path)).read_bytes())
             path.chmod(stat.S_IMODE(entry.mode) & 0o700)
-        return str(directory)
+        return self.view.inside(directory)
 
     def extravars(self) -> list[str]:
         """What to give as ``-e``: files, so that no value is seen in the process list."""
         arguments = []
         if (self.place.env / "extravars").is_file():
-            arguments.append(f"@{self.place.env / 'extravars'}")
+            arguments.append(f"@{self.view.inside(self.place.env / 'extravars')}")
         value = self.parameters["extravars"]
         if isinstance(value, dict) and value:
             path = self.runtime / "extravars.json"
             path.write_text(json.dumps(value))
             path.chmod(0o600)
-            arguments.append(f"@{path}")
+            arguments.append(f"@{self.view.inside(path)}")
         elif isinstance(value, str) and value:
-            if not (self.place.path / value).is_file():
+            file = self.place.path / self.view.outside(value)
+            if not file.is_file():
                 raise InputError(f"the file of extra variables {value} does not exist in {self.place.path}")
-            arguments.append(f"@{self.place.path / value}")
+            arguments.append(f"@{self.view.inside(file)}")
         return arguments
 
     def roles_path(self, configured: str) -> str:
         """``ANSIBLE_ROLES_PATH`` with relative parts found in the private data dir, as the peer's stages send them."""
         parts = [self._roles_directory(part) for part in configured.split(":") if part]
-        if self.parameters["role"] and str(self.place.roles) not in parts:
-            parts.append(str(self.place.roles))
+        own = self.view.inside(self.place.roles)
+        if self.parameters["role"] and own not in parts:
+            parts.append(own)
         return ":".join(parts)
 
     def _roles_directory(self, part: str) -> str:
         if part.startswith(("/", "~")):
-            return part
+            return self.view.inside(part)
         for base in (self.place.roles, self.place.path):
             if (base / part).is_dir():
-                return os.path.normpath(base / part)
+                return self.view.inside(os.path.normpath(base / part))
         return part
 
     def _make(self, directory: Path, name: str, data: bytes) -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .artifacts import ArtifactDir
-from .command import Command, prepare, runtime_directory
+from .command import Command, Site, prepare
 from .delivery import Delivery, Handlers, RunnerConfig
 from .errors import Interrupted, ReceptorRunnerError, exit_code_of
 from .execution import Guard, Result
@@ -101,24 +101,21 @@ class Runner:
             self.exit_code = ReceptorRunnerError.exit_code
         self.status = delivery.status
 
-    def _prepared(self, runtime: Path, scratch: str) -> Command:
+    def _prepared(self, guard: Guard) -> Command:
+        _, scratch = guard.setup()
         place = PrivateDataDir(self.private_data_dir)
         if self._given.get("project_dir"):
             place.project = Path(os.path.abspath(self._given["project_dir"]))
-        command = prepare(self.parameters, place, runtime, Path(self.artifact_dir).parent, scratch=scratch)
-        roles_path = self._given.get("roles_path")
-        if roles_path:
-            joined = roles_path if isinstance(roles_path, str) else ":".join(map(str, roles_path))
-            command.env["ANSIBLE_ROLES_PATH"] = ":".join(filter(None, (joined, command.env.get("ANSIBLE_ROLES_PATH"))))
+        given = self._given.get("roles_path") or ""
+        roles_path = given if isinstance(given, str) else ":".join(map(str, given))
+        artifacts = Path(self.artifact_dir).parent
+        command = prepare(self.parameters, Site(place, scratch, guard.own, artifacts=artifacts, roles_path=roles_path))
         self.config.settings = place.settings(self.parameters["settings"])
         return command
 
     def _execute(self, delivery: Delivery, artifacts: ArtifactDir) -> None:
         with Guard() as guard:
-            _, scratch = guard.setup()
-            runtime = runtime_directory(PrivateDataDir(self.private_data_dir))
-            guard.own(str(runtime))
-            command = self._prepared(runtime, scratch)
+            command = self._prepared(guard)
             if self.config.settings.get("suppress_ansible_output"):
                 delivery.printer = None
             masked = command.masked()

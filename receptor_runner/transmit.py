@@ -20,6 +20,7 @@ from .archive.pack import Packer
 from .archive.spool import spool
 from .errors import ConfigurationError, InputError, Interrupted
 from .inventory import as_files, external_files, find_source, is_host_list, merged_files
+from .isolation.view import CONTAINER_HOME, View
 from .materials import is_collection_playbook
 from .messages import EXTENSION, JSONObject
 from .parameters import check_ident, to_wire, unknown_names
@@ -165,6 +166,7 @@ class Transmitter:
         playbook = self._wire.get("playbook")
         if not isinstance(playbook, str):
             return
+        playbook = self._wire["playbook"] = self._here(playbook)
         if os.path.isabs(playbook):
             relative = os.path.relpath(playbook, self.place.cwd)
             if relative.startswith("../"):
@@ -181,6 +183,8 @@ class Transmitter:
             source = self._wire["inventory"] = source[0]
         if not source:
             return
+        if isinstance(source, str):
+            source = self._wire["inventory"] = self._here(source)
         found = find_source(source, self._inventory_bases()) if isinstance(source, str) else None
         if found is not None:
             self._arrange_inventory_file(found)
@@ -203,6 +207,11 @@ class Transmitter:
             raise ConfigurationError(
                 f"an inventory cannot be {type(source).__name__}; give a path, text, dictionary or list"
             )
+
+    def _here(self, path: str) -> str:
+        """What ``path`` is here, if it is one in a container."""
+        inside = View([(str(self.place.path), CONTAINER_HOME)]).outside(path)
+        return inside if inside != path and os.path.exists(inside) and not os.path.exists(path) else path
 
     def _check_inventory_text(self, source: str) -> None:
         """What looks like a path, or can only be one, must be there."""

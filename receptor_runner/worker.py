@@ -19,7 +19,7 @@ from .archive.entry import Entry
 from .archive.pack import Packer
 from .archive.spool import spool
 from .artifacts import ArtifactDir
-from .command import Command, prepare, runtime_directory
+from .command import Command, Site, prepare
 from .errors import (
     ArchiveError,
     Interrupted,
@@ -126,9 +126,8 @@ class Worker:
             kwargs = self._receive(place.path)
             parameters = Parameters.from_wire({**self._options.defaults, **kwargs})
             self._ident = parameters.ident
-            runtime = runtime_directory(PrivateDataDir(place.path))
-            place.guard.own(str(runtime))
-            command = prepare(parameters, PrivateDataDir(place.path), runtime, scratch=place.scratch)
+            site = Site(PrivateDataDir(place.path), place.scratch, place.guard.own, self._tick)
+            command = prepare(parameters, site)
             artifact_dir = command.artifact_dir
             self._execute(place.guard, command, parameters)
         except OutputClosedError:
@@ -158,6 +157,10 @@ class Worker:
             raise OutputClosedError("the output was closed by its reader")
         if self._options.cancel_callback is not None and self._options.cancel_callback():
             raise Interrupted("cancelled before the job had started")
+
+    def _tick(self) -> None:
+        self._check_stop()
+        self._wire.tick()
 
     def _execute(self, guard: Guard, command: Command, parameters: Parameters) -> None:
         masked = command.masked()

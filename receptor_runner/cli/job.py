@@ -50,6 +50,9 @@ def job_parameters(directory: str, options: dict[str, Any]) -> dict[str, Any]:
         parameters["host_pattern"] = parameters.pop("hosts")
     if options["container_image"]:
         parameters["process_isolation"] = True
+    if options["container_auth_data"]:
+        file = options["container_auth_data"]
+        parameters["container_auth_data"] = _load_mapping(_file_text(file), f"--container-auth-data {file}")
     if options["role_vars"]:
         parameters["role_vars"] = _key_values(options["role_vars"])
     if parameters.pop("extra_vars", None):
@@ -88,9 +91,9 @@ def _extra_vars(given: Sequence[str]) -> dict[str, Any]:
     variables: dict[str, Any] = {}
     for text in given:
         if text.startswith("@"):
-            variables.update(_load_mapping(_file_text(text[1:]), text))
+            variables.update(_load_mapping(_file_text(text[1:]), f"-e {text}"))
         elif text.lstrip()[:1] in ("{", "[") or ("\n" in text and ":" in text):
-            variables.update(_load_mapping(text, text[:40]))
+            variables.update(_load_mapping(text, f"-e {text[:40]}"))
         else:
             variables.update(_plain_key_values(text))
     return variables
@@ -111,7 +114,7 @@ def _file_text(path: str) -> str:
         with open(path, encoding="utf-8") as file:
             return file.read()
     except (OSError, UnicodeDecodeError) as exc:
-        raise InputError(f"cannot read the file of extra variables {path}: {exc}") from exc
+        raise InputError(f"cannot read the file {path}: {exc}") from exc
 
 
 def _load_mapping(text: str, where: str) -> dict[str, Any]:
@@ -120,13 +123,13 @@ def _load_mapping(text: str, where: str) -> dict[str, Any]:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as exc:
-        raise click.UsageError(f"-e {where} is neither JSON nor YAML: {str(exc).splitlines()[0]}") from exc
+        raise click.UsageError(f"{where} is neither JSON nor YAML: {str(exc).splitlines()[0]}") from exc
     if not isinstance(value, dict):
-        raise click.UsageError(f"-e {where} is not a mapping of names to values")
+        raise click.UsageError(f"{where} is not a mapping of names to values")
     try:
         plain: dict[str, Any] = json.loads(json.dumps(value, default=_date))
     except TypeError as exc:
-        raise click.UsageError(f"-e {where} cannot travel: {exc}") from exc
+        raise click.UsageError(f"{where} cannot travel: {exc}") from exc
     return plain
 
 

@@ -164,6 +164,12 @@ _isolation = [
     option("--process-isolation-show-paths", multiple=True, help="A path that the sandbox shows."),
     option("--process-isolation-ro-paths", multiple=True, help="A path that the sandbox shows read-only."),
     option("--directory-isolation-base-path", help="Run on a copy of the project, below this directory."),
+    option("--container-workdir", help="Where the command runs in the container. [default: /runner/project]"),
+    option(
+        "--container-auth-data",
+        metavar="FILE",
+        help="Credentials for the registry: host, username, password, verify_ssl.",
+    ),
 ]
 
 _more = [

@@ -43,6 +43,11 @@ class Carver:
         self._partial: list[bytes] = []
         self._partial_size = 0
 
+    @property
+    def framed(self) -> bool:
+        """Whether the callback plugin has said anything."""
+        return self._sequence > 0
+
     def receive(self, data: bytes) -> bytes:
         """Takes in ``data`` and returns the text in it."""
         texts: list[bytes] = []

@@ -30,6 +30,8 @@ class Child:
         #: The signal that ended it, by name.
         self.killed_by: str | None = None
         self._made: list[str] = []
+        #: An engine ends with 128 and the number of the signal that ended the command.
+        self._in_container = bool(spec["isolated"] and spec["isolated"]["engine"])
         try:
             self._write_event_key(spec)
             if spec["ssh_key"]:
@@ -45,11 +47,11 @@ class Child:
 
     def _start(self, spec: dict[str, Any]) -> Any:
         command, *arguments = spec["argv"]
+        isolated = spec["isolated"] or {}
+        env, cwd = isolated.get("env") or spec["env"], isolated.get("cwd") or spec["cwd"]
         guard = os.getpid()
         try:
-            return pexpect.spawn(
-                command, arguments, cwd=spec["cwd"], env=spec["env"], echo=False, preexec_fn=_default_signals
-            )
+            return pexpect.spawn(command, arguments, cwd=cwd, env=env, echo=False, preexec_fn=_default_signals)
         except pexpect.ExceptionPexpect as exc:
             raise CommandNotFound(str(exc).splitlines()[0]) from exc
         except BaseException:
@@ -108,13 +110,19 @@ class Child:
             os.write(self.fd, text.encode() + b"\n")
         os.set_blocking(self.fd, False)
 
+    def interrupt(self) -> None:
+        """Types Ctrl-C."""
+        with contextlib.suppress(OSError):
+            os.write(self.fd, b"\x03")
+
     def ended(self, wait_status: int) -> None:
         """The command was reaped."""
         code = os.waitstatus_to_exitcode(wait_status)
         self.rc = code if code >= 0 else 128 - code
-        if code < 0:
+        by = -code if code < 0 else code - 128 if self._in_container else 0
+        if by > 0:
             names = {number.value: number.name for number in signal.Signals}
-            self.killed_by = names.get(-code, f"signal {-code}")
+            self.killed_by = names.get(by, f"signal {by}" if code < 0 else None)
         self._spawn.ptyproc.terminated = True
 
     def close(self) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import time
 from typing import Any
 
+from ..isolation.faults import ENGINE_CODES
 from ..limits import (
     BLOCK,
     FLUSH_SECONDS,
@@ -26,6 +28,7 @@ from ..waiting import milliseconds
 from .carve import Carver
 from .channel import Channel
 from .child import Child, new_private_file
+from .job import job_of
 from .prompts import Prompts
 from .tree import Stopper, descendants
 
@@ -33,6 +36,9 @@ __all__ = ["Session"]
 
 #: After the last process is gone, output still in the terminal arrives at once or never.
 _LAST_OUTPUT_SECONDS = 0.2
+#: How much of the output is kept to tell why an engine failed.
+_TAIL = 4096
+_SANDBOX_ERROR = re.compile(r"\Abwrap: .*\s*\Z")
 
 
 class Session:
@@ -46,38 +52,57 @@ class Session:
         self._prompts = Prompts([(pattern, answer) for pattern, answer in spec["prompts"]])
         self._poll = select.poll()
         self._watched: dict[int, int] = {}
-        self._stopper = Stopper()
         self._stopped_as: str | None = None
         self._output = _OutputFiles(spec)
         self._lines: list[bytes] = []
         self._lines_size = 0
+        self._tail = b""
         self._flush_at: float | None = None
         self._started = self._last_output = time.monotonic()
         self.stop_requested = False
 
     def run(self) -> dict[str, Any]:
-        """Returns ``rc``, ``status``, ``events`` (how many), ``output_error`` (text or null) and ``killed_by`` (the
-        name of a signal that was not ours, or null).
+        """Returns ``rc``, ``status``, ``events`` (how many), ``output_error`` (text or null), ``killed_by`` (the name
+        of a signal that was not ours, or null) and ``isolation_error`` (what an engine or sandbox said when it could
+        not run the command, or null).
 
         :raises CommandNotFound: there is nothing to run.
         """
         child = Child(self._spec)
+        job = job_of(child, self._spec["isolated"])
+        self._stopper = Stopper(job.send)
         try:
             self._follow(child)
         finally:
             child.close()
+            job.end(clean=child.rc is not None and child.rc < min(ENGINE_CODES) and not self._stopper.started)
         self._take(self._carver.finish())
         self._flush()
         self._output.close()
-        killed_by = child.killed_by if self._stopped_as is None else None
-        rc = child.rc if child.rc is not None and self._stopped_as is None else RC_STOPPED
+        return self._result(child)
+
+    def _result(self, child: Child) -> dict[str, Any]:
+        by_itself = self._stopped_as is None
+        isolation_error = self._isolation_error(child) if by_itself else None
+        killed_by = child.killed_by if by_itself and isolation_error is None else None
+        rc = child.rc if child.rc is not None and by_itself else RC_STOPPED
+        fault = killed_by or isolation_error is not None
         return {
             "rc": rc,
-            "status": self._stopped_as or (ERROR if killed_by else status_from_rc(rc)),
+            "status": self._stopped_as or (ERROR if fault else status_from_rc(rc)),
             "events": self._carver.counter,
             "output_error": self._output.error,
             "killed_by": killed_by,
+            "isolation_error": isolation_error,
         }
+
+    def _isolation_error(self, child: Child) -> str | None:
+        isolated = self._spec["isolated"]
+        if isolated is None or self._carver.framed:
+            return None
+        said = self._tail.decode("utf-8", "replace")
+        failed = child.rc in ENGINE_CODES if isolated["engine"] else child.rc == 1 and _SANDBOX_ERROR.search(said)
+        return said if failed else None
 
     def _follow(self, child: Child) -> None:
         alive = True
@@ -156,6 +181,8 @@ class Session:
 
     def _take(self, text: bytes) -> None:
         self._output.write(text)
+        if self._spec["isolated"] is not None:
+            self._tail = (self._tail + text)[-_TAIL:]
         if self._carver.lines:
             self._lines += self._carver.lines
             self._lines_size += sum(map(len, self._carver.lines))

@@ -1,18 +1,23 @@
 """The process tree below this process, whatever sessions and groups its members moved to.
 
-Rules: only descendants are ever signalled; :mod:`receptor_runner.subreaper` keeps orphans among them.
+Rules: only descendants are ever signalled; :mod:`receptor_runner.subreaper` keeps orphans among them. What a
+container engine shares between all containers of a user is nobody's descendant: others may need it.
 """
 
 from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable, Collection
 
 import psutil
 
 from ..subreaper import reap
 
 __all__ = ["Stopper", "descendants", "signal_descendants", "stop_descendants"]
+
+#: The process that keeps a rootless podman's user namespace, and the name server of its networks.
+_SHARED = (("catatonit", "-P"), ("podman", "pause"), ("aardvark-dns", "run"))
 
 #: How often those are killed again that were forked while their parents were being killed.
 _KILL_AGAIN_SECONDS = 0.1
@@ -25,17 +30,27 @@ def descendants() -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if process.status() != psutil.STATUS_ZOMBIE:
+            if process.status() != psutil.STATUS_ZOMBIE and not _is_shared(process):
                 found.append(process)
         except psutil.Error:
             continue
     return found
 
 
-def signal_descendants(number: int) -> int:
-    """Signals every descendant; returns how many there were."""
+def _is_shared(process: psutil.Process) -> bool:
+    name = process.name()
+    if not any(name.startswith(program) for program, _ in _SHARED):
+        return False
+    words = process.cmdline()
+    return any(name.startswith(program) and word in words for program, word in _SHARED)
+
+
+def signal_descendants(number: int, spared: Collection[int] = ()) -> int:
+    """Signals every descendant but those of the process ids ``spared``; returns how many there were."""
     found = descendants()
     for process in found:
+        if process.pid in spared:
+            continue
         try:
             process.send_signal(number)
         except (psutil.Error, OSError):
@@ -44,9 +59,13 @@ def signal_descendants(number: int) -> int:
 
 
 class Stopper:
-    """INT, TERM and KILL over all descendants, each at its time after :meth:`start`."""
+    """INT, TERM and KILL, each at its time after :meth:`start`.
 
-    def __init__(self) -> None:
+    :param send: sends a signal to all that is to be stopped, and tells how many there were.
+    """
+
+    def __init__(self, send: Callable[[int], int] = signal_descendants) -> None:
+        self._send = send
         self._steps: list[tuple[float, int]] = []
         self._killing_since: float | None = None
 
@@ -73,7 +92,7 @@ class Stopper:
         if not self._steps or self._steps[0][0] > now:
             return True
         number = self._steps.pop(0)[1]
-        if not signal_descendants(number):
+        if not self._send(number):
             return False
         if number == signal.SIGKILL:
             self._killing_since = self._killing_since or now

@@ -1,0 +1,3 @@
+"""Jobs in containers and sandboxes: what was asked for, what the job sees, and the command that makes it so.
+
+Rules: nothing is started here. The guard starts what comes out, and stops it (``receptor_runner/guard/job.py``)."""

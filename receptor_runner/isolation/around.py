@@ -1,0 +1,120 @@
+"""What is put around a job's command: nothing, a sandbox, or a container.
+
+Rules: the job is made ready inside of it first, with the paths of its view, and put into it last."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from ..privatedata import PrivateDataDir
+from .container import Container
+from .sandbox import sandbox_path, sandboxed
+from .view import View
+from .wanted import PODMAN, Wanted
+
+__all__ = ["Around", "Inside", "Isolated", "around"]
+
+
+@dataclass
+class Isolated:
+    """What is around a command: ``kind`` is that of :class:`receptor_runner.isolation.wanted.Wanted`, ``program`` what
+    runs inside.
+
+    ``env`` and ``cwd`` are those that an engine is started with; None if the command's own are meant. The other
+    attributes are a container's, empty for a sandbox.
+    """
+
+    kind: str
+    program: str
+    env: dict[str, str] | None = None
+    cwd: str | None = None
+    engine: str = ""
+    image: str = ""
+    id_file: str = ""
+    label: str = ""
+
+
+class Inside(NamedTuple):
+    """A command as it is inside. ``program`` is what of ``argv`` is Ansible's; ``answers``: whether prompts will be
+    answered.
+    """
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    program: str
+    answers: bool
+
+
+class Around:
+    """Nothing: the job runs on this machine as it is."""
+
+    def __init__(self, scratch: str) -> None:
+        self.view = View()
+        #: What the job's environment begins with.
+        self.base: dict[str, str] = {**os.environ, "TMPDIR": scratch}
+
+    def put(self, job: Inside, env: Mapping[str, str]) -> tuple[list[str], str, Isolated | None]:
+        """The command with what is around it, where it runs, and what that is.
+
+        :param env: what an engine is started with.
+        :raises ReceptorRunnerError: the job's wishes cannot be met here.
+        """
+        return job.argv, job.cwd, None
+
+
+class _InSandbox(Around):
+    def __init__(self, wanted: Wanted, place: PrivateDataDir, artifact_dir: Path, scratch: str) -> None:
+        super().__init__(scratch)
+        self._wanted = wanted
+        own = View([(str(place.path), str(place.path))])
+        elsewhere = [str(path) for path in (place.cwd, artifact_dir) if not own.shows(path)]
+        self._writable = [str(place.path), *elsewhere, scratch]
+
+    def put(self, job: Inside, env: Mapping[str, str]) -> tuple[list[str], str, Isolated | None]:
+        argv = sandboxed(self._wanted, job.argv, job.program, job.env, job.cwd, self._writable)
+        return argv, job.cwd, Isolated(self._wanted.kind, job.program)
+
+
+class _InContainer(Around):
+    def __init__(self, wanted: Wanted, place: PrivateDataDir, artifact_dir: Path, scratch: str) -> None:
+        super().__init__(scratch)
+        self._wanted = wanted
+        self._container = Container(wanted, place, artifact_dir, Path(scratch))
+        self._cwd = str(place.path)
+        self.view = self._container.view()
+        # overlay file systems of older kernels refuse what a module's atomic move needs
+        self.base = {"ANSIBLE_UNSAFE_WRITES": "1"} if wanted.kind == PODMAN else {}
+
+    def put(self, job: Inside, env: Mapping[str, str]) -> tuple[list[str], str, Isolated | None]:
+        container = self._container
+        run = container.run(job.argv, job.env, env, answers=job.answers)
+        isolated = Isolated(
+            self._wanted.kind,
+            job.program,
+            env=run.env,
+            cwd=self._cwd,
+            engine=run.engine,
+            image=self._wanted.image,
+            id_file=container.id_file,
+            label=run.label,
+        )
+        return run.argv, container.workdir, isolated
+
+
+def around(
+    wanted: Wanted, place: PrivateDataDir, artifact_dir: Path, scratch: str, own: Callable[[str], None]
+) -> Around:
+    """:param scratch: a directory for the job's temporary files.
+    :param own: told of each tree that must go with the job, before it is made.
+    :raises InputError: a directory for the sandbox's files cannot be had.
+    """
+    if wanted.container:
+        return _InContainer(wanted, place, artifact_dir, scratch)
+    if wanted.sandbox:
+        return _InSandbox(wanted, place, artifact_dir, sandbox_path(wanted, own) if wanted.temporary else scratch)
+    return Around(scratch)

@@ -1,0 +1,187 @@
+"""The command of a container engine that runs a job's command in an image.
+
+Rules: the job sees its private data dir as ``/runner``, the place that execution environment images know. No value of
+the job's environment is on the command line or in a file: the engine is told names and takes the values from its own
+environment, and what would change the engine itself (``PATH``, ``LD_…``) travels under another name. The engine never
+gets to see the job's environment otherwise, the job never the engine's. Sources: podman-run(1), docker-run(1)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import ConfigurationError, InputError
+from ..privatedata import PrivateDataDir
+from .credentials import write_credentials
+from .executable import find_executable, long_path
+from .view import CONTAINER_HOME, View
+from .wanted import DOCKER, Wanted
+
+__all__ = ["Container", "ContainerRun"]
+
+_LABEL = "receptor-runner.run"
+_LONGEST_NAME = 63
+_USER_OPTIONS = ("-u", "--user", "--userns")
+#: Never mounted: the engine would give every file in it the container's label.
+_UNMOUNTABLE = ("/", "/home", "/usr")
+#: Variables that an engine heeds itself, or the loader that starts it.
+_ENGINES_OWN = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|TMPDIR|NOTIFY_SOCKET|LISTEN_\w+|_?(?:XDG|LD|GO|CONTAINERS?|PODMAN|DOCKER|BUILDAH|"
+    r"BUILDKIT|REGISTRY|REGISTRIES|STORAGE|SSL_CERT|DBUS)(?:_\w+|[A-Z]+)|[A-Z_]\w*_proxy",
+    re.A | re.I,
+)
+_ALIAS = "RECEPTOR_RUNNER_ENV_"
+
+
+class ContainerRun(NamedTuple):
+    """How to start an engine. ``argv`` and ``env`` are the engine's; ``label`` marks its container and no other."""
+
+    argv: list[str]
+    env: dict[str, str]
+    engine: str
+    label: str
+
+
+class Container:
+    """The container of one job.
+
+    :param scratch: a directory that the job does not see: credentials and the container's id are there.
+    """
+
+    def __init__(self, wanted: Wanted, place: PrivateDataDir, artifact_dir: Path, scratch: Path) -> None:
+        self._wanted = wanted
+        self._place = place
+        self._artifact_dir = artifact_dir
+        self._scratch = scratch
+        self._host_cwd = wanted.host_cwd if os.path.isdir(wanted.host_cwd) and not wanted.workdir else ""
+
+    def view(self) -> View:
+        """What the job calls our paths."""
+        pairs = self._own_mounts()
+        for mount in self._wanted.volume_mounts:
+            source, _, rest = mount.partition(":")
+            if os.path.isabs(source) and rest:
+                pairs.append((source, rest.split(":")[0]))
+        return View(pairs)
+
+    @property
+    def workdir(self) -> str:
+        """Where the command runs, inside."""
+        default = f"{CONTAINER_HOME}/project" if self._place.project.is_dir() else CONTAINER_HOME
+        return self._wanted.workdir or self._host_cwd or default
+
+    @property
+    def name(self) -> str:
+        """The same for the same job in the same place, and for no other."""
+        ident = self._artifact_dir.name
+        what = f"{os.path.realpath(self._place.path)}\0{ident}"
+        digest = hashlib.sha256(os.fsencode(what)).hexdigest()
+        readable = re.sub(r"[^a-zA-Z0-9_-]", "_", f"ansible_runner_{ident}")
+        return f"{readable[: _LONGEST_NAME - 13]}_{digest[:12]}"
+
+    @property
+    def id_file(self) -> str:
+        return str(self._scratch / "container-id")
+
+    def run(
+        self, argv: Sequence[str], env: Mapping[str, str], engine_env: Mapping[str, str], *, answers: bool
+    ) -> ContainerRun:
+        """:param argv: the command inside, and ``env`` its environment.
+        :param engine_env: what the engine is started with.
+        :param answers: whether prompts will be answered; what is typed is not to be shown then.
+        :raises InputError: a directory that is to be mounted does not exist.
+        :raises ConfigurationError: a mount or a variable is impossible.
+        :raises UnreachableError: there is no such engine.
+        """
+        wanted = self._wanted
+        path = engine_env.get("PATH", "")
+        engine = find_executable(wanted.executable, path)
+        carried, script = _environment(env, answers=answers)
+        label = f"{_LABEL}={secrets.token_hex(16)}"
+        command = [engine, *self._client_options(), "run", "--rm", "--tty", "--interactive", "--workdir", self.workdir]
+        command += [word for mount in self._mounts() for word in ("-v", mount)]
+        command += [word for name in carried for word in ("--env", name)]
+        command += ["--cidfile", self.id_file, "--label", label, *self._engine_options()]
+        command += ["--name", self.name, *wanted.options, wanted.image]
+        if script:
+            command += ["sh", "-c", f'{script}exec "$@"', "sh"]
+        return ContainerRun([*command, *argv], {**engine_env, "PATH": long_path(path), **carried}, engine, label)
+
+    def _own_mounts(self) -> list[tuple[str, str]]:
+        """Directories that lie elsewhere on this machine have their places below ``/runner``, too."""
+        place = self._place
+        pairs = [(str(place.path), CONTAINER_HOME)]
+        shown = View(pairs)
+        if place.project.is_dir() and str(place.project) != str(place.path / "project"):
+            pairs.append((str(place.project), f"{CONTAINER_HOME}/project"))
+        if not shown.shows(self._artifact_dir):
+            pairs.append((str(self._artifact_dir), f"{CONTAINER_HOME}/artifacts/{self._artifact_dir.name}"))
+        if self._host_cwd:
+            pairs.append((self._host_cwd, self._host_cwd))
+        return pairs
+
+    def _mounts(self) -> Iterator[str]:
+        for source, target in self._own_mounts():
+            _check_mountable(source)
+            if ":" in source:
+                raise ConfigurationError(f"a container cannot have {source} mounted: there is a colon in its name")
+            yield f"{source}:{target}:Z" if target.startswith(CONTAINER_HOME) else f"{source}:{target}"
+        for mount in self._wanted.volume_mounts:
+            source, colon, _ = mount.partition(":")
+            if not source or not colon:
+                raise ConfigurationError(f"the volume mount {mount!r} is not HOST_DIR:CONTAINER_DIR[:OPTIONS]")
+            _check_mountable(source)
+            if source.startswith(("/", "./", "../")) and not os.path.exists(source):
+                raise InputError(f"the volume mount {mount} cannot be made: {source} does not exist on this machine")
+            yield mount
+
+    def _client_options(self) -> list[str]:
+        """Docker's client takes credentials as a configuration directory, before ``run``."""
+        if self._wanted.kind != DOCKER or self._wanted.credentials is None:
+            return []
+        directory = self._scratch / "docker"
+        write_credentials(directory / "config.json", self._wanted.credentials)
+        return [f"--config={directory}"]
+
+    def _engine_options(self) -> list[str]:
+        wanted = self._wanted
+        own_user = any(option.startswith(_USER_OPTIONS) for option in wanted.options)
+        if wanted.kind == DOCKER:
+            return [] if own_user else [f"--user={os.getuid()}"]
+        options = ["--quiet"]
+        if not own_user:
+            # the owner of the private data dir: the user of a rootless podman is root inside
+            options.append("--user=0")
+        if wanted.credentials is not None:
+            path = self._scratch / "registry" / "auth.json"
+            write_credentials(path, wanted.credentials)
+            options.append(f"--authfile={path}")
+            if not wanted.credentials.verify_ssl:
+                options.append("--tls-verify=false")
+        return options
+
+
+def _check_mountable(source: str) -> None:
+    if os.path.isabs(source) and os.path.normpath(source) in _UNMOUNTABLE:
+        raise ConfigurationError("When using containerized execution, cannot mount '/' or '/home' or '/usr'")
+
+
+def _environment(env: Mapping[str, str], *, answers: bool) -> tuple[dict[str, str], str]:
+    """What the engine hands on from its own environment, and what a shell does inside before the command starts."""
+    carried: dict[str, str] = {}
+    script = "stty -echo 2>/dev/null; " if answers else ""
+    for name, value in env.items():
+        if "*" in name:
+            raise ConfigurationError(f"the environment variable {name[:80]!r} cannot be passed to a container")
+        if _ENGINES_OWN.fullmatch(name):
+            alias = _ALIAS + name
+            script += f'export {name}="${alias}"; unset {alias}; '
+            carried[alias] = value
+        else:
+            carried[name] = value
+    return carried, script
