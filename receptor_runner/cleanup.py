@@ -3,8 +3,9 @@
 Rules: never a directory that a living worker holds (its lock), or that any process names in its arguments, works in
 or has open: a worker of the peer holds no lock. Never through a link, never what may be somebody else's. One that
 cannot be removed does not stop the others, and all are renamed before the first is deleted: a controller waits 20
-seconds. The report goes to ``sys.stdout`` as it is at the time of the call: controllers redirect it, and look for the
-last line, ``(changed: True)`` or ``(changed: False)``."""
+seconds. An image whose container is running stays: its removal would end that job. The report goes to ``sys.stdout``
+as it is at the time of the call: controllers redirect it, and look for the last line, ``(changed: True)`` or
+``(changed: False)``."""
 
 from __future__ import annotations
 
@@ -210,7 +211,12 @@ def _remove_images(engine: str, images: list[str], *, dry_run: bool) -> int:
     if dry_run:
         _say(f"Would remove {len(images)} image(s)")
         return 0
-    removed = sum(1 for image in images if _engine([engine, "rmi", image, "-f"]))
+    removed = 0
+    for image in images:
+        if _engine([engine, "ps", "--quiet", "--filter", f"ancestor={image}"]):
+            _say(f"Kept the image {image}: a container of it is running")
+        elif _engine([engine, "rmi", image, "-f"]):
+            removed += 1
     if removed:
         _say(f"Removed {removed} image(s)")
     return removed

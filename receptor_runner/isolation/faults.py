@@ -21,8 +21,9 @@ _MOUNT = re.compile(
 _COMMAND = re.compile(r"executable file.* not found|exec:? .*(?:no such file|not found)|execvp .*No such file", re.I)
 _NAME = re.compile(r"name .* (?:is )?(?:already )?in use", re.I)
 _IMAGE = re.compile(
-    r"image not known|no such image|manifest unknown|unable to find image|pull(?:ing)? |unauthorized|denied: |registry|registries|"
-    r"short-name|initializing source|authentication|no such host|connection refused|certificate|HTTPS",
+    r"image not known|no such image|manifest unknown|unable to find image|pull(?:ing)? |unauthorized|denied: |"
+    r"registry|registries|short-name|initializing source|authentication|no such host|"
+    r"connection refused|certificate|HTTPS|invalid reference",
     re.I,
 )
 
@@ -55,4 +56,4 @@ def _line(said: str) -> str:
     lines = [line for line in lines if not _NOISE.match(line)]
     errors = [line for line in lines if re.match(r"error|docker:|bwrap:|\w*sh: ", line, re.I)]
     chosen = (errors or lines or ["it said nothing"])[-1]
-    return chosen[:1000].rstrip(".")
+    return chosen.removeprefix("Error: ").removeprefix("docker: ")[:1000].rstrip(".")

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
+from ..conftest import processes_with
 from . import rootfs
 
 IMAGE = "localhost/receptor-runner-test:latest"
@@ -49,10 +50,11 @@ class Sandbox(Engine):
     kind = "bwrap"
 
     def left(self) -> list[str]:
+        """Another test run at the same time has another state directory."""
         found = []
-        for process in psutil.process_iter():
+        for process in processes_with(os.environ["XDG_STATE_HOME"]):
             with contextlib.suppress(psutil.Error):
-                if process.name() == "bwrap" and process.status() != psutil.STATUS_ZOMBIE:
+                if process.name() == "bwrap":
                     found.append(" ".join(process.cmdline()))
         return found
 

@@ -1,0 +1,74 @@
+"""``worker cleanup`` of container images, with real podman."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from ..conftest import DirFactory, ours, wait_for
+from ..test_kill import start
+from ..test_worker import job
+from .engines import Podman
+
+CHANGED, UNCHANGED = "(changed: True)", "(changed: False)"
+
+
+def cleanup(*arguments: str) -> list[str]:
+    done = ours("worker", "cleanup", *arguments)
+    assert (done.returncode, done.stderr) == (0, b"")
+    return done.stdout.decode().splitlines()
+
+
+def images(podman: Podman) -> set[str]:
+    return set(podman("images", "--all", "--format", "{{.Repository}}:{{.Tag}}").stdout.split())
+
+
+@pytest.fixture
+def small(podman: Podman, tmp_path: Path) -> Path:
+    """A file that ``podman import`` takes for a file system of next to nothing."""
+    (tmp_path / "content").write_text(str(tmp_path))
+    with tarfile.open(tmp_path / "small.tar", "w") as tar:
+        tar.add(tmp_path / "content", "content")
+    return tmp_path / "small.tar"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        ["--remove-images", "localhost/a:1", "localhost/b:1"],
+        ["--remove-images=localhost/a:1", "--remove-images=localhost/b:1"],
+        ["--remove-images=localhost/a:1 localhost/b:1"],
+    ],
+)
+def test_images_are_removed_by_name(form: list[str], podman: Podman, small: Path) -> None:
+    """In each form that controllers have used."""
+    for name in ("localhost/a:1", "localhost/b:1", "localhost/c:1"):
+        podman("import", "--quiet", small, name)
+    before = images(podman)
+    assert cleanup(*form, "--dry-run")[-1] == UNCHANGED
+    assert images(podman) == before
+    assert cleanup(*form) == ["Removed 2 image(s)", CHANGED]
+    assert before - images(podman) == {"localhost/a:1", "localhost/b:1"}
+    assert cleanup(*form) == [UNCHANGED]
+    assert cleanup("--remove-images", "localhost/c:1")[-1] == CHANGED
+
+
+def test_images_without_a_name_are_pruned(podman: Podman, small: Path) -> None:
+    podman("import", "--quiet", small)
+    assert "<none>:<none>" in images(podman)
+    assert cleanup("--image-prune") == ["Pruned images", CHANGED]
+    assert "<none>:<none>" not in images(podman)
+    assert cleanup("--image-prune") == [UNCHANGED]
+
+
+def test_the_image_of_a_running_job_stays(podman: Podman, make_dir: DirFactory, tmp_path: Path) -> None:
+    """Removing it by force would take the job's container along."""
+    image = podman.settings()["container_image"]
+    results = tmp_path / "results"
+    worker = start(job(make_dir(args="sh -c 'echo rea\"\"dy; sleep 3'"), **podman.settings()), results=results)
+    wait_for(lambda: b"ready" in results.read_bytes(), "the job runs")
+    assert cleanup("--remove-images", image) == [f"Kept the image {image}: a container of it is running", UNCHANGED]
+    assert worker.wait(20) == 0
+    assert image in images(podman)
