@@ -55,6 +55,13 @@ KILL_SECONDS = 5.0
 LEFTOVER_TERM_SECONDS = 0.1
 LEFTOVER_KILL_SECONDS = 2.0
 
+#: How long a container engine may take to find and remove what is left of a container; after a container was killed,
+#: its own processes get so long to notice.
+ENGINE_SECONDS = 8.0
+ENGINE_PATIENCE_SECONDS = 1.5
+#: How long it may take to remove files that belong to a container's users.
+UNSHARE_SECONDS = 10.0
+
 #: Receptor kills a worker 10 s after its interrupt: artifacts not on their way by then are cut down to a small archive.
 ARCHIVE_SECONDS = 7.5
 

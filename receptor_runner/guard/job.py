@@ -15,15 +15,11 @@ from typing import Any
 
 import psutil
 
+from ..limits import ENGINE_PATIENCE_SECONDS, ENGINE_SECONDS
 from .child import Child
 from .tree import descendants, signal_descendants
 
 __all__ = ["Job", "job_of"]
-
-#: After a container's KILL, its engine has this long to notice before its own processes are killed.
-_ENGINE_PATIENCE_SECONDS = 1.5
-#: How long an engine may take to find or remove a container.
-_ENGINE_SECONDS = 10.0
 
 
 class Job:
@@ -82,7 +78,7 @@ class _Contained(Job):
                 os.kill(self._child.pid, number)
         elif first == now:
             self._tell("kill", "--signal", signal.Signals(number).name, container)
-        if number == signal.SIGKILL and now - first > _ENGINE_PATIENCE_SECONDS:
+        if number == signal.SIGKILL and now - first > ENGINE_PATIENCE_SECONDS:
             signal_descendants(number)
 
     def _container(self) -> str | None:
@@ -105,17 +101,18 @@ class _Contained(Job):
             )
 
     def end(self, *, clean: bool) -> None:
+        until = time.monotonic() + ENGINE_SECONDS
         for teller in self._tellers:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                teller.wait(_ENGINE_SECONDS)
+                teller.wait(max(0.0, until - time.monotonic()))
         if clean:
             return
-        found = self._ask("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={self._label}").split()
+        found = self._ask(until, "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={self._label}").split()
         if found:
-            self._ask("kill", "--signal", "KILL", *found)
-            self._ask("rm", "--force", *found)
+            self._ask(until, "kill", "--signal", "KILL", *found)
+            self._ask(until, "rm", "--force", *found)
 
-    def _ask(self, *words: str) -> str:
+    def _ask(self, until: float, *words: str) -> str:
         try:
             done = subprocess.run(
                 [self._engine, *words],
@@ -123,7 +120,7 @@ class _Contained(Job):
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=_ENGINE_SECONDS,
+                timeout=max(0.1, until - time.monotonic()),
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired):

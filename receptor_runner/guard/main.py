@@ -10,11 +10,14 @@ import json
 import os
 import select
 import signal
+import subprocess
 import sys
 import tempfile
 import traceback
 from typing import Any
 
+from ..isolation.wanted import PODMAN
+from ..limits import UNSHARE_SECONDS
 from ..removal import remove_tree
 from ..subreaper import adopt_orphans
 from .channel import Channel
@@ -42,6 +45,8 @@ class _Guard:
         self._trees: list[str] = []
         self._made: list[str] = []
         self._session: Session | None = None
+        #: What removes files of a rootless container's users.
+        self._unshare: list[str] = []
         self._stop_requested = False
         self._wakeup, write_end = os.pipe()
         os.set_blocking(self._wakeup, False)
@@ -105,6 +110,9 @@ class _Guard:
 
     def _run(self, spec: dict[str, Any]) -> None:
         self._made += spec["made"]
+        isolated = spec["isolated"]
+        if isolated and isolated["kind"] == PODMAN and os.geteuid():
+            self._unshare = [isolated["engine"], "unshare"]
         try:
             self._session = Session(spec, self._channel, self._wakeup)
             self._session.stop_requested = self._stop_requested
@@ -124,6 +132,14 @@ class _Guard:
             _remove_made(path)
         for path in reversed(self._trees):
             remove_tree(path)
+            if self._unshare and os.path.lexists(path):
+                self._remove_as_container(path)
+
+    def _remove_as_container(self, path: str) -> None:
+        """Inside of the user's namespace, where all of its users are ours (podman-unshare(1))."""
+        command = [*self._unshare, "rm", "-rf", path]
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=UNSHARE_SECONDS, check=False)
 
 
 def _remove_made(path: str) -> None:

@@ -6,6 +6,7 @@ container engine shares between all containers of a user is nobody's descendant:
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Collection
@@ -16,9 +17,9 @@ from ..subreaper import reap
 
 __all__ = ["Stopper", "descendants", "signal_descendants", "stop_descendants"]
 
-#: The process that keeps a rootless podman's user namespace, and the name server of its networks.
-_SHARED = (("catatonit", "-P"), ("podman", "pause"), ("aardvark-dns", "run"))
-
+#: The process that keeps a rootless podman's user namespace, in its two forms, and the name server of its networks:
+#: names, and a word among the arguments of each.
+_SHARED = {"podman pause": "podman", "catatonit": "-P", "aardvark-dns": "run"}
 #: How often those are killed again that were forked while their parents were being killed.
 _KILL_AGAIN_SECONDS = 0.1
 #: After this long a process that does not die of SIGKILL (in the kernel, or another user's) is given up.
@@ -38,11 +39,8 @@ def descendants() -> list[psutil.Process]:
 
 
 def _is_shared(process: psutil.Process) -> bool:
-    name = process.name()
-    if not any(name.startswith(program) for program, _ in _SHARED):
-        return False
-    words = process.cmdline()
-    return any(name.startswith(program) and word in words for program, word in _SHARED)
+    word = _SHARED.get(process.name())
+    return word is not None and word in map(os.path.basename, process.cmdline())
 
 
 def signal_descendants(number: int, spared: Collection[int] = ()) -> int:

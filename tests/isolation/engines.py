@@ -67,7 +67,11 @@ class Podman(Engine):
             "CONTAINERS_CONF": str(directory / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(directory / "storage.conf"),
         }
-        limits = f"[containers]\ndefault_ulimits = {_LIMITS}\n"
+        if os.geteuid():
+            # it would take the temporary directory, which the tests look into
+            (directory / "xdg").mkdir(mode=0o700)
+            self.env["XDG_RUNTIME_DIR"] = str(directory / "xdg")
+        limits = f'[containers]\ndefault_ulimits = {_LIMITS}\nnetns = "none"\n'
         engine = f'[engine]\nruntime = "{runtime}"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
         (directory / "containers.conf").write_text(limits + engine)
         storage = f'[storage]\ndriver = "overlay"\ngraphroot = "{directory}/graph"\nrunroot = "{directory}/run"\n'

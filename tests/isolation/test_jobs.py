@@ -364,6 +364,15 @@ def test_no_engine_process_is_left_running(podman: Podman, make_dir: DirFactory)
     assert not [p for p in psutil.process_iter(["cmdline"]) if graph in " ".join(p.info["cmdline"] or ())]
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="only a rootless podman gives files to users that are not ours")
+def test_files_of_other_users_inside_are_removed_too(podman: Podman, make_dir: DirFactory, no_leftovers: Path) -> None:
+    give = "import os; os.mkdir('/runner/theirs', 0o700); open('/runner/theirs/x', 'w').close(); "
+    give += "os.chown('/runner/theirs/x', 1000, 0); os.chown('/runner/theirs', 1000, 0)"
+    done = work(in_isolation(podman, make_dir(args=f"{sys.executable} -c {shlex.quote(give)}")))
+    assert done.returncode == 0
+    assert not list(no_leftovers.iterdir())
+
+
 def test_a_command_killed_inside_is_an_error(podman: Podman, make_dir: DirFactory) -> None:
     done = work(in_isolation(podman, make_dir(args="sh -c 'sh -c \"kill -9 \\$PPID\" & exec sleep 5'")))
     final = statuses(done.stdout)[-1]
