@@ -16,7 +16,7 @@ import tempfile
 import traceback
 from typing import Any
 
-from ..isolation.wanted import PODMAN
+from ..isolation.kinds import PODMAN
 from ..limits import UNSHARE_SECONDS
 from ..removal import remove_tree
 from ..subreaper import adopt_orphans

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from ..privatedata import PrivateDataDir
 from .container import Container
+from .kinds import PODMAN
 from .sandbox import sandbox_path, sandboxed
 from .view import View
-from .wanted import PODMAN, Wanted
+from .wanted import Wanted
 
 __all__ = ["Around", "Inside", "Isolated", "around"]
 

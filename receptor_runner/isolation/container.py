@@ -19,8 +19,9 @@ from ..errors import ConfigurationError, InputError
 from ..privatedata import PrivateDataDir
 from .credentials import write_credentials
 from .executable import find_executable, long_path
+from .kinds import DOCKER
 from .view import CONTAINER_HOME, View
-from .wanted import DOCKER, Wanted
+from .wanted import Wanted
 
 __all__ = ["Container", "ContainerRun"]
 

@@ -13,10 +13,9 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from ..parameters import Parameters
+from .kinds import DOCKER, PODMAN, SANDBOX
 
-__all__ = ["DOCKER", "PODMAN", "SANDBOX", "Credentials", "Wanted"]
-
-PODMAN, DOCKER, SANDBOX = "podman", "docker", "bwrap"
+__all__ = ["Credentials", "Wanted"]
 
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0", "")

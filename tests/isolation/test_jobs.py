@@ -123,7 +123,7 @@ def test_an_interrupt_reaches_the_command_as_from_its_terminal(
     sent = time.monotonic()
     worker.send_signal(number)
     assert worker.wait(10) == 130
-    assert time.monotonic() - sent < 3
+    assert time.monotonic() - sent < 5
     assert last_status(results) == "canceled"
     assert "got-it" in plain(processed(results.read_bytes(), tmp_path / "after"))
     assert not engine.left()
