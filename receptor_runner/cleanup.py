@@ -213,7 +213,10 @@ def _remove_images(engine: str, images: list[str], *, dry_run: bool) -> int:
         return 0
     removed = 0
     for image in images:
-        if _engine([engine, "ps", "--quiet", "--filter", f"ancestor={image}"]):
+        used = _engine([engine, "ps", "--quiet", "--filter", f"ancestor={image}"])
+        if used is None:
+            continue  # the engine or the image is not there, or nobody knows
+        if used:
             _say(f"Kept the image {image}: a container of it is running")
         elif _engine([engine, "rmi", image, "-f"]):
             removed += 1
@@ -239,4 +242,4 @@ def _engine(command: list[str]) -> str | None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_ENGINE_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout or None if done.returncode == 0 else None
+    return done.stdout if done.returncode == 0 else None

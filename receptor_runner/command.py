@@ -22,6 +22,7 @@ from .coreversion import core_version
 from .environment import CALLBACK_PLUGIN, KEY_FILE_VARIABLE, bare_environment_filled, job_environment
 from .errors import ConfigurationError, OutputError
 from .isolation.around import Around, Inside, Isolated, around
+from .isolation.files import make_temporary
 from .isolation.wanted import Wanted
 from .masking import Masker
 from .materials import Materials
@@ -77,6 +78,8 @@ class Site:
     :param tick: called now and then when this takes long; what it raises ends it.
     :param artifacts: the directory that holds one directory for each ident; None: that of the private data dir.
     :param roles_path: directories of roles, before those that the job knows.
+    :param local: whether the parameters were written on this machine, and their paths are its.
+    :param fresh: whether the private data dir was made for this job.
     """
 
     place: PrivateDataDir
@@ -85,6 +88,8 @@ class Site:
     tick: Callable[[], None] = lambda: None
     artifacts: Path | None = None
     roles_path: str = ""
+    local: bool = False
+    fresh: bool = False
 
 
 def prepare(parameters: Parameters, site: Site) -> Command:
@@ -96,23 +101,19 @@ def prepare(parameters: Parameters, site: Site) -> Command:
     """
     place = site.place
     settings = place.settings(parameters["settings"])
-    wanted = Wanted.of(parameters, settings)
     artifact_dir = (site.artifacts or place.artifacts) / parameters.ident
     _make_private(artifact_dir / "job_events")
-    if wanted.project_copies:
-        own_copy = site.own if not wanted.keep_project_copy else lambda _: None
-        place.project = copied_project(place.project, wanted.project_copies, own_copy, site.tick)
-    surroundings = around(wanted, place, artifact_dir, site.scratch, site.own)
-    view = surroundings.view
+    surroundings = _surroundings(Wanted.of(parameters, settings), site, artifact_dir)
     runtime = place.path / f".receptor-runner-{secrets.token_hex(4)}"
     site.own(str(runtime))
     _make_runtime(runtime)
-    materials = Materials(parameters, place, runtime, view)
+    materials = Materials(parameters, place, runtime, surroundings.view, site.local)
     fact_cache = _fact_cache(parameters, settings, artifact_dir)
     asked = _asked(surroundings.base, parameters, materials, site.roles_path)
-    env = job_environment(asked, parameters, place, view, runtime, artifact_dir)
+    env = job_environment(asked, parameters, place, surroundings.view, runtime, artifact_dir)
     if fact_cache:
-        env.update(ANSIBLE_CACHE_PLUGIN="jsonfile", ANSIBLE_CACHE_PLUGIN_CONNECTION=view.inside(fact_cache))
+        env["ANSIBLE_CACHE_PLUGIN"] = "jsonfile"
+        env["ANSIBLE_CACHE_PLUGIN_CONNECTION"] = surroundings.view.inside(fact_cache)
     command = Command(
         ident=parameters.ident,
         argv=command_line(parameters, place, materials),
@@ -129,12 +130,20 @@ def prepare(parameters: Parameters, site: Site) -> Command:
         event_key_path=str(runtime / "event-key"),
         made=materials.made,
     )
-    command.env[KEY_FILE_VARIABLE] = view.inside(command.event_key_path)
-    if command.fact_cache and not wanted.container:
-        command.core = core_version(command.argv[0], env["PATH"])
-    _check_passable(command)
     _finish(command, surroundings, bare_environment_filled(os.environ, str(place.path)))
     return command
+
+
+def _surroundings(wanted: Wanted, site: Site, artifact_dir: Path) -> Around:
+    """What will be around the command. A copy of the project, if one is wanted, takes the project's place."""
+    place, scratch = site.place, site.scratch
+    if wanted.project_copies and place.project.is_dir():
+        own_copy = site.own if not wanted.keep_project_copy else lambda _: None
+        place.project = copied_project(place.project, wanted.project_copies, own_copy, site.tick)
+    if wanted.temporary and wanted.sandbox:
+        scratch = make_temporary(wanted.temporary, site.own)
+    roles = [path for path in site.roles_path.split(":") if os.path.isdir(path)]
+    return around(wanted.with_roles(roles), place, artifact_dir, scratch, fresh=site.fresh)
 
 
 def _asked(base: Mapping[str, str], parameters: Parameters, materials: Materials, roles_path: str) -> dict[str, str]:
@@ -146,17 +155,21 @@ def _asked(base: Mapping[str, str], parameters: Parameters, materials: Materials
     if roles:
         env["ANSIBLE_ROLES_PATH"] = roles
     asked = {str(name): str(value) for name, value in env.items()}
-    return asked if materials.view.is_other else bare_environment_filled(asked, str(place.path))
+    return asked if materials.view.own_root else bare_environment_filled(asked, str(place.path))
 
 
 def _finish(command: Command, surroundings: Around, engine_env: Mapping[str, str]) -> None:
     """Puts an agent for the ssh key, and what isolates the job, around its command."""
     program = command.argv[0]
+    command.env[KEY_FILE_VARIABLE] = surroundings.view.inside(command.event_key_path)
+    if command.fact_cache and not surroundings.view.own_root:
+        command.core = core_version(program, command.env["PATH"])
     if command.ssh_key:
         command.ssh_key_path = os.path.join(command.artifact_dir, "ssh_key_data")
         command.argv = with_ssh_agent(command.argv, surroundings.view.inside(command.ssh_key_path))
     inside = Inside(command.argv, command.env, command.cwd, program, answers=bool(command.prompts))
     command.argv, command.cwd, command.isolated = surroundings.put(inside, engine_env)
+    _check_passable(command)
 
 
 def _check_passable(command: Command) -> None:

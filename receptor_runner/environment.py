@@ -113,7 +113,7 @@ def _ansible_config(env: Mapping[str, str], cwd: Path, view: View) -> Path | Non
     with contextlib.suppress(OSError):
         if not cwd.stat().st_mode & stat.S_IWOTH:
             candidates.append(cwd / "ansible.cfg")
-    if not view.is_other:
+    if not view.own_root:
         candidates += [Path(env.get("HOME", "/"), ".ansible.cfg"), Path("/etc/ansible/ansible.cfg")]
     return next((path for path in candidates if path.is_file()), None)
 

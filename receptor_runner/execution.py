@@ -12,21 +12,24 @@ import os
 import select
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from .boot import command
 from .command import Command
 from .errors import ConfigurationError, OutputError, ReceptorRunnerError
 from .guard.channel import HEADER
+from .guard.engine import Engine
 from .isolation.faults import isolation_fault
-from .limits import BLOCK, KILL_SECONDS
+from .limits import BLOCK, ENGINE_SECONDS, GIVE_UP_SECONDS, KILL_SECONDS, UNSHARE_SECONDS
 
 __all__ = ["Guard", "GuardDiedError", "Result"]
 
 #: The guard's own deadlines add up to less; after this it is not the guard that we know.
 _SETUP_SECONDS = 60.0
-_CLOSE_SECONDS = KILL_SECONDS + 10.0
+_CLOSE_SECONDS = KILL_SECONDS + GIVE_UP_SECONDS + 2 * ENGINE_SECONDS + UNSHARE_SECONDS
 
 
 class GuardDiedError(ReceptorRunnerError):
@@ -50,13 +53,13 @@ class Result(NamedTuple):
     output_error: str | None
     #: The name of the signal that ended the command, if it was not ours.
     killed_by: str | None
-    #: Why it could not be isolated as it was asked to be.
+    #: Why it could not be isolated as it was asked to be, or what may be left of it.
     isolation_fault: ReceptorRunnerError | None
 
     def check(self) -> None:
         """:raises OutputError: the command's output could not be kept.
         :raises CommandKilledError: somebody ended the command.
-        :raises ReceptorRunnerError: the container or sandbox for it could not be made.
+        :raises ReceptorRunnerError: the container or sandbox for it could not be made, or cannot be shown to be gone.
         """
         if self.isolation_fault is not None:
             raise self.isolation_fault
@@ -176,11 +179,21 @@ class Guard:
             if data["fault"].startswith("cannot make"):
                 raise OutputError(data["fault"])
             raise GuardDiedError(data["fault"])
-        fault = None
-        isolated = self._job.isolated if self._job is not None else None
-        if isolated is not None and data["isolation_error"] is not None:
-            fault = isolation_fault(isolated.kind, isolated.image, isolated.program, data["isolation_error"])
+        fault = self._isolation_fault(data["isolation_error"], gone=data["gone"])
         return Result(data["rc"], data["status"], data["events"], data["output_error"], data["killed_by"], fault)
+
+    def _isolation_fault(self, said: str | None, *, gone: bool) -> ReceptorRunnerError | None:
+        isolated = self._job.isolated if self._job is not None else None
+        if isolated is None:
+            return None
+        if said is not None:
+            return isolation_fault(isolated.kind, isolated.image, isolated.program, said)
+        if gone:
+            return None
+        return ReceptorRunnerError(
+            f"{isolated.kind} does not say that the container {isolated.name} is gone; "
+            f"look with: {isolated.kind} ps --all --filter name={isolated.name}"
+        )
 
     def _diagnosis(self) -> str:
         self._stderr.seek(0)
@@ -198,4 +211,11 @@ class Guard:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._process.returncode and self._job is not None:
+            self._remove_container(self._job)
         self._stderr.close()
+
+    def _remove_container(self, job: Command) -> None:
+        """What a guard that was killed could not do any more."""
+        if job.isolated is not None and job.isolated.engine:
+            Engine(asdict(job.isolated)).remove(time.monotonic() + ENGINE_SECONDS)

@@ -51,14 +51,19 @@ FLUSH_SECONDS = 0.05
 TERM_SECONDS = 3.0
 KILL_SECONDS = 5.0
 
+#: After this long a process that does not die of SIGKILL (in the kernel, or another user's) is given up.
+GIVE_UP_SECONDS = 3.0
+
 #: After a job's own end its leftovers are not worth that much patience.
 LEFTOVER_TERM_SECONDS = 0.1
 LEFTOVER_KILL_SECONDS = 2.0
 
-#: How long a container engine may take to find and remove what is left of a container; after a container was killed,
-#: its own processes get so long to notice.
+#: After a container was killed, the processes of its engine get so long to notice,
+ENGINE_PATIENCE_SECONDS = 1.0
+#: and from the beginning of the stop on, the engine so long to show that nothing is left: the rest is for artifacts.
+GONE_SECONDS = 7.0
+#: The same where no stop is in a hurry.
 ENGINE_SECONDS = 8.0
-ENGINE_PATIENCE_SECONDS = 1.5
 #: How long it may take to remove files that belong to a container's users.
 UNSHARE_SECONDS = 10.0
 

@@ -31,6 +31,8 @@ class Materials:
     place: PrivateDataDir
     runtime: Path
     view: View
+    #: Whether the parameters were written on this machine.
+    local: bool
     made: list[str] = field(default_factory=list)
 
     def playbook(self) -> str | None:
@@ -71,11 +73,21 @@ class Materials:
         source = self.parameters["inventory"]
         if not source:
             return [self.view.inside(self.place.inventory)] if self.place.inventory.exists() else []
-        if not isinstance(source, list):
-            return [self._inventory(source)]
-        if all(isinstance(one, str) for one in source):
-            return [self._inventory(one) for one in source]
-        return [self._merged(source)]
+        sources = source if isinstance(source, list) else [source]
+        if any(isinstance(one, str) and self._is_elsewhere(one) for one in sources):
+            return [self._merged(sources)]
+        if isinstance(source, list) and not all(isinstance(one, str) for one in source):
+            return [self._merged(source)]
+        return [self._inventory(one) for one in sources]
+
+    def _is_elsewhere(self, source: str) -> bool:
+        """Whether ``source`` is on this machine and the job could not see it."""
+        found = find_source(self.view.outside(source), self._bases())
+        return found is not None and not self.view.shows(found) and not self._is_controllers(found)
+
+    def _is_controllers(self, path: Path) -> bool:
+        """A path that was sent, and means nothing on this machine to a job with a file system of its own."""
+        return self.view.own_root and not self.local and not self.view.shows(path)
 
     def _bases(self) -> tuple[Path, ...]:
         return self.place.inventory, self.place.path
@@ -83,8 +95,8 @@ class Materials:
     def _inventory(self, source: Any) -> str:
         if isinstance(source, str):
             found = find_source(self.view.outside(source), self._bases())
-            if found is not None:
-                return self.view.inside(found) if self.view.shows(found) else self._merged([source])
+            if found is not None and not self._is_controllers(found):
+                return self.view.inside(found)
             if is_host_list(source):
                 return source
             if source.startswith("/"):
@@ -98,14 +110,15 @@ class Materials:
         """A controller may send a path of its own: in a container, where no path of any machine is meant, the peer
         takes the inventory that travelled instead.
         """
-        if self.view.is_other and self.place.inventory.exists():
+        if self.view.own_root and self.place.inventory.exists():
             return self.view.inside(self.place.inventory)
         raise InputError(f"the inventory {source} does not exist")
 
     def _merged(self, sources: list[Any]) -> str:
         directory = self.runtime / "inventory"
         directory.mkdir(mode=0o700)
-        for entry in merged_files(sources, self._bases(), "", lambda *_: None):
+        here = [self._here(source) for source in sources]
+        for entry in merged_files(here, self._bases(), "", lambda *_: None):
             path = directory / entry.name
             if stat.S_ISDIR(entry.mode):
                 path.mkdir(mode=0o700)
@@ -113,6 +126,14 @@ class Materials:
             path.write_bytes(entry.data if entry.data is not None else Path(str(entry.path)).read_bytes())
             path.chmod(stat.S_IMODE(entry.mode) & 0o700)
         return self.view.inside(directory)
+
+    def _here(self, source: Any) -> Any:
+        if not isinstance(source, str):
+            return source
+        path = self.view.outside(source)
+        if path.startswith("/") and "\n" not in path and find_source(path, self._bases()) is None:
+            raise InputError(f"the inventory {source} does not exist")
+        return path
 
     def extravars(self) -> list[str]:
         """What to give as ``-e``: files, so that no value is seen in the process list."""
@@ -126,11 +147,19 @@ class Materials:
             path.chmod(0o600)
             arguments.append(f"@{self.view.inside(path)}")
         elif isinstance(value, str) and value:
-            file = self.place.path / self.view.outside(value)
-            if not file.is_file():
-                raise InputError(f"the file of extra variables {value} does not exist in {self.place.path}")
-            arguments.append(f"@{self.view.inside(file)}")
+            arguments.append(f"@{self.view.inside(self._variables_file(value))}")
         return arguments
+
+    def _variables_file(self, name: str) -> Path:
+        file = self.place.path / self.view.outside(name)
+        if not file.is_file():
+            raise InputError(f"the file of extra variables {name} does not exist in {self.place.path}")
+        if self.view.shows(file):
+            return file
+        copy = self.runtime / f"extravars{file.suffix}"
+        copy.write_bytes(file.read_bytes())
+        copy.chmod(0o600)
+        return copy
 
     def roles_path(self, configured: str) -> str:
         """``ANSIBLE_ROLES_PATH`` with relative parts found in the private data dir, as the peer's stages send them."""

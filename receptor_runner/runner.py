@@ -109,7 +109,8 @@ class Runner:
         given = self._given.get("roles_path") or ""
         roles_path = given if isinstance(given, str) else ":".join(map(str, given))
         artifacts = Path(self.artifact_dir).parent
-        command = prepare(self.parameters, Site(place, scratch, guard.own, artifacts=artifacts, roles_path=roles_path))
+        site = Site(place, scratch, guard.own, artifacts=artifacts, roles_path=roles_path, local=True)
+        command = prepare(self.parameters, site)
         self.config.settings = place.settings(self.parameters["settings"])
         return command
 

@@ -135,6 +135,7 @@ class Transmitter:
         """Paths become relative to the private data dir; what is elsewhere, or is data, becomes members of the
         archive.
         """
+        self._warn_of_settings()
         self._arrange_project()
         self._arrange_playbook()
         self._arrange_inventory()
@@ -146,6 +147,12 @@ class Transmitter:
         if self._options.only_own_artifacts and self.place.artifacts.is_dir():
             own = str(self._wire.get("ident", ""))
             self._skip.update(f"artifacts/{name}" for name in os.listdir(self.place.artifacts) if name != own)
+
+    def _warn_of_settings(self) -> None:
+        """A project can turn off what the caller asked for."""
+        settings = self.place.mapping("env/settings") or {}
+        if self._wire.get("process_isolation") and settings.get("process_isolation") is False:
+            logger.warning("%s/settings turns process isolation off; the job will run without it", self.place.env)
 
     def _arrange_project(self) -> None:
         given = self._parameters.get("project_dir")

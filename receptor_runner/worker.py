@@ -126,7 +126,8 @@ class Worker:
             kwargs = self._receive(place.path)
             parameters = Parameters.from_wire({**self._options.defaults, **kwargs})
             self._ident = parameters.ident
-            site = Site(PrivateDataDir(place.path), place.scratch, place.guard.own, self._tick)
+            fresh = self._options.private_data_dir is None
+            site = Site(PrivateDataDir(place.path), place.scratch, place.guard.own, self._tick, fresh=fresh)
             command = prepare(parameters, site)
             artifact_dir = command.artifact_dir
             self._execute(place.guard, command, parameters)

@@ -16,6 +16,8 @@ import pexpect
 __all__ = ["Child", "CommandNotFound", "new_private_file"]
 
 _READ = 64 * 1024
+#: An engine ends with 128 and the number of the signal that ended its container; of others a command may make use.
+_KILLED_INSIDE = 128 + signal.SIGKILL
 
 
 class CommandNotFound(Exception):
@@ -30,7 +32,6 @@ class Child:
         #: The signal that ended it, by name.
         self.killed_by: str | None = None
         self._made: list[str] = []
-        #: An engine ends with 128 and the number of the signal that ended the command.
         self._in_container = bool(spec["isolated"] and spec["isolated"]["engine"])
         try:
             self._write_event_key(spec)
@@ -119,10 +120,11 @@ class Child:
         """The command was reaped."""
         code = os.waitstatus_to_exitcode(wait_status)
         self.rc = code if code >= 0 else 128 - code
-        by = -code if code < 0 else code - 128 if self._in_container else 0
-        if by > 0:
+        if code < 0:
             names = {number.value: number.name for number in signal.Signals}
-            self.killed_by = names.get(by, f"signal {by}" if code < 0 else None)
+            self.killed_by = names.get(-code, f"signal {-code}")
+        elif self._in_container and code == _KILLED_INSIDE:
+            self.killed_by = "SIGKILL"
         self._spawn.ptyproc.terminated = True
 
     def close(self) -> None:

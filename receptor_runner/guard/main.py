@@ -13,15 +13,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from typing import Any
 
 from ..isolation.kinds import PODMAN
-from ..limits import UNSHARE_SECONDS
+from ..limits import ENGINE_SECONDS, UNSHARE_SECONDS
 from ..removal import remove_tree
 from ..subreaper import adopt_orphans
 from .channel import Channel
 from .child import CommandNotFound
+from .engine import Engine
 from .session import Session
 from .tree import stop_descendants
 
@@ -47,6 +49,7 @@ class _Guard:
         self._session: Session | None = None
         #: What removes files of a rootless container's users.
         self._unshare: list[str] = []
+        self._unshare_env: dict[str, str] | None = None
         self._stop_requested = False
         self._wakeup, write_end = os.pipe()
         os.set_blocking(self._wakeup, False)
@@ -112,8 +115,10 @@ class _Guard:
         self._made += spec["made"]
         isolated = spec["isolated"]
         if isolated and isolated["kind"] == PODMAN and os.geteuid():
-            self._unshare = [isolated["engine"], "unshare"]
+            self._unshare, self._unshare_env = [isolated["engine"], "unshare"], isolated["env"]
         try:
+            if isolated and isolated["may_be_stale"]:
+                Engine(isolated).remove_stale(time.monotonic() + ENGINE_SECONDS)
             self._session = Session(spec, self._channel, self._wakeup)
             self._session.stop_requested = self._stop_requested
             self._result(**self._session.run())
@@ -128,18 +133,27 @@ class _Guard:
     def clean(self) -> None:
         """Stops what may be left, and removes what was to be removed, the newest first."""
         stop_descendants(0.0, 1.0)
+        if self._session is not None:
+            self._session.settle()
         for path in reversed(self._made):
             _remove_made(path)
+        until = time.monotonic() + UNSHARE_SECONDS
         for path in reversed(self._trees):
             remove_tree(path)
             if self._unshare and os.path.lexists(path):
-                self._remove_as_container(path)
+                self._remove_as_container(path, until)
 
-    def _remove_as_container(self, path: str) -> None:
+    def _remove_as_container(self, path: str, until: float) -> None:
         """Inside of the user's namespace, where all of its users are ours (podman-unshare(1))."""
-        command = [*self._unshare, "rm", "-rf", path]
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=UNSHARE_SECONDS, check=False)
+            subprocess.run(
+                [*self._unshare, "rm", "-rf", path],
+                env=self._unshare_env,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=max(0.1, until - time.monotonic()),
+                check=False,
+            )
 
 
 def _remove_made(path: str) -> None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import select
 import time
 from typing import Any
 
-from ..isolation.faults import ENGINE_CODES
+from ..isolation.faults import ENGINE_CODES, did_not_run
 from ..limits import (
     BLOCK,
+    ENGINE_SECONDS,
     FLUSH_SECONDS,
+    GONE_SECONDS,
     KILL_SECONDS,
     LEFTOVER_KILL_SECONDS,
     LEFTOVER_TERM_SECONDS,
@@ -38,7 +39,6 @@ __all__ = ["Session"]
 _LAST_OUTPUT_SECONDS = 0.2
 #: How much of the output is kept to tell why an engine failed.
 _TAIL = 4096
-_SANDBOX_ERROR = re.compile(r"\Abwrap: .*\s*\Z")
 
 
 class Session:
@@ -60,40 +60,57 @@ class Session:
         self._flush_at: float | None = None
         self._started = self._last_output = time.monotonic()
         self.stop_requested = False
+        #: Whether nothing is left of the job, as far as can be shown.
+        self.gone = True
 
     def run(self) -> dict[str, Any]:
         """Returns ``rc``, ``status``, ``events`` (how many), ``output_error`` (text or null), ``killed_by`` (the name
-        of a signal that was not ours, or null) and ``isolation_error`` (what an engine or sandbox said when it could
-        not run the command, or null).
+        of a signal that was not ours, or null), ``isolation_error`` (what an engine or sandbox said when it could not
+        run the command, or null) and ``gone`` (whether it can be shown that nothing is left of it).
 
         :raises CommandNotFound: there is nothing to run.
         """
         child = Child(self._spec)
-        job = job_of(child, self._spec["isolated"])
-        self._stopper = Stopper(job.send)
+        self._job = job_of(child, self._spec["isolated"])
+        self._stopper = Stopper(self._job.send)
         try:
             self._follow(child)
         finally:
             child.close()
-            job.end(clean=child.rc is not None and child.rc < min(ENGINE_CODES) and not self._stopper.started)
+            self._settle(child)
         self._take(self._carver.finish())
         self._flush()
         self._output.close()
         return self._result(child)
+
+    def _settle(self, child: Child) -> None:
+        """A command that ended by itself leaves nothing: engines and sandboxes see to that."""
+        began = self._stopper.began
+        if began is None and child.rc is not None and child.rc < min(ENGINE_CODES):
+            self.gone = True
+        else:
+            now = time.monotonic()
+            self.gone = self._job.remove(now + ENGINE_SECONDS if began is None else max(began + GONE_SECONDS, now))
+
+    def settle(self) -> None:
+        """Tries once more to remove what is left."""
+        if not self.gone:
+            self.gone = self._job.remove(time.monotonic() + ENGINE_SECONDS)
 
     def _result(self, child: Child) -> dict[str, Any]:
         by_itself = self._stopped_as is None
         isolation_error = self._isolation_error(child) if by_itself else None
         killed_by = child.killed_by if by_itself and isolation_error is None else None
         rc = child.rc if child.rc is not None and by_itself else RC_STOPPED
-        fault = killed_by or isolation_error is not None
+        fault = killed_by or isolation_error is not None or not self.gone
         return {
             "rc": rc,
-            "status": self._stopped_as or (ERROR if fault else status_from_rc(rc)),
+            "status": ERROR if fault else self._stopped_as or status_from_rc(rc),
             "events": self._carver.counter,
             "output_error": self._output.error,
             "killed_by": killed_by,
             "isolation_error": isolation_error,
+            "gone": self.gone,
         }
 
     def _isolation_error(self, child: Child) -> str | None:
@@ -101,8 +118,7 @@ class Session:
         if isolated is None or self._carver.framed:
             return None
         said = self._tail.decode("utf-8", "replace")
-        failed = child.rc in ENGINE_CODES if isolated["engine"] else child.rc == 1 and _SANDBOX_ERROR.search(said)
-        return said if failed else None
+        return said if did_not_run(child.rc, said, sandbox=not isolated["engine"]) else None
 
     def _follow(self, child: Child) -> None:
         alive = True

@@ -13,17 +13,19 @@ from collections.abc import Callable, Collection
 
 import psutil
 
+from ..limits import GIVE_UP_SECONDS
 from ..subreaper import reap
 
 __all__ = ["Stopper", "descendants", "signal_descendants", "stop_descendants"]
 
-#: The process that keeps a rootless podman's user namespace, in its two forms, and the name server of its networks:
-#: names, and a word among the arguments of each.
-_SHARED = {"podman pause": "podman", "catatonit": "-P", "aardvark-dns": "run"}
+#: The process that keeps a rootless podman's user namespace, in its two forms, and those of its shared network: names,
+#: and a text in an argument of each.
+_SHARED = {
+    "podman pause": "podman", "catatonit": "-P", "aardvark-dns": "run", "slirp4netns": "rootless-netns",
+    "pasta": "rootless-netns",
+}  # fmt: skip
 #: How often those are killed again that were forked while their parents were being killed.
 _KILL_AGAIN_SECONDS = 0.1
-#: After this long a process that does not die of SIGKILL (in the kernel, or another user's) is given up.
-_GIVE_UP_SECONDS = 3.0
 
 
 def descendants() -> list[psutil.Process]:
@@ -39,8 +41,17 @@ def descendants() -> list[psutil.Process]:
 
 
 def _is_shared(process: psutil.Process) -> bool:
-    word = _SHARED.get(process.name())
-    return word is not None and word in map(os.path.basename, process.cmdline())
+    """By its name and by its program, which is the system's: a job can choose the name of a process of its own."""
+    name = process.name().partition(".")[0]
+    word = _SHARED.get(name)
+    if word is None:
+        return False
+    try:
+        program = process.exe()
+        systems = os.stat(program).st_uid == 0 and os.path.basename(program).startswith(name.split()[0])
+        return systems and any(word in argument for argument in process.cmdline())
+    except (psutil.Error, OSError):
+        return False
 
 
 def signal_descendants(number: int, spared: Collection[int] = ()) -> int:
@@ -64,6 +75,8 @@ class Stopper:
 
     def __init__(self, send: Callable[[int], int] = signal_descendants) -> None:
         self._send = send
+        #: When it began, in ``time.monotonic()``.
+        self.began: float | None = None
         self._steps: list[tuple[float, int]] = []
         self._killing_since: float | None = None
 
@@ -74,6 +87,7 @@ class Stopper:
     def start(self, term_after: float, kill_after: float) -> None:
         """Begins, or hurries if it has begun already."""
         now = time.monotonic()
+        self.began = self.began or now
         steps = [(now + term_after, int(signal.SIGTERM)), (now + kill_after, int(signal.SIGKILL))]
         if not self._steps:
             self._steps = [(now, int(signal.SIGINT)), *steps]
@@ -95,7 +109,7 @@ class Stopper:
         if number == signal.SIGKILL:
             self._killing_since = self._killing_since or now
             self._steps = [(now + _KILL_AGAIN_SECONDS, number)]
-            return now - self._killing_since < _GIVE_UP_SECONDS
+            return now - self._killing_since < GIVE_UP_SECONDS
         return True
 
 

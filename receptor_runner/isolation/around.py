@@ -5,15 +5,16 @@ Rules: the job is made ready inside of it first, with the paths of its view, and
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from ..privatedata import PrivateDataDir
 from .container import Container
+from .files import make_file
 from .kinds import PODMAN
-from .sandbox import sandbox_path, sandboxed
+from .sandbox import Sandbox
 from .view import View
 from .wanted import Wanted
 
@@ -33,6 +34,9 @@ class Isolated:
     program: str
     env: dict[str, str] | None = None
     cwd: str | None = None
+    name: str = ""
+    #: Whether an earlier run may have left a container of that name.
+    may_be_stale: bool = False
     engine: str = ""
     image: str = ""
     id_file: str = ""
@@ -71,19 +75,23 @@ class Around:
 class _InSandbox(Around):
     def __init__(self, wanted: Wanted, place: PrivateDataDir, artifact_dir: Path, scratch: str) -> None:
         super().__init__(scratch)
-        self._wanted = wanted
         own = View([(str(place.path), str(place.path))])
         elsewhere = [str(path) for path in (place.cwd, artifact_dir) if not own.shows(path)]
-        self._writable = [str(place.path), *elsewhere, scratch]
+        empty = Path(scratch, ".hidden")
+        make_file(empty)
+        self._kind = wanted.kind
+        self._sandbox = Sandbox(wanted, [str(place.path), *elsewhere, scratch], str(empty))
+        self.view = self._sandbox.view()
 
     def put(self, job: Inside, env: Mapping[str, str]) -> tuple[list[str], str, Isolated | None]:
-        argv = sandboxed(self._wanted, job.argv, job.program, job.env, job.cwd, self._writable)
-        return argv, job.cwd, Isolated(self._wanted.kind, job.program)
+        argv = self._sandbox.run(job.argv, job.program, job.env, job.cwd, env.get("PATH", ""))
+        return argv, job.cwd, Isolated(self._kind, job.program)
 
 
 class _InContainer(Around):
-    def __init__(self, wanted: Wanted, place: PrivateDataDir, artifact_dir: Path, scratch: str) -> None:
+    def __init__(self, wanted: Wanted, place: PrivateDataDir, artifact_dir: Path, scratch: str, *, fresh: bool) -> None:
         super().__init__(scratch)
+        self._fresh = fresh
         self._wanted = wanted
         self._container = Container(wanted, place, artifact_dir, Path(scratch))
         self._cwd = str(place.path)
@@ -99,6 +107,8 @@ class _InContainer(Around):
             job.program,
             env=run.env,
             cwd=self._cwd,
+            name=container.name,
+            may_be_stale=not self._fresh,
             engine=run.engine,
             image=self._wanted.image,
             id_file=container.id_file,
@@ -107,15 +117,11 @@ class _InContainer(Around):
         return run.argv, container.workdir, isolated
 
 
-def around(
-    wanted: Wanted, place: PrivateDataDir, artifact_dir: Path, scratch: str, own: Callable[[str], None]
-) -> Around:
+def around(wanted: Wanted, place: PrivateDataDir, artifact_dir: Path, scratch: str, *, fresh: bool) -> Around:
     """:param scratch: a directory for the job's temporary files.
-    :param own: told of each tree that must go with the job, before it is made.
-    :raises InputError: a directory for the sandbox's files cannot be had.
+    :param fresh: whether the private data dir was made for this job.
+    :raises OutputError: a file for it cannot be written.
     """
     if wanted.container:
-        return _InContainer(wanted, place, artifact_dir, scratch)
-    if wanted.sandbox:
-        return _InSandbox(wanted, place, artifact_dir, sandbox_path(wanted, own) if wanted.temporary else scratch)
-    return Around(scratch)
+        return _InContainer(wanted, place, artifact_dir, scratch, fresh=fresh)
+    return _InSandbox(wanted, place, artifact_dir, scratch) if wanted.sandbox else Around(scratch)

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from ..errors import ConfigurationError, InputError
 from ..privatedata import PrivateDataDir
-from .credentials import write_credentials
 from .executable import find_executable, long_path
+from .files import write_credentials
 from .kinds import DOCKER
 from .view import CONTAINER_HOME, View
 from .wanted import Wanted
@@ -59,16 +59,18 @@ class Container:
         self._place = place
         self._artifact_dir = artifact_dir
         self._scratch = scratch
-        self._host_cwd = wanted.host_cwd if os.path.isdir(wanted.host_cwd) and not wanted.workdir else ""
+        wants_cwd = os.path.isdir(wanted.host_cwd) and not wanted.workdir
+        self._host_cwd = os.path.abspath(wanted.host_cwd) if wants_cwd else ""
+        self._volume_mounts = [_absolute(mount) for mount in wanted.volume_mounts]
 
     def view(self) -> View:
         """What the job calls our paths."""
         pairs = self._own_mounts()
-        for mount in self._wanted.volume_mounts:
+        for mount in self._volume_mounts:
             source, _, rest = mount.partition(":")
             if os.path.isabs(source) and rest:
                 pairs.append((source, rest.split(":")[0]))
-        return View(pairs)
+        return View(pairs, own_root=True)
 
     @property
     def workdir(self) -> str:
@@ -79,10 +81,8 @@ class Container:
     @property
     def name(self) -> str:
         """The same for the same job in the same place, and for no other."""
-        ident = self._artifact_dir.name
-        what = f"{os.path.realpath(self._place.path)}\0{ident}"
-        digest = hashlib.sha256(os.fsencode(what)).hexdigest()
-        readable = re.sub(r"[^a-zA-Z0-9_-]", "_", f"ansible_runner_{ident}")
+        digest = hashlib.sha256(os.fsencode(os.path.realpath(self._artifact_dir))).hexdigest()
+        readable = re.sub(r"[^a-zA-Z0-9_-]", "_", f"ansible_runner_{self._artifact_dir.name}")
         return f"{readable[: _LONGEST_NAME - 13]}_{digest[:12]}"
 
     @property
@@ -132,12 +132,12 @@ class Container:
             if ":" in source:
                 raise ConfigurationError(f"a container cannot have {source} mounted: there is a colon in its name")
             yield f"{source}:{target}:Z" if target.startswith(CONTAINER_HOME) else f"{source}:{target}"
-        for mount in self._wanted.volume_mounts:
+        for mount in self._volume_mounts:
             source, colon, _ = mount.partition(":")
             if not source or not colon:
                 raise ConfigurationError(f"the volume mount {mount!r} is not HOST_DIR:CONTAINER_DIR[:OPTIONS]")
             _check_mountable(source)
-            if source.startswith(("/", "./", "../")) and not os.path.exists(source):
+            if os.path.isabs(source) and not os.path.exists(source):
                 raise InputError(f"the volume mount {mount} cannot be made: {source} does not exist on this machine")
             yield mount
 
@@ -167,8 +167,16 @@ class Container:
         return options
 
 
+def _absolute(mount: str) -> str:
+    """With a path that is one; a name is that of a volume of the engine's."""
+    source, colon, rest = mount.partition(":")
+    if not source.startswith(("/", ".")):
+        return mount
+    return "/" + os.path.abspath(source).lstrip("/") + colon + rest
+
+
 def _check_mountable(source: str) -> None:
-    if os.path.isabs(source) and os.path.normpath(source) in _UNMOUNTABLE:
+    if source in _UNMOUNTABLE:
         raise ConfigurationError("When using containerized execution, cannot mount '/' or '/home' or '/usr'")
 
 

@@ -5,6 +5,7 @@ looked through after it."""
 
 from __future__ import annotations
 
+import os
 import shutil
 
 from ..errors import UnreachableError
@@ -28,4 +29,4 @@ def find_executable(name: str, path: str) -> str:
             f"Unable to find process isolation executable: {name}; "
             "install it on the machine that runs the job, or choose another by process_isolation_executable"
         )
-    return found
+    return os.path.abspath(found)

@@ -1,7 +1,7 @@
 """The command of ``bwrap`` that runs a job's command in a sandbox of this machine's own file system.
 
 Rules: system directories are read-only, the private data dir is writable, everything else is not there; of two rules
-for nested paths the inner one counts. Nothing is made on the disk for what is hidden. No session of its own, or
+for nested paths the inner one counts. What is reached through a link is there by both names. No session of its own, or
 nothing could ask for a password. Source: bwrap(1)."""
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ import contextlib
 import logging
 import os
 import re
-import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ..errors import InputError
 from .executable import find_executable
+from .view import View
 from .wanted import Wanted
 
-__all__ = ["sandbox_path", "sandboxed"]
+__all__ = ["Sandbox"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,66 +28,74 @@ _PREFIX = ("bin", "lib", "lib64", "pyvenv.cfg")
 #: Where a name server's address may be: ``/etc`` has a link to it.
 _RESOLVER = "/etc/resolv.conf"
 #: Of two rules for one path the later one counts.
-_KINDS = ("system", "hide", "read-only", "show")
+_KINDS = ("hide", "read-only", "show")
 
 
-def sandbox_path(wanted: Wanted, own: Callable[[str], None]) -> str:
-    """A new directory below ``process_isolation_path``, for the job's temporary files.
+class Sandbox:
+    """The sandbox of one job.
 
-    :param own: told of it before it is made.
-    :raises InputError: there is no such place to write to.
-    """
-    path = os.path.join(os.path.abspath(wanted.temporary), f"rr-{secrets.token_hex(4)}")
-    own(path)
-    try:
-        os.mkdir(path, 0o700)
-    except OSError as exc:
-        raise InputError(f"process_isolation_path cannot be used: {wanted.temporary}: {exc.strerror}") from exc
-    return path
-
-
-def sandboxed(
-    wanted: Wanted, argv: Sequence[str], program: str, env: Mapping[str, str], cwd: str, writable: Iterable[str]
-) -> list[str]:
-    """``argv`` with the sandbox around it.
-
-    :param program: what of ``argv`` is Ansible's.
     :param writable: directories that are the job's own.
-    :raises UnreachableError: there is no ``bwrap``.
+    :param empty: the path of an empty file: what stands in the place of a hidden one.
     """
-    command = [find_executable(wanted.executable, env["PATH"]), "--die-with-parent", "--unshare-pid"]
-    command += ["--dev-bind", "/dev", "/dev", "--proc", "/proc", "--dir", "/tmp"]
-    rules = _rules(wanted, program, env["PATH"], writable)
-    for path, kind in sorted(rules.items(), key=lambda rule: rule[0].rstrip("/").count("/")):
-        command += _arguments(path, kind)
-    return [*command, "--chdir", os.path.realpath(cwd), *argv]
 
+    def __init__(self, wanted: Wanted, writable: Iterable[str], empty: str) -> None:
+        self._wanted = wanted
+        self._writable = tuple(writable)
+        self._empty = empty
 
-def _rules(wanted: Wanted, program: str, path: str, writable: Iterable[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    def view(self) -> View:
+        """What the job can see, under its own name."""
+        wanted = self._wanted
+        return View((path, path) for path in (*self._writable, *_SYSTEM, *wanted.show, *wanted.read_only))
 
-    def add(paths: Iterable[str], kind: str) -> None:
-        for one in paths:
-            if os.path.lexists(one):
-                real = one if kind == "system" else os.path.realpath(one)
-                found[real] = max(kind, found.get(real, kind), key=_KINDS.index)
-            elif kind != "system":
-                logger.warning("the sandbox cannot %s %s: it does not exist", kind, one)
+    def run(self, argv: Sequence[str], program: str, env: Mapping[str, str], cwd: str, path: str) -> list[str]:
+        """``argv`` with the sandbox around it.
 
-    installed = (os.path.realpath(_RESOLVER), *_program_files(program, path))
-    add((*_SYSTEM, *(one for one in installed if not _is_shown(one))), "system")
-    add(wanted.hide, "hide")
-    add(wanted.read_only, "read-only")
-    add((*writable, *wanted.show), "show")
-    return found
+        :param program: what of ``argv`` is Ansible's.
+        :param path: where ``bwrap`` is looked for.
+        :raises UnreachableError: there is none.
+        """
+        command = [find_executable(self._wanted.executable, path), "--die-with-parent", "--unshare-pid"]
+        command += ["--dev-bind", "/dev", "/dev", "--proc", "/proc", "--dir", "/tmp"]
+        if os.path.isabs(env.get("HOME", "")) and not _is_system(env["HOME"]):
+            command += ["--dir", env["HOME"]]
+        rules = self._rules(program, env["PATH"])
+        for target, (kind, source) in sorted(rules.items(), key=lambda rule: rule[0].rstrip("/").count("/")):
+            command += self._arguments(target, kind, source)
+        return [*command, "--chdir", cwd, *argv]
 
+    def _rules(self, program: str, path: str) -> dict[str, tuple[str, str]]:
+        """What is done with each path inside: a kind, and the path outside."""
+        installed = [
+            one for one in (os.path.realpath(_RESOLVER), *_program_files(program, path)) if not _is_system(one)
+        ]
+        found = {one: ("system", one) for one in (*_SYSTEM, *installed) if os.path.lexists(one)}
+        links = []
+        for kind, given in self._asked():
+            real = os.path.realpath(given)
+            if not os.path.lexists(real):
+                logger.warning("the sandbox cannot %s %s: it does not exist", kind, given)
+                continue
+            found[real] = (kind, real)
+            if given != real:
+                links.append((given, kind, real))
+        for given, kind, real in links:
+            if not any(given.startswith(f"{top}/") for top in found):
+                found[given] = (kind, real)
+        return found
 
-def _arguments(path: str, kind: str) -> list[str]:
-    if kind == "hide":
-        return ["--tmpfs", path] if os.path.isdir(path) else ["--ro-bind", "/dev/null", path]
-    if kind == "system" and os.path.islink(path):
-        return ["--symlink", os.readlink(path), path]
-    return ["--bind" if kind == "show" else "--ro-bind", path, path]
+    def _asked(self) -> Iterator[tuple[str, str]]:
+        wanted = self._wanted
+        for kind, paths in zip(_KINDS, (wanted.hide, wanted.read_only, (*self._writable, *wanted.show)), strict=True):
+            for path in paths:
+                yield kind, os.path.abspath(path)
+
+    def _arguments(self, target: str, kind: str, source: str) -> list[str]:
+        if kind == "hide":
+            return ["--tmpfs", target] if os.path.isdir(source) else ["--ro-bind", self._empty, target]
+        if kind == "system" and os.path.islink(source):
+            return ["--symlink", os.readlink(source), target]
+        return ["--bind" if kind == "show" else "--ro-bind", source, target]
 
 
 def _program_files(program: str, path: str) -> Iterator[str]:
@@ -113,5 +120,5 @@ def _interpreter_prefixes(top: Path, program: str) -> Iterator[Path]:
             yield Path(os.path.realpath(os.fsdecode(shebang[1]))).parent.parent
 
 
-def _is_shown(path: str) -> bool:
+def _is_system(path: str) -> bool:
     return any(path == top or path.startswith(top + "/") for top in _SYSTEM)

@@ -1,6 +1,6 @@
 """How a job sees the paths of this machine.
 
-Rules: text only, nothing is looked up. Without pairs both sides are the same."""
+Rules: text only, nothing is looked up. Without pairs a job sees everything as it is."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ CONTAINER_HOME = "/runner"
 
 
 class View:
-    """``pairs`` of a path of this machine and what the job calls it; the most specific one counts."""
+    """``pairs`` of a path of this machine and what the job calls it; the most specific one counts.
 
-    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        self._pairs = [(_plain(outside), _plain(inside)) for outside, inside in pairs]
+    :param own_root: whether the job has a file system of its own, where no other path is one of this machine.
+    """
 
-    @property
-    def is_other(self) -> bool:
-        """Whether the job sees another file system than we do."""
-        return bool(self._pairs)
+    def __init__(self, pairs: Iterable[tuple[str, str]] = (), *, own_root: bool = False) -> None:
+        self._pairs = [(os.path.normpath(outside), os.path.normpath(inside)) for outside, inside in pairs]
+        self.own_root = own_root
 
     def inside(self, path: str | os.PathLike[str]) -> str:
         """What the job calls ``path``; the same if it cannot see it."""
@@ -34,12 +33,8 @@ class View:
 
     def shows(self, path: str | os.PathLike[str]) -> bool:
         """Whether the job can see our ``path``."""
-        text = _plain(os.fspath(path))
+        text = os.path.normpath(path)
         return not self._pairs or any(_below(text, outside) is not None for outside, _ in self._pairs)
-
-
-def _plain(path: str) -> str:
-    return os.path.normpath(path)
 
 
 def _translated(path: str, pairs: list[tuple[str, str]]) -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ConfigurationError
@@ -57,6 +57,14 @@ class Wanted:
     @property
     def sandbox(self) -> bool:
         return self.kind == SANDBOX
+
+    def with_roles(self, paths: Sequence[str]) -> Wanted:
+        """The same with directories of roles on this machine, to be read."""
+        absolute = tuple(map(os.path.abspath, paths))
+        if self.sandbox:
+            return replace(self, read_only=(*self.read_only, *absolute))
+        mounts = tuple(f"{path}:{path}:ro" for path in absolute)
+        return replace(self, volume_mounts=(*self.volume_mounts, *mounts)) if self.container else self
 
     @classmethod
     def of(cls, parameters: Parameters, settings: Mapping[str, Any]) -> Wanted:

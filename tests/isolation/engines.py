@@ -74,7 +74,8 @@ class Podman(Engine):
         limits = f'[containers]\ndefault_ulimits = {_LIMITS}\nnetns = "none"\n'
         engine = f'[engine]\nruntime = "{runtime}"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
         (directory / "containers.conf").write_text(limits + engine)
-        storage = f'[storage]\ndriver = "overlay"\ngraphroot = "{directory}/graph"\nrunroot = "{directory}/run"\n'
+        graph = f'graphroot = "{directory}/graph"\nrootless_storage_path = "{directory}/graph"\n'
+        storage = f'[storage]\ndriver = "overlay"\nrunroot = "{directory}/run"\n{graph}'
         (directory / "storage.conf").write_text(storage)
 
     def settings(self, **more: Any) -> dict[str, Any]:

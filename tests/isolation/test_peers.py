@@ -63,7 +63,7 @@ def test_an_image_with_an_old_ansible_core(podman: Podman, make_dir: DirFactory,
     ]  # fmt: skip
 
 
-def test_awx_s_own_options(podman: Podman, make_dir: DirFactory, tmp_path: Path) -> None:
+def test_the_options_of_an_execution_environment(podman: Podman, make_dir: DirFactory, tmp_path: Path) -> None:
     """What AWX sends for a job in an execution environment, its list of options included."""
     (tmp_path / "pki").mkdir()
     options = ["--user=root", "--network", "none", "--pull=missing"]
@@ -81,7 +81,7 @@ def test_awx_s_own_options(podman: Podman, make_dir: DirFactory, tmp_path: Path)
     assert {event.get("job_id") for event in events if event["event"] != "verbose"} == {42}
 
 
-def test_the_demo_of_the_documentation(podman: Podman, tmp_path: Path, make_dir: DirFactory) -> None:
+def test_an_image_on_the_command_line_is_enough(podman: Podman, tmp_path: Path, make_dir: DirFactory) -> None:
     """Choosing an image on the command line is enough."""
     done = ours("run", make_dir(PLAY), "-p", "test.yml", *podman.options())
     assert done.returncode == 0
