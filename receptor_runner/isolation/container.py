@@ -100,8 +100,7 @@ class Container:
         :raises UnreachableError: there is no such engine.
         """
         wanted = self._wanted
-        path = engine_env.get("PATH", "")
-        engine = find_executable(wanted.executable, path)
+        engine = find_executable(wanted.executable, engine_env.get("PATH", ""))
         carried, script = _environment(env, answers=answers)
         label = f"{_LABEL}={secrets.token_hex(16)}"
         command = [engine, *self._client_options(), "run", "--rm", "--tty", "--interactive", "--workdir", self.workdir]
@@ -111,7 +110,16 @@ class Container:
         command += ["--name", self.name, *wanted.options, wanted.image]
         if script:
             command += ["sh", "-c", f'{script}exec "$@"', "sh"]
-        return ContainerRun([*command, *argv], {**engine_env, "PATH": long_path(path), **carried}, engine, label)
+        return ContainerRun([*command, *argv], {**self._engine_environment(engine_env), **carried}, engine, label)
+
+    def _engine_environment(self, env: Mapping[str, str]) -> dict[str, str]:
+        """A pull that is interrupted leaves a directory in ``TMPDIR``: let that be the job's, unless a rootless podman
+        would keep what it must find again there (podman-run(1)).
+        """
+        own = {"PATH": long_path(env.get("PATH", ""))}
+        if env.get("TMPDIR") and (os.geteuid() == 0 or env.get("XDG_RUNTIME_DIR")):
+            own["TMPDIR"] = str(self._scratch)
+        return {**env, **own}
 
     def _own_mounts(self) -> list[tuple[str, str]]:
         """Directories that lie elsewhere on this machine have their places below ``/runner``, too."""

@@ -1,5 +1,5 @@
-"""Looks like the process that keeps a rootless podman's user namespace, if its argument is ``podman``; says its pid and
-stays for a minute, in a session of its own.
+"""Looks like the process that keeps a rootless podman's user namespace; says its pid and stays for a minute, in a
+session of its own.
 """
 
 import ctypes

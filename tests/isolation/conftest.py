@@ -36,13 +36,23 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     if request.param == "podman":
         yield from _in_use(request.getfixturevalue("_podman"), monkeypatch)
         return
+    yield from _in_use(_working_sandbox(), monkeypatch)
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """Afterwards nothing of it is left."""
+    yield from _in_use(_working_sandbox(), monkeypatch)
+
+
+def _working_sandbox() -> Sandbox:
     refusal = sandbox_refusal()
     if refusal is not None:
         pytest.skip(refusal)
-    yield from _in_use(Sandbox(), monkeypatch)
+    return Sandbox()
 
 
 @pytest.fixture
 def image_tar(_podman: Podman, tmp_path: Path) -> Path:
     """The image, as a file to import under another name."""
-    return Path(_podman.env["CONTAINERS_CONF"]).parent / "image.tar"
+    return _podman.directory / "image.tar"

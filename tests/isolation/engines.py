@@ -37,6 +37,11 @@ class Engine:
         """Parameters, or settings, of a job that is to be isolated."""
         return {"process_isolation": True, "process_isolation_executable": self.kind, **more}
 
+    def around(self, artifacts: Path) -> bool:
+        """Whether the job of these artifacts was started by it."""
+        program: str = json.loads((artifacts / "command").read_text())["command"][0]
+        return os.path.basename(program) == self.kind
+
     def options(self) -> list[str]:
         """The same as options of a command."""
         return ["--process-isolation", "--process-isolation-executable", self.kind]
@@ -63,6 +68,7 @@ class Podman(Engine):
     kind = "podman"
 
     def __init__(self, directory: Path, runtime: str) -> None:
+        self.directory = directory
         self.env = {
             "CONTAINERS_CONF": str(directory / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(directory / "storage.conf"),
@@ -131,8 +137,3 @@ def sandbox_refusal() -> str | None:
     tried = ["bwrap", "--ro-bind", "/", "/", "--unshare-pid", "--dev-bind", "/dev", "/dev", "--proc", "/proc", "true"]
     done = subprocess.run(tried, capture_output=True, text=True, check=False)
     return None if done.returncode == 0 else f"bwrap does not work here: {done.stderr.strip()[-300:]}"
-
-
-def written_settings(settings: dict[str, Any]) -> str:
-    """As a file ``env/settings``."""
-    return json.dumps(settings)

@@ -40,7 +40,7 @@ def docker_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def prepared(directory: Path, scratch: Path, **parameters: Any) -> Command:
     scratch.mkdir()
-    values = Parameters.from_wire({"playbook": "test.yml", "ident": "a job/1".replace("/", "-"), **parameters})
+    values = Parameters.from_wire({"playbook": "test.yml", "ident": "a job-1", **parameters})
     return prepare(values, Site(PrivateDataDir(directory), str(scratch), lambda _: None))
 
 
@@ -116,6 +116,29 @@ def test_names_are_the_same_for_the_same_job_and_no_other(
     assert max(map(len, names)) <= 63
 
 
+def test_relative_mounts_are_those_of_the_caller(
+    docker_client: str, make_dir: DirFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    command = prepared(
+        make_dir(PLAY), tmp_path / "scratch", **DOCKER, container_volume_mounts=["./data:/data", "vol:/v"]
+    )
+    mounts = [command.argv[n + 1] for n, word in enumerate(command.argv) if word == "-v"]
+    assert mounts[1:] == [f"{tmp_path}/data:/data", "vol:/v"]
+
+
+def test_what_no_program_can_be_given(docker_client: str, make_dir: DirFactory, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be passed to a program"):
+        prepared(make_dir(PLAY), tmp_path / "scratch", **{**DOCKER, "container_image": "x\0y"})
+
+
+def test_a_project_that_turns_isolation_off_is_told(make_dir: DirFactory) -> None:
+    directory = make_dir(PLAY, env__settings="process_isolation: false")
+    done = ours("transmit", directory, "-p", "test.yml", "--container-image", "x:1")
+    assert b"the job will run without it" in done.stderr
+
+
 def test_a_colon_in_the_private_data_dir_is_told(docker_client: str, make_dir: DirFactory, tmp_path: Path) -> None:
     """No engine can be told of it."""
     with pytest.raises(ConfigurationError, match="there is a colon in its name"):
@@ -137,8 +160,10 @@ def test_paths_of_a_container_are_understood_by_transmit(make_dir: DirFactory) -
 
 def test_an_inventory_that_only_the_controller_has(docker_client: str, make_dir: DirFactory, tmp_path: Path) -> None:
     """A transmit of the peer sends the controller's own path: the job gets the inventory that travelled."""
-    command = prepared(make_dir(PLAY), tmp_path / "scratch", **DOCKER, inventory="/controller/only/inventory")
-    assert command.argv[command.argv.index("-i") + 1] == "/runner/inventory"
+    (tmp_path / "same").write_text("not the one that is meant")
+    for number, path in enumerate(("/controller/only/inventory", str(tmp_path / "same"))):
+        command = prepared(make_dir(PLAY), tmp_path / f"scratch{number}", **DOCKER, inventory=path)
+        assert command.argv[command.argv.index("-i") + 1] == "/runner/inventory"
 
 
 def test_a_view_translates_both_ways() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from ..test_worker import job, statuses, work
 from .engines import IMAGE, Podman
 from .registry import PASSWORD, USER, registry
 
+#: Says that it runs, and ends when there is a file ``go`` in its private data dir.
+READY_AND_WAIT = 'echo rea""dy; until test -e /runner/go; do sleep 0.1; done'
 PLAY = tasks("debug: {msg: hello}")
 
 
@@ -86,11 +90,11 @@ def test_an_engine_that_does_not_work_here(
     monkeypatch.setenv("CONTAINERS_CONF", podman.env["CONTAINERS_CONF"])
 
 
-def test_a_sandbox_that_cannot_be_made(make_dir: DirFactory) -> None:
+def test_a_place_for_temporary_files_that_is_missing(make_dir: DirFactory) -> None:
     if shutil.which("bwrap") is None:
         pytest.skip("there is no bwrap (Debian: apt-get install bubblewrap)")
-    hidden = {"process_isolation_path": "/nowhere/at/all"}
-    code, text = refused(job(make_dir(PLAY), process_isolation=True, process_isolation_executable="bwrap", **hidden))
+    missing = {"process_isolation_path": "/nowhere/at/all"}
+    code, text = refused(job(make_dir(PLAY), process_isolation=True, process_isolation_executable="bwrap", **missing))
     assert (code, "/nowhere/at/all" in text) == (66, True)
 
 
@@ -100,12 +104,12 @@ def test_a_program_that_the_sandbox_does_not_have(make_dir: DirFactory) -> None:
     directory = make_dir(PLAY, args="no-such-program")
     code, text = refused(job(directory, process_isolation=True, process_isolation_executable="bwrap"))
     assert code == 69
-    assert "no-such-program" in text
+    assert text.startswith("the sandbox cannot run no-such-program")
 
 
 def test_two_jobs_of_one_ident_in_one_place(podman: Podman, make_dir: DirFactory, tmp_path: Path) -> None:
     """The second cannot run, and does not take the first one's container along."""
-    directory = make_dir(args="sh -c 'echo rea\"\"dy; sleep 3; echo done'")
+    directory = make_dir(args=f"sh -c '{READY_AND_WAIT}'")
     stream = job(directory, **podman.settings())
     place = tmp_path / "place"
     results = tmp_path / "results"
@@ -114,6 +118,7 @@ def test_two_jobs_of_one_ident_in_one_place(podman: Podman, make_dir: DirFactory
     second = work(stream, "--private-data-dir", str(place))
     assert second.returncode == 69
     assert "already" in statuses(second.stdout)[-1]["job_explanation"]
+    (place / "go").write_text("")
     assert first.wait(20) == 0
 
 
@@ -133,7 +138,8 @@ def test_credentials_of_a_registry_are_used_and_leave_no_trace(
         image = f"{host}/team/served:1"
         auth = {"host": host, "username": USER, "password": PASSWORD, "verify_ssl": False}
         (tmp_path / "auth.yml").write_text(json.dumps(auth))
-        directory = make_dir(args="sh -c 'echo rea\"\"dy; sleep 2'")
+        directory = make_dir(args=f"sh -c '{READY_AND_WAIT}'")
+        place = tmp_path / "place"
         stream = ours(
             "transmit",
             directory,
@@ -145,10 +151,11 @@ def test_credentials_of_a_registry_are_used_and_leave_no_trace(
             "job",
         ).stdout
         results = tmp_path / "results"
-        worker = start(stream, results=results)
+        worker = start(stream, "--private-data-dir", str(place), results=results)
         wait_for(lambda: b"ready" in results.read_bytes(), "the job runs", 60)
         words = [word for process in processes_with(image) for word in process.cmdline()]
         kept = [path for path in temporary.rglob("auth.json") if path.stat().st_mode & 0o777 == 0o600]
+        (place / "go").write_text("")
         assert worker.wait(30) == 0
     podman("rmi", image)
     assert words
@@ -156,6 +163,23 @@ def test_credentials_of_a_registry_are_used_and_leave_no_trace(
     assert kept
     assert not list(temporary.iterdir())
     assert PASSWORD.encode() not in results.read_bytes()
+
+
+def test_a_cancel_while_the_image_is_being_pulled(
+    podman: Podman, make_dir: DirFactory, tmp_path: Path, no_leftovers: Path
+) -> None:
+    """From a registry that takes its time."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        image = f"127.0.0.1:{silent.getsockname()[1]}/slow:1"
+        results = tmp_path / "results"
+        worker = start(job(make_dir(PLAY), **podman.settings(container_image=image)), results=results)
+        silent.settimeout(20)
+        connection, _ = silent.accept()
+        with connection:
+            worker.send_signal(signal.SIGINT)
+            assert worker.wait(8) == 130
+    assert statuses(results.read_bytes())[-1]["status"] == "canceled"
+    assert not podman.left()
 
 
 def test_wrong_credentials_are_an_error(served: str, podman: Podman, make_dir: DirFactory) -> None:

@@ -11,6 +11,7 @@ from ..conftest import DirFactory, ours, wait_for
 from ..test_kill import start
 from ..test_worker import job
 from .engines import Podman
+from .test_faults import READY_AND_WAIT
 
 CHANGED, UNCHANGED = "(changed: True)", "(changed: False)"
 
@@ -67,8 +68,11 @@ def test_the_image_of_a_running_job_stays(podman: Podman, make_dir: DirFactory, 
     """Removing it by force would take the job's container along."""
     image = podman.settings()["container_image"]
     results = tmp_path / "results"
-    worker = start(job(make_dir(args="sh -c 'echo rea\"\"dy; sleep 3'"), **podman.settings()), results=results)
+    place = tmp_path / "place"
+    stream = job(make_dir(args=f"sh -c '{READY_AND_WAIT}'"), **podman.settings())
+    worker = start(stream, "--private-data-dir", str(place), results=results)
     wait_for(lambda: b"ready" in results.read_bytes(), "the job runs")
     assert cleanup("--remove-images", image) == [f"Kept the image {image}: a container of it is running", UNCHANGED]
+    (place / "go").write_text("")
     assert worker.wait(20) == 0
     assert image in images(podman)

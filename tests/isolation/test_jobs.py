@@ -131,6 +131,7 @@ def test_an_interrupt_reaches_the_command_as_from_its_terminal(
 
 
 def test_a_playbook_is_cancelled(engine: Engine, make_dir: DirFactory, tmp_path: Path, no_leftovers: Path) -> None:
+    """Ansible hears it and says so."""
     results = tmp_path / "results"
     worker = start(in_isolation(engine, make_dir(tasks("command: sleep 60"))), results=results)
     wait_running(results)
@@ -138,6 +139,7 @@ def test_a_playbook_is_cancelled(engine: Engine, make_dir: DirFactory, tmp_path:
     assert worker.wait(8) == 130
     assert results.read_bytes().endswith(END_OF_STREAM)
     assert last_status(results) == "canceled"
+    assert "interrupted" in plain(processed(results.read_bytes(), tmp_path / "after"))
     assert not engine.left()
 
 
@@ -249,7 +251,7 @@ def test_no_value_of_the_environment_is_on_a_command_line_or_in_a_file(
     """Nor does the job's environment change the engine, or the engine's the job."""
     values = {"API_TOKEN": "s3cr3t-value-1\nof two lines", "HTTPS_PROXY": "http://u:s3cr3t-value-2@proxy"}
     values |= {"PATH": "/opt/mine:/usr/local/bin:/usr/bin:/bin", "LD_LIBRARY_PATH": "/opt/mine", "HOME": "/home/runner"}
-    show = 'sh -c \'echo "$API_TOKEN|$HTTPS_PROXY|$PATH|$LD_LIBRARY_PATH|$HOME|$WORKERS_OWN|"; echo rea""dy; sleep 2\''
+    show = 'sh -c \'echo "$API_TOKEN|$HTTPS_PROXY|$PATH|$LD_LIBRARY_PATH|$HOME|$WORKERS_OWN|"; echo rea""dy; until test -e /runner/go; do sleep 0.1; done\''
     directory = tmp_path / "place"
     results = tmp_path / "results"
     stream = in_isolation(podman, make_dir(args=show), envvars=values)
@@ -260,6 +262,7 @@ def test_no_value_of_the_environment_is_on_a_command_line_or_in_a_file(
     words = [word for process in processes_with(str(directory)) for word in process.cmdline()]
     files = [path.read_bytes() for path in directory.rglob("*") if path.is_file() and path.name != "stdout"]
     files = [content for content in files if b'"counter"' not in content]
+    (directory / "go").write_text("")
     assert worker.wait(30) == 0
     assert any("podman" in word for word in words)
     for secret in ("s3cr3t-value-1", "s3cr3t-value-2"):
@@ -290,54 +293,87 @@ def test_volumes_are_mounted_as_asked(podman: Podman, make_dir: DirFactory, tmp_
 def test_a_local_run_isolates_too_and_finds_what_lies_elsewhere(
     engine: Engine, make_dir: DirFactory, tmp_path: Path
 ) -> None:
-    """Project, artifacts, roles and inventory need not be in the private data dir."""
+    """Project, artifacts, roles, inventories and variables need not be in the private data dir."""
     directory = make_dir(None)
-    project = tmp_path / "project"
-    (project / "roles" / "greet" / "tasks").mkdir(parents=True)
-    (project / "roles" / "greet" / "tasks" / "main.yml").write_text("- debug: {msg: 'hello {{ who }}'}\n")
-    (project / "site.yml").write_text("- {hosts: far, gather_facts: false, roles: [greet]}\n")
-    inventory = tmp_path / "elsewhere"
-    (inventory / "group_vars").mkdir(parents=True)
-    (inventory / "hosts").write_text("far ansible_connection=local\n")
-    (inventory / "group_vars" / "all.yml").write_text("who: world\n")
+    role = tmp_path / "roles" / "greet" / "tasks"
+    role.mkdir(parents=True)
+    (role / "main.yml").write_text("- debug: {msg: 'hello {{ who }} {{ inventory_hostname }} {{ how }}'}\n")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "site.yml").write_text("- {hosts: far, gather_facts: false, roles: [greet]}\n")
+    (tmp_path / "elsewhere" / "group_vars").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "hosts").write_text("[far]\none ansible_connection=local\n")
+    (tmp_path / "elsewhere" / "group_vars" / "all.yml").write_text("who: world\n")
+    (tmp_path / "more").write_text("[far]\ntwo ansible_connection=local\n")
+    (tmp_path / "how.yml").write_text("how: loudly\n")
     runner = receptor_runner.run(
         private_data_dir=str(directory),
-        project_dir=str(project),
+        project_dir=str(tmp_path / "project"),
         artifact_dir=str(tmp_path / "results"),
-        inventory=str(inventory / "hosts") if engine.kind == "podman" else str(directory / "inventory"),
-        playbook="site.yml"
-        if engine.kind == "podman"
-        else [{"hosts": "all", "tasks": [{"debug": {"msg": "hello world"}}]}],
+        roles_path=str(tmp_path / "roles"),
+        inventory=[str(tmp_path / "elsewhere" / "hosts"), str(tmp_path / "more")],
+        extravars=str(tmp_path / "how.yml"),
+        playbook="site.yml",
         ident="job",
         quiet=True,
         **engine.settings(),
     )
-    assert runner.status == "successful"
-    assert "hello world" in plain(tmp_path / "results" / "job")
-    assert runner.stats["ok"]
+    text = plain(tmp_path / "results" / "job")
+    assert runner.status == "successful", text
+    assert "hello world one loudly" in text
+    assert "hello world two loudly" in text
+    assert engine.around(tmp_path / "results" / "job")
     assert not list(directory.glob(".receptor*"))
 
 
-def test_a_sandbox_shows_what_it_is_told(make_dir: DirFactory, tmp_path: Path, engine: Engine) -> None:
-    if engine.kind != "bwrap":
-        pytest.skip("a container's file system is its image's")
+def test_a_private_data_dir_behind_a_link(engine: Engine, make_dir: DirFactory, tmp_path: Path) -> None:
+    """It is there by both names."""
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "real").mkdir()
+    done = work(
+        in_isolation(engine, make_dir(tasks("debug: {msg: hello}"))), "--private-data-dir", f"{tmp_path}/link/p"
+    )
+    assert done.returncode == 0
+    assert "ok=1" in plain(processed(done.stdout, tmp_path / "after"))
+
+
+def test_a_command_ends_as_it_likes(engine: Engine, make_dir: DirFactory) -> None:
+    """Only what an engine says itself is taken for a fault of it."""
+    for code in (125, 126, 127, 130):
+        done = work(in_isolation(engine, make_dir(args=f"sh -c 'echo Error: mine; echo more; exit {code}'")))
+        assert statuses(done.stdout)[-1]["status"] == "failed"
+
+
+def test_a_sandbox_shows_what_it_is_told(sandbox: Engine, make_dir: DirFactory, tmp_path: Path) -> None:
+    """The inner of two rules counts; what is hidden is empty."""
     for name in ("hidden", "readable", "shown"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "content").write_text(name)
-    (tmp_path / "demo" / "project").mkdir(parents=True)
-    (tmp_path / "demo" / "project" / "secret").write_text("hidden too")
-    script = f"cd {tmp_path}; ls; cat */content; echo x > readable/x; echo x > shown/x; ls /root /home; echo $TMPDIR"
-    directory = make_dir(args=f"sh -c {shlex.quote(script)}")
+        (tmp_path / name / "content").write_text(f"<{name}>")
+    script = (
+        f"cd {tmp_path}; cat hidden/content readable/content shown/content; ls demo/private; echo x > readable/x; "
+        "echo x > shown/x; echo home > $HOME/x && cat $HOME/x; echo $TMPDIR; ls -d /root/.pyenv /var /home/*"
+    )
+    directory = make_dir(args=f"sh -c {shlex.quote(script)}", private__secret="<private>")
     place = tmp_path / "sandbox"
     place.mkdir()
-    done = ours(
-        "run", directory, *engine.options(), "--process-isolation-path", place,
-        "--process-isolation-show-paths", tmp_path / "shown", "--process-isolation-ro-paths", tmp_path / "readable",
-        "--process-isolation-show-paths", tmp_path / "hidden", "--process-isolation-hide-paths", tmp_path / "hidden" / "content",
-        "--process-isolation-hide-paths", "/nowhere",
-    )  # fmt: skip
-    text = done.stdout.decode()
-    assert "readableshown" in text
+    hide = [tmp_path / "hidden" / "content", directory / "private", "/nowhere"]
+    runner = receptor_runner.run(
+        private_data_dir=str(directory),
+        ident="job",
+        quiet=True,
+        **sandbox.settings(
+            process_isolation_path=str(place),
+            process_isolation_show_paths=[str(tmp_path / "shown"), str(tmp_path / "hidden")],
+            process_isolation_ro_paths=[str(tmp_path / "readable")],
+            process_isolation_hide_paths=list(map(str, hide)),
+        ),
+    )
+    assert runner.rc is not None
+    text = plain(directory / "artifacts" / "job")
+    assert "<readable><shown>" in text
+    assert "<hidden>" not in text
+    assert "secret" not in text
+    assert "Permission denied" not in text
+    assert "home" in text
     assert "Read-only file system" in text
     assert (tmp_path / "shown" / "x").exists()
     assert f"{place}/rr-" in text
@@ -360,7 +396,7 @@ def test_a_job_can_run_on_a_copy_of_its_project(engine: Engine, make_dir: DirFac
 
 def test_no_engine_process_is_left_running(podman: Podman, make_dir: DirFactory) -> None:
     assert work(in_isolation(podman, make_dir(args="true"))).returncode == 0
-    graph = str(Path(podman.env["CONTAINERS_CONF"]).parent)
+    graph = str(podman.directory)
     assert not [p for p in psutil.process_iter(["cmdline"]) if graph in " ".join(p.info["cmdline"] or ())]
 
 
@@ -373,12 +409,60 @@ def test_files_of_other_users_inside_are_removed_too(podman: Podman, make_dir: D
     assert not list(no_leftovers.iterdir())
 
 
-def test_a_command_killed_inside_is_an_error(podman: Podman, make_dir: DirFactory) -> None:
-    done = work(in_isolation(podman, make_dir(args="sh -c 'sh -c \"kill -9 \\$PPID\" & exec sleep 5'")))
-    final = statuses(done.stdout)[-1]
-    if final["status"] != "error":
-        pytest.skip("the first process of a container is not killed from inside")
-    assert "SIGKILL" in final["job_explanation"]
+def test_a_container_that_somebody_kills_is_an_error(podman: Podman, make_dir: DirFactory, tmp_path: Path) -> None:
+    """As the kernel does when memory is short."""
+    results = tmp_path / "results"
+    worker = start(in_isolation(podman, make_dir(args=POLITE)), results=results)
+    wait_for(lambda: b"ready" in results.read_bytes(), "the command runs")
+    podman("kill", *podman.left())
+    assert worker.wait(20) == 70
+    assert last_status(results) == "error"
+    assert "SIGKILL" in statuses(results.read_bytes())[-1]["job_explanation"]
+
+
+def test_sigkill_of_the_guard_leaves_no_container(podman: Podman, make_dir: DirFactory, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    worker = start(in_isolation(podman, make_dir(args=POLITE)), results=results)
+    wait_for(lambda: b"ready" in results.read_bytes(), "the command runs")
+    (guard,) = psutil.Process(worker.pid).children()
+    guard.kill()
+    assert worker.wait(20) == 70
+    assert not podman.left()
+
+
+def test_a_container_that_is_left_from_a_lost_machine_is_replaced(
+    podman: Podman, make_dir: DirFactory, tmp_path: Path
+) -> None:
+    """In a place that is used again its name is taken."""
+    stream = in_isolation(podman, make_dir(args="true"))
+    place = str(tmp_path / "place")
+    done = work(stream, "--private-data-dir", place)
+    words = statuses(done.stdout)[0]["command"]
+    podman("create", "--name", words[words.index("--name") + 1], podman.settings()["container_image"], "true")
+    assert work(stream, "--private-data-dir", place).returncode == 0
+
+
+def test_an_engine_that_hangs_does_not_hide_the_end(
+    podman: Podman, make_dir: DirFactory, tmp_path: Path, no_leftovers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That the container is gone cannot be shown: an error that names it, and it is told in time."""
+    hanging = tmp_path / "podman"
+    hanging.write_text(f'#!/bin/sh\n[ "$1" = run ] || [ -e {tmp_path}/well ] || sleep 30\nexec podman "$@"\n')
+    hanging.chmod(0o755)
+    results = tmp_path / "results"
+    settings = podman.settings(process_isolation_executable=str(hanging))
+    worker = start(job(make_dir(args=STUBBORN), **settings), results=results)
+    wait_for(lambda: b"ready" in results.read_bytes(), "the command runs")
+    sent = time.monotonic()
+    worker.send_signal(signal.SIGINT)
+    wait_for(lambda: results.read_bytes().endswith(END_OF_STREAM), "the end is told")
+    assert time.monotonic() - sent < 9
+    final = statuses(results.read_bytes())[-1]
+    assert final["status"] == "error"
+    assert "ansible_runner_job_" in final["job_explanation"]
+    (tmp_path / "well").write_text("")
+    assert worker.wait(30) == 70
+    podman("rm", "--force", "--time", "0", *podman.left(), check=False)
 
 
 def test_the_first_events_and_the_last_are_never_lost(engine: Engine, make_dir: DirFactory) -> None:
@@ -393,7 +477,7 @@ def test_the_first_events_and_the_last_are_never_lost(engine: Engine, make_dir: 
         assert found[-1] == "playbook_on_stats"
 
 
-def test_the_program_of_the_tests_is_not_in_the_image(podman: Podman) -> None:
-    assert podman(
-        "run", "--rm", podman.settings()["container_image"], sys.executable, "-c", "import receptor_runner", check=False
-    ).returncode
+def test_nothing_of_ours_is_in_the_image(podman: Podman) -> None:
+    image = podman.settings()["container_image"]
+    done = podman("run", "--rm", image, os.path.realpath(sys.executable), "-c", "import receptor_runner", check=False)
+    assert "ModuleNotFoundError" in done.stderr

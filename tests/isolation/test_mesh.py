@@ -35,6 +35,7 @@ def test_an_isolated_job_runs_there_as_it_runs_here(kind: str, engine: Engine, m
         assert done.returncode == 0, done.stderr
         assert done.stderr == b""
         wait_for(lambda: not mesh.units(), "no unit is left")
+    assert engine.around(directory / "artifacts" / "job")
     assert ours("run", here, "-p", "test.yml", "-i", "job", *engine.options()).stdout == done.stdout
     far, near = events_of(directory / "artifacts" / "job"), events_of(here / "artifacts" / "job")
     assert [event["event"] for event in far] == [event["event"] for event in near]
@@ -57,7 +58,7 @@ def test_cancelling_the_unit_stops_the_container(command: str, kind: str, engine
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_sigkill_of_all_that_receptor_started_of_the_worker(kind: str, engine: Engine, make_dir: DirFactory) -> None:
+def test_sigkill_of_the_worker_leaves_nothing_on_the_node(kind: str, engine: Engine, make_dir: DirFactory) -> None:
     """The worker alone is killed, as the kernel does when memory is short."""
     with running(kind) as mesh:
         job = mesh.run("submit", make_dir(args=STUBBORN), *engine.options()).stdout.decode().strip()

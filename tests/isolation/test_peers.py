@@ -34,6 +34,7 @@ def test_stages_mix_when_the_job_is_in_a_container(
     subprocess.run([*process, "process", after, "-i", "job"], input=results, capture_output=True, check=True)
     artifacts = after / "artifacts" / "job"
     assert (artifacts / "status").read_text() == "successful"
+    assert podman.around(artifacts)
     found = [(e["event"], e.get("event_data", {}).get("task")) for e in events_of(artifacts) if e["event"] != "verbose"]
     plain = processed(work(job(make_dir(PLAY, name="outside"))).stdout, tmp_path / "outside")
     expected = [(e["event"], e.get("event_data", {}).get("task")) for e in events_of(plain) if e["event"] != "verbose"]
@@ -83,6 +84,8 @@ def test_the_options_of_an_execution_environment(podman: Podman, make_dir: DirFa
 
 def test_an_image_on_the_command_line_is_enough(podman: Podman, tmp_path: Path, make_dir: DirFactory) -> None:
     """Choosing an image on the command line is enough."""
-    done = ours("run", make_dir(PLAY), "-p", "test.yml", *podman.options())
+    directory = make_dir(PLAY)
+    done = ours("run", directory, "-p", "test.yml", "-i", "job", *podman.options())
     assert done.returncode == 0
+    assert podman.around(directory / "artifacts" / "job")
     assert b"hello" in done.stdout
