@@ -32,6 +32,9 @@ from .projectcopy import copied_project
 
 __all__ = ["Command", "Site", "prepare"]
 
+#: One text of an environment has 128 KiB on Linux (execve(2)), with the name and what we put before that.
+_LONGEST_VARIABLE = 128 * 1024 - 64
+
 
 @dataclass
 class Command:
@@ -128,7 +131,7 @@ def prepare(parameters: Parameters, site: Site) -> Command:
         ssh_key=parameters["ssh_key"] or place.text("env/ssh_key") or None,
         event_key=secrets.token_hex(32),
         event_key_path=str(runtime / "event-key"),
-        made=materials.made,
+        made=[*surroundings.mount_points, *materials.made],
     )
     _finish(command, surroundings, bare_environment_filled(os.environ, str(place.path)))
     return command
@@ -177,6 +180,8 @@ def _check_passable(command: Command) -> None:
     for name, value in command.env.items():
         if not name or "=" in name or "\0" in name + value or not _encodable(name + value):
             raise ConfigurationError(f"the environment variable {name[:80]!r} cannot be passed to a program")
+        if len(os.fsencode(name + value)) > _LONGEST_VARIABLE:
+            raise ConfigurationError(f"the environment variable {name[:80]!r} is longer than a program can be given")
     for argument in command.argv:
         if "\0" in argument or not _encodable(argument):
             raise ConfigurationError(f"the argument {argument[:80]!r} cannot be passed to a program")

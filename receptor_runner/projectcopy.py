@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import InputError, OutputError
+from .errors import ConfigurationError, InputError, OutputError
 
 __all__ = ["copied_project"]
 
@@ -20,9 +20,14 @@ def copied_project(project: Path, base: str, own: Callable[[str], None], tick: C
 
     :param own: told of it before it is made.
     :param tick: called for each file; what it raises ends the copying.
+    :raises ConfigurationError: ``base`` is in the project.
     :raises InputError: there is no directory ``base`` to write to.
     :raises OutputError: the copy cannot be made.
     """
+    if Path(os.path.realpath(base)).is_relative_to(os.path.realpath(project)):
+        raise ConfigurationError(
+            f"directory_isolation_base_path {base} is in the project, which would be copied into itself"
+        )
     copy = Path(os.path.abspath(base)) / f"receptor-runner-project-{secrets.token_hex(8)}"
     own(str(copy))
     try:

@@ -20,6 +20,7 @@ from .archive.pack import Packer
 from .archive.spool import spool
 from .errors import ConfigurationError, InputError, Interrupted
 from .inventory import as_files, external_files, find_source, is_host_list, merged_files
+from .isolation.kinds import PODMAN
 from .isolation.view import CONTAINER_HOME, View
 from .materials import is_collection_playbook
 from .messages import EXTENSION, JSONObject
@@ -135,7 +136,7 @@ class Transmitter:
         """Paths become relative to the private data dir; what is elsewhere, or is data, becomes members of the
         archive.
         """
-        self._warn_of_settings()
+        self._arrange_isolation()
         self._arrange_project()
         self._arrange_playbook()
         self._arrange_inventory()
@@ -148,11 +149,14 @@ class Transmitter:
             own = str(self._wire.get("ident", ""))
             self._skip.update(f"artifacts/{name}" for name in os.listdir(self.place.artifacts) if name != own)
 
-    def _warn_of_settings(self) -> None:
-        """A project can turn off what the caller asked for."""
-        settings = self.place.mapping("env/settings") or {}
-        if self._wire.get("process_isolation") and settings.get("process_isolation") is False:
+    def _arrange_isolation(self) -> None:
+        """A project can turn off what the caller asked for. A worker of the peer dies without the executable's name."""
+        if not self._wire.get("process_isolation"):
+            return
+        settings = {**(self._wire.get("settings") or {}), **(self.place.mapping("env/settings") or {})}
+        if settings.get("process_isolation") is False:
             logger.warning("%s/settings turns process isolation off; the job will run without it", self.place.env)
+        self._wire.setdefault("process_isolation_executable", settings.get("process_isolation_executable") or PODMAN)
 
     def _arrange_project(self) -> None:
         given = self._parameters.get("project_dir")

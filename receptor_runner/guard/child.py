@@ -16,7 +16,8 @@ import pexpect
 __all__ = ["Child", "CommandNotFound", "new_private_file"]
 
 _READ = 64 * 1024
-#: An engine ends with 128 and the number of the signal that ended its container; of others a command may make use.
+#: An engine or sandbox ends with 128 and the number of the signal that ended its command; of others a command may make
+#: use.
 _KILLED_INSIDE = 128 + signal.SIGKILL
 
 
@@ -32,7 +33,7 @@ class Child:
         #: The signal that ended it, by name.
         self.killed_by: str | None = None
         self._made: list[str] = []
-        self._in_container = bool(spec["isolated"] and spec["isolated"]["engine"])
+        self._isolated = bool(spec["isolated"])
         try:
             self._write_event_key(spec)
             if spec["ssh_key"]:
@@ -123,7 +124,7 @@ class Child:
         if code < 0:
             names = {number.value: number.name for number in signal.Signals}
             self.killed_by = names.get(-code, f"signal {-code}")
-        elif self._in_container and code == _KILLED_INSIDE:
+        elif self._isolated and code == _KILLED_INSIDE:
             self.killed_by = "SIGKILL"
         self._spawn.ptyproc.terminated = True
 

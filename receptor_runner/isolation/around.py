@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..privatedata import PrivateDataDir
+from .carried import carried_environment
 from .container import Container
 from .files import make_file
 from .kinds import PODMAN
@@ -60,6 +61,8 @@ class Around:
 
     def __init__(self, scratch: str) -> None:
         self.view = View()
+        #: What will be made in the private data dir beside the user's files.
+        self.mount_points: list[str] = []
         #: What the job's environment begins with.
         self.base: dict[str, str] = {**os.environ, "TMPDIR": scratch}
 
@@ -75,8 +78,9 @@ class Around:
 class _InSandbox(Around):
     def __init__(self, wanted: Wanted, place: PrivateDataDir, artifact_dir: Path, scratch: str) -> None:
         super().__init__(scratch)
-        own = View([(str(place.path), str(place.path))])
-        elsewhere = [str(path) for path in (place.cwd, artifact_dir) if not own.shows(path)]
+        own = View([(os.path.realpath(place.path), "/")])
+        elsewhere = [str(path) for path in (place.cwd, artifact_dir) if not own.shows(os.path.realpath(path))]
+        self._scratch = scratch
         empty = Path(scratch, ".hidden")
         make_file(empty)
         self._kind = wanted.kind
@@ -84,8 +88,10 @@ class _InSandbox(Around):
         self.view = self._sandbox.view()
 
     def put(self, job: Inside, env: Mapping[str, str]) -> tuple[list[str], str, Isolated | None]:
-        argv = self._sandbox.run(job.argv, job.program, job.env, job.cwd, env.get("PATH", ""))
-        return argv, job.cwd, Isolated(self._kind, job.program)
+        known = {**env, "TMPDIR": self._scratch}
+        carried, shell = carried_environment(job.env, known, answers=False)
+        argv = self._sandbox.run([*shell, *job.argv], job.program, job.env, job.cwd, env.get("PATH", ""))
+        return argv, job.cwd, Isolated(self._kind, job.program, env={**known, **carried})
 
 
 class _InContainer(Around):
@@ -95,6 +101,7 @@ class _InContainer(Around):
         self._wanted = wanted
         self._container = Container(wanted, place, artifact_dir, Path(scratch))
         self._cwd = str(place.path)
+        self.mount_points = self._container.mount_points()
         self.view = self._container.view()
         # overlay file systems of older kernels refuse what a module's atomic move needs
         self.base = {"ANSIBLE_UNSAFE_WRITES": "1"} if wanted.kind == PODMAN else {}

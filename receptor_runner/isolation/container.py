@@ -1,9 +1,8 @@
 """The command of a container engine that runs a job's command in an image.
 
 Rules: the job sees its private data dir as ``/runner``, the place that execution environment images know. No value of
-the job's environment is on the command line or in a file: the engine is told names and takes the values from its own
-environment, and what would change the engine itself (``PATH``, ``LD_…``) travels under another name. The engine never
-gets to see the job's environment otherwise, the job never the engine's. Sources: podman-run(1), docker-run(1)."""
+the job's environment is on the command line or in a file of ours: the engine is told names and takes the values from
+its own environment. The job sees nothing of the engine's. Sources: podman-run(1), docker-run(1)."""
 
 from __future__ import annotations
 
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 from ..errors import ConfigurationError, InputError
 from ..privatedata import PrivateDataDir
+from .carried import carried_environment
 from .executable import find_executable, long_path
 from .files import write_credentials
 from .kinds import DOCKER
@@ -28,15 +28,9 @@ __all__ = ["Container", "ContainerRun"]
 _LABEL = "receptor-runner.run"
 _LONGEST_NAME = 63
 _USER_OPTIONS = ("-u", "--user", "--userns")
+_DETACHED = ("-d", "--detach", "--detach=true")
 #: Never mounted: the engine would give every file in it the container's label.
 _UNMOUNTABLE = ("/", "/home", "/usr")
-#: Variables that an engine heeds itself, or the loader that starts it.
-_ENGINES_OWN = re.compile(
-    r"PATH|HOME|USER|LOGNAME|SHELL|TMPDIR|NOTIFY_SOCKET|LISTEN_\w+|_?(?:XDG|LD|GO|CONTAINERS?|PODMAN|DOCKER|BUILDAH|"
-    r"BUILDKIT|REGISTRY|REGISTRIES|STORAGE|SSL_CERT|DBUS)(?:_\w+|[A-Z]+)|[A-Z_]\w*_proxy",
-    re.A | re.I,
-)
-_ALIAS = "RECEPTOR_RUNNER_ENV_"
 
 
 class ContainerRun(NamedTuple):
@@ -100,16 +94,16 @@ class Container:
         :raises UnreachableError: there is no such engine.
         """
         wanted = self._wanted
+        if any(option in _DETACHED for option in wanted.options):
+            raise ConfigurationError("container_options must not detach the container: nobody would know how it ends")
         engine = find_executable(wanted.executable, engine_env.get("PATH", ""))
-        carried, script = _environment(env, answers=answers)
+        carried, shell = carried_environment(env, {}, answers=answers)
         label = f"{_LABEL}={secrets.token_hex(16)}"
         command = [engine, *self._client_options(), "run", "--rm", "--tty", "--interactive", "--workdir", self.workdir]
         command += [word for mount in self._mounts() for word in ("-v", mount)]
         command += [word for name in carried for word in ("--env", name)]
         command += ["--cidfile", self.id_file, "--label", label, *self._engine_options()]
-        command += ["--name", self.name, *wanted.options, wanted.image]
-        if script:
-            command += ["sh", "-c", f'{script}exec "$@"', "sh"]
+        command += ["--name", self.name, *wanted.options, wanted.image, *shell]
         return ContainerRun([*command, *argv], {**self._engine_environment(engine_env), **carried}, engine, label)
 
     def _engine_environment(self, env: Mapping[str, str]) -> dict[str, str]:
@@ -121,9 +115,19 @@ class Container:
             own["TMPDIR"] = str(self._scratch)
         return {**env, **own}
 
+    def mount_points(self) -> list[str]:
+        """What the engine will make in the private data dir, to mount something there."""
+        top = View([(str(self._place.path), CONTAINER_HOME)])
+        points = [top.outside(inside) for _, inside in self._own_mounts()[1:]]
+        above = [os.path.dirname(point) for point in points]
+        return [point for point in (*above, *points) if not os.path.lexists(point)]
+
     def _own_mounts(self) -> list[tuple[str, str]]:
         """Directories that lie elsewhere on this machine have their places below ``/runner``, too."""
         place = self._place
+        own = place.path / "project"
+        if place.project == own and not own.resolve().is_relative_to(place.path.resolve()):
+            raise ConfigurationError(f"a container does not see where {own} leads; give that as project_dir")
         pairs = [(str(place.path), CONTAINER_HOME)]
         shown = View(pairs)
         if place.project.is_dir() and str(place.project) != str(place.path / "project"):
@@ -186,19 +190,3 @@ def _absolute(mount: str) -> str:
 def _check_mountable(source: str) -> None:
     if source in _UNMOUNTABLE:
         raise ConfigurationError("When using containerized execution, cannot mount '/' or '/home' or '/usr'")
-
-
-def _environment(env: Mapping[str, str], *, answers: bool) -> tuple[dict[str, str], str]:
-    """What the engine hands on from its own environment, and what a shell does inside before the command starts."""
-    carried: dict[str, str] = {}
-    script = "stty -echo 2>/dev/null; " if answers else ""
-    for name, value in env.items():
-        if "*" in name:
-            raise ConfigurationError(f"the environment variable {name[:80]!r} cannot be passed to a container")
-        if _ENGINES_OWN.fullmatch(name):
-            alias = _ALIAS + name
-            script += f'export {name}="${alias}"; unset {alias}; '
-            carried[alias] = value
-        else:
-            carried[name] = value
-    return carried, script

@@ -27,6 +27,12 @@ _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/usr
 _PREFIX = ("bin", "lib", "lib64", "pyvenv.cfg")
 #: Where a name server's address may be: ``/etc`` has a link to it.
 _RESOLVER = "/etc/resolv.conf"
+#: What every job needs, whatever else is asked for.
+_SPECIAL = {
+    "devices": ["--dev-bind", "/dev", "/dev"],
+    "processes": ["--proc", "/proc"],
+    "make": ["--dir", "/tmp"],
+}
 #: Of two rules for one path the later one counts.
 _KINDS = ("hide", "read-only", "show")
 
@@ -51,12 +57,11 @@ class Sandbox:
     def run(self, argv: Sequence[str], program: str, env: Mapping[str, str], cwd: str, path: str) -> list[str]:
         """``argv`` with the sandbox around it.
 
-        :param program: what of ``argv`` is Ansible's.
+        :param program: what of ``argv`` is Ansible's, and ``env`` the environment that it is looked for in.
         :param path: where ``bwrap`` is looked for.
         :raises UnreachableError: there is none.
         """
         command = [find_executable(self._wanted.executable, path), "--die-with-parent", "--unshare-pid"]
-        command += ["--dev-bind", "/dev", "/dev", "--proc", "/proc", "--dir", "/tmp"]
         if os.path.isabs(env.get("HOME", "")) and not _is_system(env["HOME"]):
             command += ["--dir", env["HOME"]]
         rules = self._rules(program, env["PATH"])
@@ -82,7 +87,10 @@ class Sandbox:
         for given, kind, real in links:
             if not any(given.startswith(f"{top}/") for top in found):
                 found[given] = (kind, real)
-        return found
+        if "/" in found:
+            found = {one: rule for one, rule in found.items() if rule[0] != "system"}
+        found.setdefault("/tmp", ("make", "/tmp"))
+        return {**found, "/dev": ("devices", "/dev"), "/proc": ("processes", "/proc")}
 
     def _asked(self) -> Iterator[tuple[str, str]]:
         wanted = self._wanted
@@ -91,6 +99,8 @@ class Sandbox:
                 yield kind, os.path.abspath(path)
 
     def _arguments(self, target: str, kind: str, source: str) -> list[str]:
+        if kind in _SPECIAL:
+            return _SPECIAL[kind]
         if kind == "hide":
             return ["--tmpfs", target] if os.path.isdir(source) else ["--ro-bind", self._empty, target]
         if kind == "system" and os.path.islink(source):

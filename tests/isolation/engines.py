@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,8 @@ class Podman(Engine):
             "CONTAINERS_STORAGE_CONF": str(directory / "storage.conf"),
         }
         if os.geteuid():
-            # it would take the temporary directory, which the tests look into
-            (directory / "xdg").mkdir(mode=0o700)
-            self.env["XDG_RUNTIME_DIR"] = str(directory / "xdg")
+            # it would take the temporary directory, which the tests look into; short, for sockets are made below it
+            self.env["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="rrp-", dir="/tmp")
         limits = f'[containers]\ndefault_ulimits = {_LIMITS}\nnetns = "none"\n'
         engine = f'[engine]\nruntime = "{runtime}"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
         (directory / "containers.conf").write_text(limits + engine)
@@ -125,6 +125,7 @@ def podman_in(directory: Path) -> Iterator[Podman]:
             yield podman
         finally:
             podman("system", "reset", "--force", check=False)
+            shutil.rmtree(podman.env.get("XDG_RUNTIME_DIR", directory / "none"), ignore_errors=True)
         return
     pytest.skip(f"podman cannot run a container here, tried with limits {_LIMITS}: {said}")
 

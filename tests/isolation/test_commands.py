@@ -70,9 +70,8 @@ def test_docker_gets_its_documented_arguments(docker_client: str, make_dir: DirF
         "--name", name, "--network", "none",
     ]  # fmt: skip
     assert name.startswith("ansible_runner_a_job-1_")
-    assert "COLOUR" in named
-    assert "DOCKER_HOST" not in named
-    assert command.isolated.env["COLOUR"] == "red"
+    assert not {"COLOUR", "DOCKER_HOST"} & set(named)
+    assert {command.isolated.env[name] for name in named} >= {"red", "tcp://job", "False"}
     assert command.isolated.env.get("DOCKER_HOST") != "tcp://job"
     assert argv[image + 1 : image + 3] == ["sh", "-c"]
     assert argv[-3:] == ["-e", next(word for word in argv if word.startswith("@/runner/")), "test.yml"]
@@ -133,6 +132,30 @@ def test_what_no_program_can_be_given(docker_client: str, make_dir: DirFactory, 
         prepared(make_dir(PLAY), tmp_path / "scratch", **{**DOCKER, "container_image": "x\0y"})
 
 
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ({"container_options": ["--detach"]}, "must not detach"),
+        ({"envvars": {" A": "b"}}, "cannot be passed to an isolated job"),
+        ({"envvars": {"A*": "b"}}, "cannot be passed to an isolated job"),
+        ({"envvars": {"BASH_FUNC_exec%%": "() { :; }"}}, "cannot be passed to an isolated job"),
+        ({"envvars": {"LONG": "x" * 200_000}}, "longer than a program can be given"),
+        ({"container_volume_mounts": ["//:/x"]}, "cannot mount '/'"),
+    ],
+)
+def test_what_would_go_wrong_later(
+    what: dict[str, Any], text: str, docker_client: str, make_dir: DirFactory, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        prepared(make_dir(PLAY), tmp_path / "scratch", **{**DOCKER, **what})
+
+
+def test_a_project_is_not_copied_into_itself(make_dir: DirFactory, tmp_path: Path) -> None:
+    directory = make_dir(PLAY)
+    with pytest.raises(ConfigurationError, match="copied into itself"):
+        prepared(directory, tmp_path / "scratch", directory_isolation_base_path=str(directory / "project" / "copies"))
+
+
 def test_a_project_that_turns_isolation_off_is_told(make_dir: DirFactory) -> None:
     directory = make_dir(PLAY, env__settings="process_isolation: false")
     done = ours("transmit", directory, "-p", "test.yml", "--container-image", "x:1")
@@ -156,6 +179,7 @@ def test_paths_of_a_container_are_understood_by_transmit(make_dir: DirFactory) -
     kwargs = stream_lines(done.stdout)[0]["kwargs"]
     assert (kwargs["playbook"], kwargs["inventory"]) == ("test.yml", "inventory/hosts")
     assert kwargs["process_isolation"] is True
+    assert kwargs["process_isolation_executable"] == "podman"
 
 
 def test_an_inventory_that_only_the_controller_has(docker_client: str, make_dir: DirFactory, tmp_path: Path) -> None:

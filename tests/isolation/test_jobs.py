@@ -273,6 +273,34 @@ def test_no_value_of_the_environment_is_on_a_command_line_or_in_a_file(
     assert text.split("|")[1:6] == [values[n] for n in ("HTTPS_PROXY", "PATH", "LD_LIBRARY_PATH", "HOME")] + [""]
 
 
+def test_the_environment_of_a_job_does_not_act_outside(
+    engine: Engine, make_dir: DirFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it would make the loader, a shell or a search for programs do on the worker's side."""
+    trap = tmp_path / "bin"
+    trap.mkdir()
+    for name in ("bwrap", "podman", "runc", "conmon"):
+        (trap / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/escaped\n")
+        (trap / name).chmod(0o755)
+    (trap / "rc").write_text(f"touch {tmp_path}/escaped\n")
+    wrapper = tmp_path / f"{engine.kind}-wrapper"
+    wrapper.write_text(f'#!/bin/bash\nexec {shutil.which(engine.kind)} "$@"\n')
+    wrapper.chmod(0o755)
+    own = {"PATH": f"{trap}:/usr/bin:/bin", "BASH_ENV": f"{trap}/rc", "ENV": f"{trap}/rc", "LD_PRELOAD": "/none.so"}
+    settings = engine.settings(process_isolation_executable=str(wrapper))
+    done = work(job(make_dir(args="sh -c 'echo \"<$PATH $BASH_ENV $ENV>\"'"), envvars=own, **settings))
+    assert done.returncode == 0
+    assert not (tmp_path / "escaped").exists()
+    text = plain(processed(done.stdout, tmp_path / "after"))
+    assert f"{own['PATH']} {own['BASH_ENV']} {own['ENV']}>" in text
+
+
+def test_a_sandbox_can_show_everything(sandbox: Engine, make_dir: DirFactory) -> None:
+    """For who only wants processes of its own."""
+    directory = make_dir(tasks("debug: {msg: hello}"))
+    assert work(job(directory, **sandbox.settings(process_isolation_show_paths=["/"]))).returncode == 0
+
+
 def test_volumes_are_mounted_as_asked(podman: Podman, make_dir: DirFactory, tmp_path: Path) -> None:
     for name in ("readable", "writable"):
         (tmp_path / name).mkdir()
@@ -322,6 +350,8 @@ def test_a_local_run_isolates_too_and_finds_what_lies_elsewhere(
     assert "hello world one loudly" in text
     assert "hello world two loudly" in text
     assert engine.around(tmp_path / "results" / "job")
+    assert sorted(path.name for path in directory.iterdir()) == ["inventory", "project"]
+    assert not list((directory / "project").iterdir())
     assert not list(directory.glob(".receptor*"))
 
 
@@ -404,7 +434,7 @@ def test_no_engine_process_is_left_running(podman: Podman, make_dir: DirFactory)
 def test_files_of_other_users_inside_are_removed_too(podman: Podman, make_dir: DirFactory, no_leftovers: Path) -> None:
     give = "import os; os.mkdir('/runner/theirs', 0o700); open('/runner/theirs/x', 'w').close(); "
     give += "os.chown('/runner/theirs/x', 1000, 0); os.chown('/runner/theirs', 1000, 0)"
-    done = work(in_isolation(podman, make_dir(args=f"{sys.executable} -c {shlex.quote(give)}")))
+    done = work(in_isolation(podman, make_dir(args=f"{os.path.realpath(sys.executable)} -c {shlex.quote(give)}")))
     assert done.returncode == 0
     assert not list(no_leftovers.iterdir())
 

@@ -41,6 +41,16 @@ def test_stages_mix_when_the_job_is_in_a_container(
     assert found == expected
 
 
+def test_their_worker_runs_what_an_option_of_ours_asks_for(
+    podman: Podman, make_dir: DirFactory, tmp_path: Path
+) -> None:
+    stream = ours("transmit", make_dir(PLAY), "-p", "test.yml", "-i", "job", *podman.options()).stdout
+    results = subprocess.run([*THEIRS, "worker"], input=stream, capture_output=True, check=True).stdout
+    artifacts = processed(results, tmp_path / "after")
+    assert (artifacts / "status").read_text() == "successful"
+    assert podman.around(artifacts)
+
+
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="an ansible-core that old does not run on this Python")
 def test_an_image_with_an_old_ansible_core(podman: Podman, make_dir: DirFactory, tmp_path: Path) -> None:
     packages = tmp_path / "packages"
