@@ -74,14 +74,18 @@ class Podman(Engine):
             "CONTAINERS_CONF": str(directory / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(directory / "storage.conf"),
         }
+        # short, for sockets are made below it
+        self.runtime = Path(tempfile.mkdtemp(prefix="rrp-", dir="/tmp"))
         if os.geteuid():
-            # it would take the temporary directory, which the tests look into; short, for sockets are made below it
-            self.env["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="rrp-", dir="/tmp")
+            # else it would take the temporary directory, which the tests look into
+            self.env["XDG_RUNTIME_DIR"] = str(self.runtime)
         limits = f'[containers]\ndefault_ulimits = {_LIMITS}\nnetns = "none"\n'
         engine = f'[engine]\nruntime = "{runtime}"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
+        # nothing is shared with another podman of this machine, the state and the locks of a running one included
+        engine += f'lock_type = "file"\ntmp_dir = "{self.runtime}/libpod"\n'
         (directory / "containers.conf").write_text(limits + engine)
         graph = f'graphroot = "{directory}/graph"\nrootless_storage_path = "{directory}/graph"\n'
-        storage = f'[storage]\ndriver = "overlay"\nrunroot = "{directory}/run"\n{graph}'
+        storage = f'[storage]\ndriver = "overlay"\nrunroot = "{self.runtime}/run"\n{graph}'
         (directory / "storage.conf").write_text(storage)
 
     def settings(self, **more: Any) -> dict[str, Any]:
@@ -97,6 +101,11 @@ class Podman(Engine):
 
     def left(self) -> list[str]:
         return self("ps", "--all", "--quiet").stdout.split()
+
+    def remove(self) -> None:
+        """All that it has."""
+        self("system", "reset", "--force", check=False)
+        shutil.rmtree(self.runtime, ignore_errors=True)
 
     def make_image(self, tar: Path, name: str = IMAGE) -> None:
         changes = [word for one in _ENVIRONMENT for word in ("--change", f"ENV={one}")]
@@ -119,13 +128,12 @@ def podman_in(directory: Path) -> Iterator[Podman]:
             podman("run", "--rm", "--network", "none", IMAGE, "true")
         except subprocess.CalledProcessError as exc:
             said = f"with {runtime}: {exc.stderr.strip()[-300:]}"
-            podman("system", "reset", "--force", check=False)
+            podman.remove()
             continue
         try:
             yield podman
         finally:
-            podman("system", "reset", "--force", check=False)
-            shutil.rmtree(podman.env.get("XDG_RUNTIME_DIR", directory / "none"), ignore_errors=True)
+            podman.remove()
         return
     pytest.skip(f"podman cannot run a container here, tried with limits {_LIMITS}: {said}")
 
