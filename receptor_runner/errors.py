@@ -9,7 +9,7 @@
     ├── TruncatedStreamError           76  a stream ended before its own end mark
     ├── ArchiveError                   76  an archive is damaged or refused
     ├── ConfigurationError             78  a job's parameters or settings cannot be used
-    ├── UnreachableError               69  a mesh, daemon, node or worktype is not to be had
+    ├── UnreachableError               69  a mesh, daemon, node or worktype is not to be had, nor an engine or image
     ├── RefusedError                   77  a signature, TLS or a permission stands in the way
     ├── LostError                      74  what ran a job is gone, and its end will never be known
     ├── DetachedError                  75  the job goes on without us
