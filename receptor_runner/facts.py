@@ -162,12 +162,21 @@ class FactCache:
             host = name.removeprefix(_PREFIX)
             if not newer_only or host not in found or found[host].mtime_ns < seen.mtime_ns:
                 try:
-                    facts = json.dumps(plain_facts(json.loads(self._read(name))))
+                    facts = plain_facts(json.loads(self._read(name)))
+                    if not self._is_known(host, facts, found.get(host)):
+                        self._write(host, json.dumps(facts), seen.mtime_ns)
                 except (ValueError, RecursionError) as exc:
                     logger.warning("the facts of %s cannot be used: %s", host, exc)
                     continue
-                self._write(host, facts, seen.mtime_ns)
             os.unlink(self._path(name))
+
+    def _is_known(self, host: str, facts: Any, seen: _Seen | None) -> bool:
+        """Whether ``facts`` say nothing new: ansible-core 2.21 writes those of every host again, and none as well."""
+        if seen is None or seen != self._before.get(host):
+            return seen is None and facts == {}
+        with contextlib.suppress(ValueError, RecursionError):
+            return bool(json.loads(self._read(host)) == facts)
+        return False
 
     def _files(self) -> dict[str, _Seen]:
         """What there is now, by name."""

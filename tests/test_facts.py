@@ -143,6 +143,18 @@ def test_what_a_host_calls_encrypted_is_not_decrypted_and_harms_no_job(make_dir:
     assert modified(artifacts)["modified_files"] == []
 
 
+def test_facts_that_say_nothing_new_are_not_modified(make_dir: DirFactory, tmp_path: Path) -> None:
+    """ansible-core 2.21 writes those of every host again, and none for a host that has none: a controller would take
+    them for fresh ones.
+    """
+    directory = make_dir(tasks("debug: {msg: '{{ mine | default(0) }}'}"), inventory=HOSTS)
+    before = known(directory, "h1", {"mine": 1}).read_bytes()
+    artifacts = piped(directory, tmp_path / "back")
+    assert modified(artifacts) == {"modified_files": [], "cleared_files": []}
+    assert [path.name for path in (artifacts / "fact_cache").iterdir()] == ["h1"]
+    assert (artifacts / "fact_cache" / "h1").read_bytes() == before
+
+
 def test_hosts_with_names_of_the_other_form_keep_their_facts(tmp_path: Path) -> None:
     for name in ("h1", "s1_h1", "x" * 253):
         (tmp_path / name).write_text(json.dumps({"name": name}))
