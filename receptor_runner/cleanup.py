@@ -16,7 +16,6 @@ import os
 import re
 import secrets
 import stat
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .errors import OutputError, UsageError
+from .guard.engine import ask_engine
 from .place import check_deletable, lock, never_deletable
 from .removal import remove_tree
 
@@ -213,12 +213,12 @@ def _remove_images(engine: str, images: list[str], *, dry_run: bool) -> int:
         return 0
     removed = 0
     for image in images:
-        used = _engine([engine, "ps", "--quiet", "--filter", f"ancestor={image}"])
+        used = ask_engine([engine, "ps", "--quiet", "--filter", f"ancestor={image}"], _ENGINE_SECONDS)
         if used is None:
             continue  # the engine or the image is not there, or nobody knows
         if used:
             _say(f"Kept the image {image}: a container of it is running")
-        elif _engine([engine, "rmi", image, "-f"]):
+        elif ask_engine([engine, "rmi", image, "-f"], _ENGINE_SECONDS):
             removed += 1
     if removed:
         _say(f"Removed {removed} image(s)")
@@ -229,17 +229,8 @@ def _prune_images(engine: str, *, dry_run: bool) -> int:
     if dry_run:
         _say("Would prune images")
         return 0
-    output = _engine([engine, "image", "prune", "-f"])
-    if not output or output.rstrip().endswith("Total reclaimed space: 0B"):
+    output = ask_engine([engine, "image", "prune", "-f"], _ENGINE_SECONDS)
+    if not output or output.endswith("Total reclaimed space: 0B"):
         return 0
     _say("Pruned images")
     return 1
-
-
-def _engine(command: list[str]) -> str | None:
-    """What the container engine said, or None if it is not there or failed."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_ENGINE_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None

@@ -22,7 +22,7 @@ from .coreversion import core_version
 from .environment import CALLBACK_PLUGIN, KEY_FILE_VARIABLE, bare_environment_filled, job_environment
 from .errors import ConfigurationError, OutputError
 from .isolation.around import Around, Inside, Isolated, around
-from .isolation.files import make_temporary
+from .isolation.files import make_directory
 from .isolation.wanted import Wanted
 from .masking import Masker
 from .materials import Materials
@@ -106,7 +106,8 @@ def prepare(parameters: Parameters, site: Site) -> Command:
     settings = place.settings(parameters["settings"])
     artifact_dir = (site.artifacts or place.artifacts) / parameters.ident
     _make_private(artifact_dir / "job_events")
-    surroundings = _surroundings(Wanted.of(parameters, settings), site, artifact_dir)
+    wanted = Wanted.of(parameters, settings)
+    surroundings = _surroundings(wanted, site, artifact_dir)
     runtime = place.path / f".receptor-runner-{secrets.token_hex(4)}"
     site.own(str(runtime))
     _make_runtime(runtime)
@@ -133,7 +134,7 @@ def prepare(parameters: Parameters, site: Site) -> Command:
         event_key_path=str(runtime / "event-key"),
         made=[*surroundings.mount_points, *materials.made],
     )
-    _finish(command, surroundings, bare_environment_filled(os.environ, str(place.path)))
+    _finish(command, surroundings, bare_environment_filled(os.environ, str(place.path)) if wanted.kind else {})
     return command
 
 
@@ -144,7 +145,7 @@ def _surroundings(wanted: Wanted, site: Site, artifact_dir: Path) -> Around:
         own_copy = site.own if not wanted.keep_project_copy else lambda _: None
         place.project = copied_project(place.project, wanted.project_copies, own_copy, site.tick)
     if wanted.temporary and wanted.sandbox:
-        scratch = make_temporary(wanted.temporary, site.own)
+        scratch = make_directory(wanted.temporary, "rr-", site.own, "process_isolation_path")
     roles = [path for path in site.roles_path.split(":") if os.path.isdir(path)]
     return around(wanted.with_roles(roles), place, artifact_dir, scratch, fresh=site.fresh)
 

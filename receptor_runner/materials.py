@@ -74,10 +74,9 @@ class Materials:
         if not source:
             return [self.view.inside(self.place.inventory)] if self.place.inventory.exists() else []
         sources = source if isinstance(source, list) else [source]
-        if any(isinstance(one, str) and self._is_elsewhere(one) for one in sources):
+        mixed = isinstance(source, list) and not all(isinstance(one, str) for one in source)
+        if mixed or any(isinstance(one, str) and self._is_elsewhere(one) for one in sources):
             return [self._merged(sources)]
-        if isinstance(source, list) and not all(isinstance(one, str) for one in source):
-            return [self._merged(source)]
         return [self._inventory(one) for one in sources]
 
     def _is_elsewhere(self, source: str) -> bool:
@@ -142,9 +141,7 @@ class Materials:
             arguments.append(f"@{self.view.inside(self.place.env / 'extravars')}")
         value = self.parameters["extravars"]
         if isinstance(value, dict) and value:
-            path = self.runtime / "extravars.json"
-            path.write_text(json.dumps(value))
-            path.chmod(0o600)
+            path = self._make_private("extravars.json", json.dumps(value).encode())
             arguments.append(f"@{self.view.inside(path)}")
         elif isinstance(value, str) and value:
             arguments.append(f"@{self.view.inside(self._variables_file(value))}")
@@ -156,10 +153,14 @@ class Materials:
             raise InputError(f"the file of extra variables {name} does not exist in {self.place.path}")
         if self.view.shows(file):
             return file
-        copy = self.runtime / f"extravars{file.suffix}"
-        copy.write_bytes(file.read_bytes())
-        copy.chmod(0o600)
-        return copy
+        return self._make_private(f"extravars{file.suffix}", file.read_bytes())
+
+    def _make_private(self, name: str, data: bytes) -> Path:
+        """A file for this job alone, in its runtime directory."""
+        path = self.runtime / name
+        path.write_bytes(data)
+        path.chmod(0o600)
+        return path
 
     def roles_path(self, configured: str) -> str:
         """``ANSIBLE_ROLES_PATH`` with relative parts found in the private data dir, as the peer's stages send them."""

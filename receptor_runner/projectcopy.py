@@ -5,12 +5,12 @@ Rules: links stay links; what cannot be copied is an error that names it."""
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import ConfigurationError, InputError, OutputError
+from .errors import ConfigurationError, OutputError
+from .isolation.files import make_directory
 
 __all__ = ["copied_project"]
 
@@ -28,23 +28,17 @@ def copied_project(project: Path, base: str, own: Callable[[str], None], tick: C
         raise ConfigurationError(
             f"directory_isolation_base_path {base} is in the project, which would be copied into itself"
         )
-    copy = Path(os.path.abspath(base)) / f"receptor-runner-project-{secrets.token_hex(8)}"
-    own(str(copy))
-    try:
-        copy.mkdir(mode=0o700)
-    except OSError as exc:
-        raise InputError(f"directory_isolation_base_path cannot be used: {base}: {exc.strerror}") from exc
+    copy = make_directory(base, "receptor-runner-project-", own, "directory_isolation_base_path")
 
     def copy_file(source: str, target: str) -> None:
         tick()
         shutil.copy2(source, target)
 
     try:
-        if project.is_dir():
-            shutil.copytree(project, copy, symlinks=True, copy_function=copy_file, dirs_exist_ok=True)
+        shutil.copytree(project, copy, symlinks=True, copy_function=copy_file, dirs_exist_ok=True)
     except (OSError, shutil.Error) as exc:
         raise OutputError(f"cannot copy the project {project} to {copy}: {_reason(exc)}") from exc
-    return copy
+    return Path(copy)
 
 
 def _reason(exc: Exception) -> str:

@@ -153,7 +153,7 @@ class Transmitter:
         """A project can turn off what the caller asked for. A worker of the peer dies without the executable's name."""
         if not self._wire.get("process_isolation"):
             return
-        settings = {**(self._wire.get("settings") or {}), **(self.place.mapping("env/settings") or {})}
+        settings = self.place.settings(self._wire.get("settings"))
         if settings.get("process_isolation") is False:
             logger.warning("%s/settings turns process isolation off; the job will run without it", self.place.env)
         self._wire.setdefault("process_isolation_executable", settings.get("process_isolation_executable") or PODMAN)

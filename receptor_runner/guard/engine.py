@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "ask_engine"]
 
 #: States of a container that nothing runs in (podman-ps(1), docker-ps(1)).
 _STALE = ("created", "configured", "initialized", "exited", "stopped", "dead")
@@ -68,17 +68,18 @@ class Engine:
                 self._ask(until, "rm", "--force", identifier)
 
     def _ask(self, until: float, *words: str) -> str | None:
-        """What the engine says to a command; None if it fails, or takes too long."""
-        try:
-            done = subprocess.run(
-                [self._program, *words],
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=max(0.1, until - time.monotonic()),
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
+        return ask_engine([self._program, *words], max(0.1, until - time.monotonic()), self._env)
+
+
+def ask_engine(command: Sequence[str], seconds: float, env: Mapping[str, str] | None = None) -> str | None:
+    """What an engine says to a command; None if it is not there, fails, or takes longer than ``seconds``.
+
+    :param env: None for that of this process.
+    """
+    try:
+        done = subprocess.run(
+            command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -10,7 +10,6 @@ import json
 import os
 import select
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ from ..removal import remove_tree
 from ..subreaper import adopt_orphans
 from .channel import Channel
 from .child import CommandNotFound
-from .engine import Engine
+from .engine import Engine, ask_engine
 from .session import Session
 from .tree import stop_descendants
 
@@ -141,19 +140,9 @@ class _Guard:
         for path in reversed(self._trees):
             remove_tree(path)
             if self._unshare and os.path.lexists(path):
-                self._remove_as_container(path, until)
-
-    def _remove_as_container(self, path: str, until: float) -> None:
-        """Inside of the user's namespace, where all of its users are ours (podman-unshare(1))."""
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(
-                [*self._unshare, "rm", "-rf", path],
-                env=self._unshare_env,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=max(0.1, until - time.monotonic()),
-                check=False,
-            )
+                # in the user's namespace, where all of its users are ours (podman-unshare(1))
+                command = [*self._unshare, "rm", "-rf", path]
+                ask_engine(command, max(0.1, until - time.monotonic()), self._unshare_env)
 
 
 def _remove_made(path: str) -> None:

@@ -78,8 +78,8 @@ class Around:
 class _InSandbox(Around):
     def __init__(self, wanted: Wanted, place: PrivateDataDir, artifact_dir: Path, scratch: str) -> None:
         super().__init__(scratch)
-        own = View([(os.path.realpath(place.path), "/")])
-        elsewhere = [str(path) for path in (place.cwd, artifact_dir) if not own.shows(os.path.realpath(path))]
+        own = place.path.resolve()
+        elsewhere = [str(path) for path in (place.cwd, artifact_dir) if not path.resolve().is_relative_to(own)]
         self._scratch = scratch
         empty = Path(scratch, ".hidden")
         make_file(empty)

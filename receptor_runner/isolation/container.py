@@ -129,10 +129,9 @@ class Container:
         if place.project == own and not own.resolve().is_relative_to(place.path.resolve()):
             raise ConfigurationError(f"a container does not see where {own} leads; give that as project_dir")
         pairs = [(str(place.path), CONTAINER_HOME)]
-        shown = View(pairs)
         if place.project.is_dir() and str(place.project) != str(place.path / "project"):
             pairs.append((str(place.project), f"{CONTAINER_HOME}/project"))
-        if not shown.shows(self._artifact_dir):
+        if not self._artifact_dir.is_relative_to(place.path):
             pairs.append((str(self._artifact_dir), f"{CONTAINER_HOME}/artifacts/{self._artifact_dir.name}"))
         if self._host_cwd:
             pairs.append((self._host_cwd, self._host_cwd))

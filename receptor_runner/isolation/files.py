@@ -1,5 +1,5 @@
-"""The few files that isolation needs beside the job: credentials for an engine, an empty file, a place for a sandbox's
-temporary files.
+"""The few files that isolation needs beside the job: credentials for an engine, an empty file, and directories for
+temporary files and copies.
 
 Rules: private, new, and in a directory that somebody else removes."""
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from ..errors import InputError, OutputError
 from .wanted import Credentials
 
-__all__ = ["make_file", "make_temporary", "write_credentials"]
+__all__ = ["make_directory", "make_file", "write_credentials"]
 
 
 def write_credentials(path: Path, credentials: Credentials) -> None:
@@ -42,16 +42,17 @@ def make_file(path: Path, content: bytes = b"") -> None:
         raise OutputError(f"cannot write {path}: {exc.strerror}") from exc
 
 
-def make_temporary(base: str, own: Callable[[str], None]) -> str:
-    """A new directory below ``process_isolation_path``.
+def make_directory(base: str, prefix: str, own: Callable[[str], None], parameter: str) -> str:
+    """A new private directory below ``base``; its name is short, because sockets are made below it.
 
     :param own: told of it before it is made.
+    :param parameter: what says where: the error names it.
     :raises InputError: there is no such place to write to.
     """
-    path = os.path.join(os.path.abspath(base), f"rr-{secrets.token_hex(4)}")
+    path = os.path.join(os.path.abspath(base), prefix + secrets.token_hex(4))
     own(path)
     try:
         os.mkdir(path, 0o700)
     except OSError as exc:
-        raise InputError(f"process_isolation_path cannot be used: {base}: {exc.strerror}") from exc
+        raise InputError(f"{parameter} cannot be used: {base}: {exc.strerror}") from exc
     return path

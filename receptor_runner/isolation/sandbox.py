@@ -131,4 +131,4 @@ def _interpreter_prefixes(top: Path, program: str) -> Iterator[Path]:
 
 
 def _is_system(path: str) -> bool:
-    return any(path == top or path.startswith(top + "/") for top in _SYSTEM)
+    return any(Path(path).is_relative_to(top) for top in _SYSTEM)
