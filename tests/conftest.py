@@ -116,8 +116,9 @@ def events_of(artifacts: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda event: event["counter"])
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
-    """Waits until ``condition`` is true, and returns what it returned."""
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+    """Waits until ``condition`` is true, and returns what it returned. Without ``seconds`` it is what a machine that
+    stands still for a while needs, and promises nothing about speed."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         value = condition()

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,14 +17,14 @@ import pytest
 from receptor_runner.control import command_line, created_unit, parse_reply
 
 from .conftest import OURS, ours, wait_for
-from .mesh.nodes import CAT, SHELL, Node
+from .mesh.nodes import CAT, SHELL, Node, node_directory
 
 
 @pytest.fixture
 def node(request: pytest.FixtureRequest) -> Iterator[Node]:
-    with tempfile.TemporaryDirectory(prefix="rrm-", dir="/tmp") as directory:
+    with node_directory() as directory:
         command = [*OURS, "serve", *getattr(request, "param", [])]
-        started = Node(Path(directory), "solo", [{"local-only": None}, CAT, SHELL], command)
+        started = Node(directory, "solo", [{"local-only": None}, CAT, SHELL], command)
         started.start()
         try:
             yield started
@@ -267,8 +266,8 @@ def test_serve_ends_on_a_signal_and_leaves_no_socket(node: Node) -> None:
 
 
 def test_serve_without_a_configuration(tmp_path: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="rrm-", dir="/tmp") as directory:
-        path = Path(directory) / "s"
+    with node_directory() as directory:
+        path = directory / "s"
         process = subprocess.Popen([*OURS, "serve", "--socket", str(path)], stderr=subprocess.DEVNULL)
         wait_for(path.exists, "it serves")
         done = ours("nodes", "--socket", path)

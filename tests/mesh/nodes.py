@@ -18,9 +18,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from ..conftest import BIN, OURS, ours, wait_for
+from ..conftest import BIN, OURS, ours, processes_with, wait_for
 
 WORKER = "-m receptor_runner worker --keepalive-seconds 2"
 NO_DAEMON = (
@@ -255,10 +256,33 @@ def build(directory: Path, kind: str) -> Mesh:
 
 
 @contextlib.contextmanager
-def running(kind: str) -> Iterator[Mesh]:
-    """A mesh in a short temporary directory: sockets are made there."""
+def node_directory() -> Iterator[Path]:
+    """A temporary directory for nodes, its name short: sockets are made there. Units outlive their node, and write to
+    it: they are ended before it is removed."""
     with tempfile.TemporaryDirectory(prefix="rrm-", dir="/tmp") as directory:
-        mesh = build(Path(directory), kind)
+        try:
+            yield Path(directory)
+        finally:
+            _end_units(directory)
+
+
+def _end_units(directory: str) -> None:
+    left: set[psutil.Process] = set()
+    for runner in processes_with(directory):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            left |= {runner, *runner.children(recursive=True)}
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        left = set(psutil.wait_procs(left, 5)[1])
+
+
+@contextlib.contextmanager
+def running(kind: str) -> Iterator[Mesh]:
+    """A mesh in a directory of its own."""
+    with node_directory() as directory:
+        mesh = build(directory, kind)
         try:
             mesh.start()
             yield mesh

@@ -7,12 +7,11 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from ..conftest import BIN
-from .nodes import CAT, SHELL, Node, daemon_binary
+from .nodes import CAT, SHELL, Node, daemon_binary, node_directory
 
 RECORDED = Path(__file__).with_name("receptorctl_calls.json")
 NAME = "solo"
@@ -118,8 +117,8 @@ def _same(text: str) -> str:
 
 
 def record() -> None:
-    with tempfile.TemporaryDirectory(prefix="rrm-", dir="/tmp") as directory:
-        node = Node(Path(directory), NAME, ITEMS, [str(daemon_binary())])
+    with node_directory() as directory:
+        node = Node(directory, NAME, ITEMS, [str(daemon_binary())])
         node.start()
         try:
             RECORDED.write_text(json.dumps(answers(node), indent=1, ensure_ascii=False) + "\n")

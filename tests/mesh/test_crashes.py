@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -90,20 +91,21 @@ def test_the_follower_is_killed_again_and_again(
         process.wait()
         kills += 1
     assert follower("j", tmp_path / "log").wait(60) == 0
-    keeper.join()
+    keeper.result()
     check_delivered(directory, tmp_path, kills)
 
 
-def keep_results(mesh: Mesh, to: Path) -> threading.Thread:
-    """A hard link keeps the unit's results when the unit is released."""
+def keep_results(mesh: Mesh, to: Path) -> Future[None]:
+    """A hard link keeps the unit's results when the unit is released; done once it is there."""
 
     def link() -> None:
         wait_for(lambda: mesh.executor.units() and results_of(mesh).exists(), "the unit has results")
         os.link(results_of(mesh), to)
 
-    thread = threading.Thread(target=link)
-    thread.start()
-    return thread
+    pool = ThreadPoolExecutor(1)
+    keeper = pool.submit(link)
+    pool.shutdown(wait=False)
+    return keeper
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -121,7 +123,7 @@ def test_the_controllers_node_is_killed_and_comes_back(
         time.sleep(moments.uniform(0.0, 0.5))
         mesh.controller.start()
     assert process.wait(120) == 0
-    keeper.join()
+    keeper.result()
     check_delivered(directory, tmp_path, 0)
     wait_for(lambda: not mesh.units(), "no unit is left", 30)
 
@@ -136,7 +138,7 @@ def test_the_executors_daemon_is_killed_and_comes_back(
     submit(mesh, directory)
     keeper = keep_results(mesh, tmp_path / "results")
     process = follower("j", tmp_path / "log")
-    keeper.join()
+    keeper.result()
     time.sleep(random.Random(kind).uniform(1, 3))
     mesh.executor.kill()
     time.sleep(2)
@@ -209,7 +211,7 @@ def test_connections_are_cut(
     record.write_text(text)
     assert follower("j", tmp_path / "log").wait(120) == 0
     cutter.close()
-    keeper.join()
+    keeper.result()
     assert cutter.cuts
     check_delivered(directory, tmp_path, 0)
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from pathlib import Path
 
 import pytest
 
 from ..conftest import OURS
-from .nodes import NO_DAEMON, Node, daemon_binary
+from .nodes import NO_DAEMON, Node, daemon_binary, node_directory
 from .receptorctl_calls import ITEMS, NAME, RECORDED, answers
 
 
 def _check(command: list[str]) -> None:
-    with tempfile.TemporaryDirectory(prefix="rrm-", dir="/tmp") as directory:
-        node = Node(Path(directory), NAME, ITEMS, command)
+    with node_directory() as directory:
+        node = Node(directory, NAME, ITEMS, command)
         node.start()
         try:
             found = answers(node)
