@@ -47,6 +47,11 @@ READ_BLOCK = 128 * 1024
 #: Longest time that output waits for more of it before it is sent on.
 FLUSH_SECONDS = 0.05
 
+#: Longest pause between two reads of output, so that several events are carved in one go.
+PAUSE_SECONDS = 0.02
+#: So much output in one go means that the command may be waiting for its terminal, which holds twice as much.
+HURRY = 8 * 1024
+
 #: Stopping a job: interrupt at once, terminate and kill these seconds later.
 TERM_SECONDS = 3.0
 KILL_SECONDS = 5.0

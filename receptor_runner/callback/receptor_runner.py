@@ -4,22 +4,26 @@ It runs in Ansible's interpreter, wherever that is, so it imports nothing but An
 loads with Python 3.8 and ansible-core 2.13 as well as with the newest.
 
 Rules: whichever stdout callback the user chose stays what it is; its methods and the methods of ``Display`` are put
-between two frames each. Without a key there are no frames. Only the process that read the key writes frames: a fork
-forgets it. A fault in here never costs the job more than the fields of one event. The frame's format is in
-``receptor_runner/guard/carve.py``, the events' fields are those that controllers know from ansible-runner."""
+between two frames each. Without a key there are no frames. Only the process that read the key writes frames, none of
+its forks. A fault in here never costs the job more than the fields of one event. Ansible forks for each task, and
+after a fork each page of memory that is written to, if only to count a reference, costs more than the work itself: what
+every event needs is made once. The frame's format is in ``receptor_runner/guard/carve.py``, the events' fields are
+those that controllers know from ansible-runner."""
 
 from __future__ import annotations
 
 import datetime
 import functools
-import hmac
+import hashlib
+import itertools
 import json
 import multiprocessing
 import os
 import sys
 import threading
+import types
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from ansible import constants as C
 from ansible.executor.task_queue_manager import TaskQueueManager
@@ -91,8 +95,34 @@ def _plain(value):
     return str(value)
 
 
-def _dump(value):
-    return json.dumps(value, default=_plain, skipkeys=True)
+def _encoder():
+    """``json.dumps`` that makes nothing anew but the text, where Python lets us have that."""
+    try:
+        encode = json.encoder.c_make_encoder(
+            None, _plain, json.encoder.encode_basestring_ascii, None, ": ", ", ", False, True, True
+        )
+        encode({}, 0)
+    except Exception:
+        return json.JSONEncoder(default=_plain, skipkeys=True).encode
+    return lambda value: "".join(encode(value, 0))
+
+
+_dump = _encoder()
+
+
+class _Signer:
+    """The first half of HMAC-SHA256 (RFC 2104), in hexadecimal. ``key`` has at most 64 bytes."""
+
+    def __init__(self, key):
+        block = key.ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def sign(self, text):
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(text.encode("ascii"))
+        outer.update(inner.digest())
+        return outer.hexdigest()[:32]
 
 
 class Frames:
@@ -101,68 +131,71 @@ class Frames:
     """
 
     def __init__(self, key):
-        self._key = key
-        self._depth = 0
+        self._signer = _Signer(key)
+        self._pid = os.getpid()
+        #: The thread that is between two frames.
+        self._owner = None
         self._kinds = threading.local()
         self._forks_show = not hasattr(Display, "set_queue")
         self._lock = multiprocessing.RLock() if self._forks_show else threading.RLock()
-        self._sequence = multiprocessing.Value("Q", 0, lock=False)
-        os.register_at_fork(after_in_child=self._forked)
+        shared = multiprocessing.Value("Q", 0, lock=False) if self._forks_show else None
+        self._sequence = shared or types.SimpleNamespace(value=0)
 
-    def _forked(self):
-        """A fork shows nothing by itself, except before ansible-core 2.14: there it takes its turn with all others."""
-        self._depth = 0
-        if not self._forks_show:
-            self._key = None
+    def quiet(self):
+        """Whether what is shown now gets no frames of its own."""
+        return self._owner == threading.get_ident() or self._in_fork()
 
-    @contextmanager
-    def around(self, kind, build):
-        """A frame before and after, with the JSON that ``build()`` returns in the first; nothing inside of another
-        frame.
+    def _in_fork(self):
+        """A fork writes no frames; before ansible-core 2.14 it shows things by itself, and takes its turn with all
+        others.
         """
-        if self._key is None:
-            yield
-            return
-        with self._lock:
-            if self._depth:
-                yield
-                return
-            self._depth += 1
-            _line_buffered(False)
-            try:
-                self._write(kind, build())
-                yield
-            finally:
-                self._write("c", "")
-                _line_buffered(True)
-                self._depth -= 1
+        return os.getpid() != self._pid and not self._forks_show
 
-    @contextmanager
-    def showing(self, event, **fields):
-        """Text shown meanwhile becomes an event of this name; the outermost one decides."""
+    def around(self, kind, build, show):
+        """Returns what ``show()`` returns, with a frame before and after, and the JSON that ``build()`` returns in the
+        first; nothing inside of another frame.
+        """
+        if self.quiet():
+            return show()
+        with self._lock:
+            self._owner = threading.get_ident()
+            try:
+                return self._framed(kind, build, show)
+            finally:
+                self._owner = None
+
+    def _framed(self, kind, build, show):
+        _line_buffered(False)
+        try:
+            self._write(kind, build())
+            return show()
+        finally:
+            self._write("c", "")
+            _line_buffered(True)
+
+    def showing(self, event, fields, show):
+        """Returns what ``show()`` returns; text shown meanwhile becomes an event of this name. The outermost one
+        decides.
+        """
         if getattr(self._kinds, "current", None) is not None:
-            yield
-            return
+            return show()
         self._kinds.current = (event, fields)
         try:
-            yield
+            return show()
         finally:
             self._kinds.current = None
 
     def shown(self):
         return getattr(self._kinds, "current", None) or ("verbose", {})
 
-    def _digest(self, text):
-        return hmac.digest(self._key, text.encode("ascii"), "sha256").hex()[:32]
-
     def _write(self, kind, body):
-        if self._key is None:
+        if self._in_fork():
             return
         self._sequence.value += 1
-        sequence = self._sequence.value
+        sequence, sign = self._sequence.value, self._signer.sign
         head = "%d;%s;%d" % (sequence, kind, len(body))
-        tail = self._digest("body;%d;%s" % (sequence, body)) if body else ""
-        sys.stdout.write("\x1b_rr;%s;%s;%s%s\x1b\\" % (head, self._digest("head;" + head), body, tail))
+        tail = sign("body;%d;%s" % (sequence, body)) if body else ""
+        sys.stdout.write("\x1b_rr;%s;%s;%s%s\x1b\\" % (head, sign("head;" + head), body, tail))
 
 
 def _line_buffered(yes):
@@ -172,51 +205,82 @@ def _line_buffered(yes):
     sys.stderr.flush()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=yes)
-    sys.stdout.flush()
+    else:
+        sys.stdout.flush()
+
+
+class _Identifiers:
+    """Identifiers for events: a random UUID whose last part counts, another one in each process."""
+
+    def __init__(self):
+        self._pid = None
+
+    def next(self):
+        if self._pid != os.getpid():
+            self._pid, self._numbers = os.getpid(), itertools.count(1)
+            self._head = str(uuid.uuid4())[:24]
+        return "%s%012x" % (self._head, next(self._numbers))
 
 
 class Events:
     """Builds events. Keeps what later events must repeat: playbook, play and task."""
 
     def __init__(self):
+        self._identifiers = _Identifiers()
         self._playbook = {}
         self._play = {}
         self._task = {}
+        self._contexts = {}
         self._started = {}
         self._seen = {}
-        self._job = {}
+        self._head = '{"uuid": %s, "event": "%s", "pid": %d, "created": "%s"'
         for variable in ("JOB_ID", "AD_HOC_COMMAND_ID", "PROJECT_UPDATE_ID"):
             with suppress(ValueError):
-                self._job[variable.lower()] = int(os.environ.get(variable, ""))
+                self._head += ', "%s": %d' % (variable.lower(), int(os.environ.get(variable, "")))
 
     def build(self, event, fields, task=None, verbosity=None):
         """One event as JSON."""
-        data = dict(self._playbook)
-        data.update(self._play)
-        data.update(self._task if task is None else self._task_fields(task))
-        data.update(fields)
-        data.setdefault("uuid", str(uuid.uuid4()))
-        head = {"uuid": data["uuid"], "event": event, "pid": os.getpid(), "created": _now().isoformat()}
-        head.update(self._job)
-        for key in ("task_uuid", "play_uuid", "playbook_uuid"):
-            if data.get(key) and data[key] != data["uuid"]:
-                head["parent_uuid"] = data[key]
-                break
+        context, ancestors = self._context(task)
+        identifier = fields["uuid"] = fields.get("uuid") or self._identifiers.next()
+        head = self._head % (_dump(identifier), event, os.getpid(), _now().isoformat())
+        parent = next((one for one in ancestors if one != identifier), None)
+        if parent is not None:
+            head += ', "parent_uuid": ' + _dump(parent)
         if verbosity is not None:
-            head["verbosity"] = verbosity
+            head += ', "verbosity": %d' % verbosity
         if OMIT_DATA or (ONLY_FAILED_DATA and event not in FAILED_EVENTS):
-            data = {}
-        head["event_data"] = data
-        return self._bounded(event, head, data)
+            return head + ', "event_data": {}}'
+        text = self._joined(head, context, fields)
+        if len(text) > MAX_RESULT and event != "playbook_on_stats" and len(_dump(fields.get("res"))) > MAX_RESULT:
+            text = self._joined(head, context, dict(fields, res={}))
+        return text
 
     @staticmethod
-    def _bounded(event, head, data):
-        text = _dump(head)
-        large = len(text) > MAX_RESULT and event != "playbook_on_stats" and "res" in data
-        if large and len(_dump(data["res"])) > MAX_RESULT:
-            data["res"] = {}
-            text = _dump(head)
-        return text
+    def _joined(head, context, fields):
+        own = _dump(fields)
+        return '%s, "event_data": {%s%s%s}}' % (head, context, ", " if context else "", own[1:-1])
+
+    def _context(self, task):
+        """What all events of a task repeat, as the inside of a JSON object, and the identifiers of task, play and
+        playbook.
+        """
+        contexts, key = self._contexts, None if task is None else task._uuid
+        found = contexts.get(key)
+        if found is None:
+            data = dict(self._playbook)
+            data.update(self._play)
+            data.update(self._task if task is None else self._task_fields(task))
+            ancestors = [data[name] for name in ("task_uuid", "play_uuid", "playbook_uuid") if data.get(name)]
+            found = contexts[key] = _dump(data)[1:-1], ancestors
+        return found
+
+    def _enter(self, **levels):
+        """From now on the playbook, the play or the task is another one. What another thread has begun to tell of the
+        one before is not kept.
+        """
+        for level, fields in levels.items():
+            setattr(self, "_" + level, fields)
+        self._contexts = {}
 
     def build_or_broken(self, event, *arguments, **named):
         """One event as JSON, whatever is in it."""
@@ -229,7 +293,7 @@ class Events:
         """What is left of an event that could not be built."""
         return _dump(
             {
-                "uuid": str(uuid.uuid4()),
+                "uuid": self._identifiers.next(),
                 "event": event,
                 "pid": os.getpid(),
                 "created": _now().isoformat(),
@@ -273,9 +337,9 @@ class Events:
     # own
 
     def v2_playbook_on_start(self, playbook):
-        identifier = str(uuid.uuid4())
-        self._playbook = {"playbook": getattr(playbook, "_file_name", "???"), "playbook_uuid": identifier}
-        self._play, self._task = {}, {}
+        identifier = self._identifiers.next()
+        name = getattr(playbook, "_file_name", "???")
+        self._enter(playbook={"playbook": name, "playbook_uuid": identifier}, play={}, task={})
         return "playbook_on_start", {"uuid": identifier}, None
 
     def v2_playbook_on_play_start(self, play):
@@ -284,25 +348,24 @@ class Events:
         identifier = self._unique(str(play._uuid))
         pattern = self._pattern(play)
         name = play.get_name().strip() or pattern
-        self._play = {"play": name, "play_uuid": identifier, "play_pattern": pattern}
-        self._task = {}
+        self._enter(play={"play": name, "play_uuid": identifier, "play_pattern": pattern}, task={})
         return "playbook_on_play_start", {"name": name, "pattern": pattern, "uuid": identifier}, None
 
     def v2_playbook_on_task_start(self, task, is_conditional=False):
-        self._task = self._task_fields(task)
+        self._enter(task=self._task_fields(task))
         if AD_HOC:
             return None
         fields = {"name": task.get_name(), "is_conditional": bool(is_conditional)}
         fields["uuid"] = self._unique(str(task._uuid))
-        return "playbook_on_task_start", fields, task
+        return "playbook_on_task_start", fields, None
 
     def v2_playbook_on_cleanup_task_start(self, task):
         return self.v2_playbook_on_handler_task_start(task)
 
     def v2_playbook_on_handler_task_start(self, task):
-        self._task = self._task_fields(task)
+        self._enter(task=self._task_fields(task))
         fields = {"name": task.get_name(), "uuid": self._unique(str(task._uuid)), "is_conditional": True}
-        return "playbook_on_task_start", fields, task
+        return "playbook_on_task_start", fields, None
 
     def v2_playbook_on_vars_prompt(
         self, varname, private=True, prompt=None, encrypt=None, confirm=False, *rest, **more
@@ -333,7 +396,7 @@ class Events:
         return "playbook_on_notify", {"host": host.get_name(), "handler": handler.get_name()}, None
 
     def v2_playbook_on_stats(self, stats):
-        self._play, self._task = {}, {}
+        self._enter(play={}, task={})
         names = ("changed", "dark", "failures", "ignored", "ok", "processed", "rescued", "skipped")
         fields = {name: getattr(stats, name, {}) for name in names}
         fields["artifact_data"] = getattr(stats, "custom", {}).get("_run", {})
@@ -375,8 +438,8 @@ class Events:
             "host": host.get_name(),
             "remote_addr": host.address,
             "res": _censored(_part(result, "result")),
-            "start": start,
-            "end": end if start else None,
+            "start": start.isoformat() if start else None,
+            "end": end.isoformat() if start else None,
             "duration": (end - start).total_seconds() if start else None,
             "event_loop": getattr(task, "loop_with", None),
         }
@@ -445,19 +508,31 @@ def _wrap_display(frames, events):
 
     @functools.wraps(show)
     def display(self, *args, **kwargs):
+        if frames.quiet():
+            return show(self, *args, **kwargs)
         to_stderr = kwargs.get("stderr") or (len(args) > 2 and args[2])
         name, fields = frames.shown()
-        verbosity = fields.get("verbosity")
         data = {"remote_addr": fields["host"]} if fields.get("host") else {}
-        with frames.around("d", lambda: events.build_or_broken(name, data, verbosity=verbosity)):
+
+        def show_in_order():
             if to_stderr:
                 sys.stdout.flush()  # the frame that was held, and all before it, come first
             return show(self, *args, **kwargs)
 
+        verbosity = fields.get("verbosity")
+        return frames.around("d", lambda: events.build_or_broken(name, data, verbosity=verbosity), show_in_order)
+
     Display.display = display
     for method, event in DISPLAY_EVENTS.items():
-        if hasattr(Display, method):
+        if hasattr(Display, method) and not _is_idle(method):
             setattr(Display, method, _showing(frames, event, getattr(Display, method)))
+
+
+def _is_idle(method):
+    """Whether a method of ``Display`` shows nothing, or only through another one: Ansible calls these all the time."""
+    return (method == "debug" and not getattr(C, "DEFAULT_DEBUG", True)) or (
+        method == "verbose" and hasattr(Display, "_verbose_display")
+    )
 
 
 def _showing(frames, event, method):
@@ -470,8 +545,7 @@ def _showing(frames, event, method):
             host = kwargs.get("host", args[1] if len(args) > 1 else None)
             caplevel = kwargs.get("caplevel", args[2] if len(args) > 2 else 2)
             fields = {"host": host, "verbosity": (2 if caplevel is None else caplevel) + 1}
-        with frames.showing(event, **fields):
-            return method(self, *args, **kwargs)
+        return frames.showing(event, fields, lambda: method(self, *args, **kwargs))
 
     return wrapper
 
@@ -496,14 +570,12 @@ def _framed(frames, events, name, method):
         try:
             described = describe(*args, **kwargs)
         except Exception as exc:  # a newer ansible-core: the job matters more than one event's fields
-            problem = exc
-            with frames.around("o", lambda: events.broken(name[3:], problem)):
+            build = functools.partial(events.broken, name[3:], exc)
+        else:
+            if described is None:
                 return method(*args, **kwargs)
-        if described is None:
-            return method(*args, **kwargs)
-        event, fields, task = described
-        with frames.around("o", lambda: events.build_or_broken(event, fields, task)):
-            return method(*args, **kwargs)
+            build = functools.partial(events.build_or_broken, *described)
+        return frames.around("o", build, lambda: method(*args, **kwargs))
 
     return wrapper
 
@@ -539,3 +611,7 @@ class CallbackModule(CallbackBase):
     CALLBACK_TYPE = "notification"
     CALLBACK_NAME = "receptor_runner"
     CALLBACK_NEEDS_ENABLED = False
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.disabled = True

@@ -18,9 +18,11 @@ from ..limits import (
     ENGINE_SECONDS,
     FLUSH_SECONDS,
     GONE_SECONDS,
+    HURRY,
     KILL_SECONDS,
     LEFTOVER_KILL_SECONDS,
     LEFTOVER_TERM_SECONDS,
+    PAUSE_SECONDS,
     TERM_SECONDS,
 )
 from ..status import CANCELED, ERROR, RC_STOPPED, TIMEOUT, status_from_rc
@@ -58,6 +60,8 @@ class Session:
         self._lines_size = 0
         self._tail = b""
         self._flush_at: float | None = None
+        self._pause = 0.0
+        self._read_at = 0.0
         self._started = self._last_output = time.monotonic()
         self.stop_requested = False
         #: Whether nothing is left of the job, as far as can be shown.
@@ -145,8 +149,12 @@ class Session:
     def _wait(self, child: Child, alive: bool) -> set[int]:
         self._watch(self._channel.commands, select.POLLIN if not self._channel.closed else 0)
         self._watch(self._channel.output, select.POLLOUT if self._channel.pending else 0)
-        self._watch(child.fd, select.POLLIN if not child.eof and not self._channel.congested else 0)
+        pause = self._read_at - time.monotonic() if alive and not self._prompts.waiting else 0.0
+        reads = pause <= 0 and not child.eof and not self._channel.congested
+        self._watch(child.fd, select.POLLIN if reads else 0)
         waits = self._waits() if alive else [_LAST_OUTPUT_SECONDS]
+        if pause > 0:
+            waits.append(pause)
         return {fd for fd, _ in self._poll.poll(milliseconds(*waits))}
 
     def _watch(self, fd: int, events: int) -> None:
@@ -189,11 +197,14 @@ class Session:
                 self.stop_requested = True
 
     def _read(self, child: Child) -> None:
-        text = self._carver.receive(child.read())
+        data = child.read()
+        text = self._carver.receive(data)
         if text and self._prompts:
             self._prompts.receive(text)
         self._take(text)
         self._last_output = time.monotonic()
+        self._pause = 0.0 if len(data) > HURRY else min(PAUSE_SECONDS, self._pause + PAUSE_SECONDS / 16)
+        self._read_at = self._last_output + self._pause
 
     def _take(self, text: bytes) -> None:
         self._output.write(text)
