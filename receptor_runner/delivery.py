@@ -18,7 +18,7 @@ from .artifacts import ArtifactDir, event_file_name
 from .errors import ReceptorRunnerError
 from .messages import JSONObject
 from .printing import Printer
-from .status import STARTING, UNSTARTED, error_status
+from .status import ERROR, STARTING, UNSTARTED, error_status
 
 __all__ = ["Delivery", "Handlers", "RunnerConfig"]
 
@@ -112,8 +112,10 @@ class Delivery:
             self._call("finished", result)
 
     def handler_failed(self, ident: str | None = None) -> bool:
-        """Turns the first error of a handler into the status of the job, once; whether it did so now."""
-        if self.handler_error is None or self._handler_error_told:
+        """Turns the first error of a handler into the status of the job, once, unless the job has an error of its own;
+        whether it did so now.
+        """
+        if self.handler_error is None or self._handler_error_told or self.status == ERROR:
             return False
         self._handler_error_told = True
         text = "a handler of the controller failed: " + self.handler_error.strip().splitlines()[-1]

@@ -96,8 +96,8 @@ class Runner:
         return self
 
     def _settle(self, delivery: Delivery) -> None:
-        """The status so far, a handler's error included unless the job has one of its own."""
-        if delivery.status != ERROR and delivery.handler_failed(self.parameters.ident):
+        """The status so far, a handler's error included."""
+        if delivery.handler_failed(self.parameters.ident):
             self.exit_code = ReceptorRunnerError.exit_code
         self.status = delivery.status
 

@@ -434,6 +434,18 @@ def test_a_handler_that_raises_ends_as_error_with_everything_saved(kind: str, tm
     )
 
 
+def test_the_error_of_a_job_is_told_before_that_of_a_handler(tmp_path: Path) -> None:
+    def broken(*arguments: Any, **named: Any) -> None:
+        raise ZeroDivisionError("in the handler")
+
+    told = encode(
+        {"status": "error", "job_explanation": "no room", "receptor_runner": {"exit_status": 74, "events": 0}}
+    )
+    outcome = run_api(STARTING + told + END_OF_STREAM, tmp_path, finished_callback=broken)
+    assert (outcome.status, outcome.exit_code) == ("error", 74)
+    assert "ZeroDivisionError" not in (outcome.result_traceback or "")
+
+
 def test_a_thin_wrapper_is_enough_for_an_input(tmp_path: Path) -> None:
     class Wrapper:
         def __init__(self, stream: bytes) -> None:
