@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -27,9 +28,9 @@ STUBBORN_MARK = f"stubborn-{os.getpid()}-child"
 STUBBORN = tasks(f"command: {STUBBORN_COMMAND}")
 
 
-def start(stream: bytes, *arguments: str, results: Path) -> subprocess.Popen[bytes]:
+def start(stream: bytes, *arguments: str, results: Path, started_by: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     with results.open("wb") as output:
-        worker = subprocess.Popen([*OURS, "worker", *arguments], stdin=subprocess.PIPE, stdout=output)
+        worker = subprocess.Popen([*started_by, *OURS, "worker", *arguments], stdin=subprocess.PIPE, stdout=output)
     assert worker.stdin is not None
     worker.stdin.write(stream)
     worker.stdin.close()
@@ -214,20 +215,52 @@ def test_what_a_job_leaves_running_goes_with_it(make_dir: DirFactory, tmp_path: 
     assert not processes_with(STUBBORN_MARK)
 
 
-def test_an_interrupt_ignored_by_whoever_started_the_worker_is_heard_all_the_same(
-    make_dir: DirFactory, tmp_path: Path, no_leftovers: Path
+#: How a shell in the background starts a command, and how a program does that blocks signals while it starts others.
+UNHEARD = {
+    "ignored": ["sh", "-c", 'trap "" INT; exec "$@"', "sh"],
+    "blocked": [
+        sys.executable,
+        "-c",
+        "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, {2, 15, 17}); os.execv(sys.argv[1], sys.argv[1:])",
+    ],
+}
+
+
+@pytest.mark.parametrize("how", UNHEARD)
+def test_an_interrupt_is_heard_whatever_whoever_started_the_worker_did_to_it(
+    how: str, make_dir: DirFactory, tmp_path: Path, no_leftovers: Path
 ) -> None:
-    """A shell starts background jobs with SIGINT ignored."""
     results = tmp_path / "results"
-    (tmp_path / "job").write_bytes(job(make_dir(tasks("command: sleep 50"))))
-    script = 'trap "" INT; exec "$@" <"$JOB" >"$RESULTS"'
-    environment = {**os.environ, "JOB": str(tmp_path / "job"), "RESULTS": str(results)}
-    worker = subprocess.Popen(["sh", "-c", script, "sh", *OURS, "worker"], env=environment)
-    wait_for(results.exists, "results")
+    worker = start(job(make_dir(tasks("command: sleep 50"))), results=results, started_by=UNHEARD[how])
     wait_running(results)
     worker.send_signal(signal.SIGINT)
     assert worker.wait(8) == 130
     assert last_status(results) == "canceled"
+
+
+def test_a_job_under_nohup_outlives_a_hangup(make_dir: DirFactory, tmp_path: Path, no_leftovers: Path) -> None:
+    results, until = tmp_path / "results", tmp_path / "until"
+    play = tasks(f"wait_for: {{path: {until}, sleep: 1}}")
+    worker = start(job(make_dir(play)), results=results, started_by=["sh", "-c", 'trap "" HUP; exec "$@"', "sh"])
+    wait_running(results)
+    worker.send_signal(signal.SIGHUP)
+    until.touch()
+    assert worker.wait(30) == 0
+    assert last_status(results) == "successful"
+
+
+def test_a_job_may_have_inherited_more_than_a_thousand_files(
+    make_dir: DirFactory, tmp_path: Path, no_leftovers: Path
+) -> None:
+    """``select`` cannot wait for descriptors above 1023."""
+    results = tmp_path / "results"
+    many = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))\n"
+    many += "for number in range(3, 1100): os.dup2(1, number)\nos.execv(sys.argv[1], sys.argv[1:])"
+    worker = start(job(make_dir(tasks("command: echo hi"))), results=results, started_by=[sys.executable, "-c", many])
+    assert worker.wait(60) == 0
+    done = ours("process", tmp_path / "after", input=results.read_bytes())
+    assert done.returncode == 0
+    assert b"changed: [" in done.stdout
 
 
 def test_the_package_may_be_renamed_under_a_running_job(
