@@ -91,7 +91,7 @@ def ours(*arguments: str | bytes | Path, **options: Any) -> subprocess.Completed
     return subprocess.run(
         [*OURS, *(a if isinstance(a, bytes) else str(a) for a in arguments)],
         capture_output=True,
-        timeout=options.pop("timeout", 60),
+        timeout=options.pop("timeout", 120),
         check=False,
         **options,
     )

@@ -54,7 +54,7 @@ def test_run_exits_as_the_job_did(playbook: str, code: int, make_dir: DirFactory
 def test_closed_standard_descriptors_are_no_surprise(stage: str, code: int, make_dir: DirFactory) -> None:
     directory = make_dir(tasks("debug: {msg: hi}"))
     line = f"{sys.executable} -m receptor_runner {stage.format(directory)}"
-    done = subprocess.run(["sh", "-c", line], capture_output=True, timeout=20, check=False)
+    done = subprocess.run(["sh", "-c", line], capture_output=True, timeout=90, check=False)
     assert done.returncode == code
     assert b"Traceback" not in done.stderr
 
@@ -116,6 +116,6 @@ def test_options_come_from_variables_but_not_for_a_worker(
 def test_what_cannot_be_printed_is_73(words: list[str]) -> None:
     command = " ".join([*OURS, *words])
     for redirection in (">&-", ">/dev/full"):
-        done = subprocess.run(["bash", "-c", f"{command} {redirection}"], capture_output=True, timeout=30, check=False)
+        done = subprocess.run(["bash", "-c", f"{command} {redirection}"], capture_output=True, timeout=90, check=False)
         assert done.returncode == 73, redirection
         assert done.stderr.splitlines()[-1].startswith(b"receptor-runner: ")

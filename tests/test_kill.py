@@ -69,7 +69,7 @@ def test_a_process_that_calls_itself_an_engines_does_not_outlive_its_job(
     """What a container engine shares between all containers is spared, and a job can choose a name."""
     results = tmp_path / "results"
     worker = start(job(make_dir(args=f"{sys.executable} {CHILDREN}/shared.py podman")), results=results)
-    assert worker.wait(20) == 0
+    assert worker.wait(90) == 0
     found = re.search(rb'"stdout": "pid (\d+)"', results.read_bytes())
     assert found is not None
     assert not psutil.pid_exists(int(found[1]))
@@ -210,7 +210,7 @@ def test_what_a_job_leaves_running_goes_with_it(make_dir: DirFactory, tmp_path: 
     """A task that starts a daemon and ends well."""
     play = tasks(f"shell: setsid {STUBBORN_COMMAND} </dev/null >/dev/null 2>&1 &", "debug: {msg: done}")
     results = tmp_path / "results"
-    assert start(job(make_dir(play)), results=results).wait(30) == 0
+    assert start(job(make_dir(play)), results=results).wait(90) == 0
     assert last_status(results) == "successful"
     assert not processes_with(STUBBORN_MARK)
 
@@ -245,7 +245,7 @@ def test_a_job_under_nohup_outlives_a_hangup(make_dir: DirFactory, tmp_path: Pat
     wait_running(results)
     worker.send_signal(signal.SIGHUP)
     until.touch()
-    assert worker.wait(30) == 0
+    assert worker.wait(90) == 0
     assert last_status(results) == "successful"
 
 
@@ -279,7 +279,7 @@ def test_the_package_may_be_renamed_under_a_running_job(
         worker = subprocess.Popen([sys.executable, "-c", script, "worker"], stdin=stream, stdout=output)
         wait_for(lambda: b'"running"' in results.read_bytes(), "the job has started")
         (copy / "receptor_runner").rename(copy / "gone")
-        assert worker.wait(30) == 0
+        assert worker.wait(90) == 0
     assert ours("process", tmp_path / "after", "-q", "--in", results).returncode == 0
     assert events_of(tmp_path / "after" / "artifacts")[-1]["event"] == "playbook_on_stats"
 

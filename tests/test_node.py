@@ -37,7 +37,7 @@ class Client:
 
     def __init__(self, node: Node) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(20)
+        self._socket.settimeout(60)
         self._socket.connect(str(node.socket))
         self._file = self._socket.makefile("rb")
         assert self._file.readline() == b"Receptor Control, node solo\n"

@@ -268,7 +268,7 @@ def test_a_terminal_gets_colours_and_no_other_escapes(tmp_path: Path) -> None:
     evil = "\x1b]0;title\x07\x1b[2J\x1bP1;2q\x1b\\\x9b31m\x1b[31mred\x1b[0m\x07\x08\r\nnext\x1b[?25l\x1bc\ttab"
     (tmp_path / "stream").write_bytes(STARTING + event(1, stdout=evil) + final("successful") + END_OF_STREAM)
     master, slave = pty.openpty()
-    subprocess.run([*OURS, "process", tmp_path, "--in", tmp_path / "stream"], stdout=slave, check=True, timeout=30)
+    subprocess.run([*OURS, "process", tmp_path, "--in", tmp_path / "stream"], stdout=slave, check=True, timeout=90)
     os.close(slave)
     shown = os.read(master, 4096).decode()
     os.close(master)

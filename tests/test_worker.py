@@ -128,7 +128,7 @@ def test_a_command_that_somebody_kills_is_an_error_with_its_reason(
     (guard,) = psutil.Process(worker.pid).children()
     (ansible,) = guard.children()
     os.kill(ansible.pid, number)
-    results, errors = worker.communicate(timeout=20)
+    results, errors = worker.communicate(timeout=90)
     last = statuses(results)[-1]
     assert (last["status"], worker.returncode, errors) == ("error", 70, b"")
     assert f"killed from outside of this job by {name}" in last["job_explanation"]
@@ -376,7 +376,7 @@ def test_a_directory_in_use_is_not_deleted(make_dir: DirFactory, tmp_path: Path)
     assert first.stdout is not None
     with first.stdout as results:
         assert results.read().endswith(END_OF_STREAM)
-    assert first.wait(30) == 0
+    assert first.wait(90) == 0
 
 
 def test_two_jobs_share_a_directory(make_dir: DirFactory, tmp_path: Path) -> None:
@@ -407,7 +407,7 @@ def test_keep_alives_come_while_nothing_else_does(make_dir: DirFactory) -> None:
     worker.stdin.close()
     with worker.stdout as results:
         lines = results.read().split(b"\n")
-    assert worker.wait(30) == 0
+    assert worker.wait(90) == 0
     running = lines.index(next(line for line in lines if b"runner_on_start" in line))
     assert lines[running + 1 :].count(alive.strip()) >= 3
 

@@ -119,7 +119,7 @@ def test_two_jobs_of_one_ident_in_one_place(podman: Podman, make_dir: DirFactory
     assert second.returncode == 69
     assert "already" in statuses(second.stdout)[-1]["job_explanation"]
     (place / "go").write_text("")
-    assert first.wait(20) == 0
+    assert first.wait(90) == 0
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_credentials_of_a_registry_are_used_and_leave_no_trace(
         words = [word for process in processes_with(image) for word in process.cmdline()]
         kept = [path for path in temporary.rglob("auth.json") if path.stat().st_mode & 0o777 == 0o600]
         (place / "go").write_text("")
-        assert worker.wait(30) == 0
+        assert worker.wait(90) == 0
     podman("rmi", image)
     assert words
     assert not [word for word in words if PASSWORD in word]

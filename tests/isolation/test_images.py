@@ -74,5 +74,5 @@ def test_the_image_of_a_running_job_stays(podman: Podman, make_dir: DirFactory, 
     wait_for(lambda: b"ready" in results.read_bytes(), "the job runs")
     assert cleanup("--remove-images", image) == [f"Kept the image {image}: a container of it is running", UNCHANGED]
     (place / "go").write_text("")
-    assert worker.wait(20) == 0
+    assert worker.wait(90) == 0
     assert image in images(podman)

@@ -233,7 +233,7 @@ def test_two_jobs_at_once_do_not_meet(engine: Engine, make_dir: DirFactory, tmp_
     streams = [in_isolation(engine, make_dir(args=f"sh -c 'sleep 1; echo {name}'", name=name)) for name in "ab"]
     results = [tmp_path / f"results-{name}" for name in "ab"]
     workers = [start(stream, results=result) for stream, result in zip(streams, results, strict=True)]
-    assert [worker.wait(30) for worker in workers] == [0, 0]
+    assert [worker.wait(90) for worker in workers] == [0, 0]
     for name, result in zip("ab", results, strict=True):
         assert plain(processed(result.read_bytes(), tmp_path / f"after-{name}")).strip() == name
 
@@ -263,7 +263,7 @@ def test_no_value_of_the_environment_is_on_a_command_line_or_in_a_file(
     files = [path.read_bytes() for path in directory.rglob("*") if path.is_file() and path.name != "stdout"]
     files = [content for content in files if b'"counter"' not in content]
     (directory / "go").write_text("")
-    assert worker.wait(30) == 0
+    assert worker.wait(90) == 0
     assert any("podman" in word for word in words)
     for secret in ("s3cr3t-value-1", "s3cr3t-value-2"):
         assert not [word for word in words if secret in word]
@@ -445,7 +445,7 @@ def test_a_container_that_somebody_kills_is_an_error(podman: Podman, make_dir: D
     worker = start(in_isolation(podman, make_dir(args=POLITE)), results=results)
     wait_for(lambda: b"ready" in results.read_bytes(), "the command runs")
     podman("kill", *podman.left())
-    assert worker.wait(20) == 70
+    assert worker.wait(90) == 70
     assert last_status(results) == "error"
     assert "SIGKILL" in statuses(results.read_bytes())[-1]["job_explanation"]
 
@@ -456,7 +456,7 @@ def test_sigkill_of_the_guard_leaves_no_container(podman: Podman, make_dir: DirF
     wait_for(lambda: b"ready" in results.read_bytes(), "the command runs")
     (guard,) = psutil.Process(worker.pid).children()
     guard.kill()
-    assert worker.wait(20) == 70
+    assert worker.wait(90) == 70
     assert not podman.left()
 
 
@@ -491,7 +491,7 @@ def test_an_engine_that_hangs_does_not_hide_the_end(
     assert final["status"] == "error"
     assert "ansible_runner_job_" in final["job_explanation"]
     (tmp_path / "well").write_text("")
-    assert worker.wait(30) == 70
+    assert worker.wait(90) == 70
     podman("rm", "--force", "--time", "0", *podman.left(), check=False)
 
 

@@ -97,7 +97,7 @@ def test_a_terminal_shows_what_goes_on(mesh: Mesh, make_dir: DirFactory) -> None
             except OSError:
                 break
     os.close(ours_end)
-    assert run.wait(30) == 0
+    assert run.wait(90) == 0
     assert f"{mesh.executor.name}: running".encode() in text
     assert b"1 hosts, 1 tasks" in text
     assert text.rstrip().endswith((b"\x1b[K", b"\x1b[0m")) or b"PLAY RECAP" in text
@@ -112,7 +112,7 @@ def test_a_payload_that_is_interrupted_leaves_nothing(mesh: Mesh, make_dir: DirF
     run = mesh.popen("run", directory, "-p", "test.yml", "-i", "cut", stderr=subprocess.DEVNULL)
     wait_for(mesh.controller.units, "the unit is there")
     run.send_signal(signal.SIGINT)
-    assert run.wait(30) == 130
+    assert run.wait(90) == 130
     wait_for(lambda: not mesh.units(), "no unit is left", 20)
     assert json.loads(ours("jobs", "-o", "json").stdout) == []
     assert not (directory / "artifacts").exists()
@@ -130,7 +130,7 @@ def test_interrupted_while_the_node_accepts_it(command: str, mesh: Mesh, make_di
         wait_for(mesh.controller.units, "the unit is there")
         time.sleep(moments.uniform(0, 0.012))
         process.send_signal(signal.SIGINT)
-        if process.wait(30) == 0:
+        if process.wait(90) == 0:
             assert command == "submit"
             assert ours("attach", name, "-q").returncode == 0
             continue
@@ -158,7 +158,7 @@ def test_a_signal_after_the_job_was_accepted_changes_nothing(mesh: Mesh, make_di
     process.send_signal(signal.SIGINT)
     with os.fdopen(read_end, "rb") as output:
         assert output.read().lstrip(b"\0") == b"accepted\n"
-    assert process.wait(30) == 0
+    assert process.wait(90) == 0
     assert ours("attach", "accepted", "-q").returncode == 0
 
 

@@ -152,7 +152,7 @@ def test_a_job_has_one_follower(mesh: Mesh, make_dir: DirFactory) -> None:
     second = ours("attach", "one")
     assert second.returncode == 73
     assert b"another process" in second.stderr
-    assert first.wait(30) == 0
+    assert first.wait(90) == 0
 
 
 def test_an_unknown_node_and_worktype(mesh: Mesh, make_dir: DirFactory) -> None:
