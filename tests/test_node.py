@@ -102,7 +102,9 @@ def test_results_of_a_cancelled_unit_end_and_its_tree_is_gone(node: Node) -> Non
 def test_a_dead_runner_is_noticed(node: Node) -> None:
     unit = submit(node, "exec sleep 986")
     wait_for(lambda: state(node, unit) == 1, "it runs")
-    (sleeper,) = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[-1:] == ["986"]]
+    (sleeper,) = wait_for(
+        lambda: [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[-1:] == ["986"]], "it sleeps"
+    )
     runner = sleeper.parent()
     assert runner is not None
     runner.kill()
