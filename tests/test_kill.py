@@ -221,7 +221,8 @@ UNHEARD = {
     "blocked": [
         sys.executable,
         "-c",
-        "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, {2, 15, 17}); os.execv(sys.argv[1], sys.argv[1:])",
+        "import os, sys; from signal import *; "
+        "pthread_sigmask(SIG_BLOCK, {SIGINT, SIGTERM, SIGCHLD}); os.execv(sys.argv[1], sys.argv[1:])",
     ],
 }
 

@@ -160,11 +160,11 @@ class Frames:
         with self._lock:
             self._owner = threading.get_ident()
             try:
-                return self._framed(kind, build, show)
+                return self._between_frames(kind, build, show)
             finally:
                 self._owner = None
 
-    def _framed(self, kind, build, show):
+    def _between_frames(self, kind, build, show):
         _line_buffered(False)
         try:
             self._write(kind, build())

@@ -39,6 +39,9 @@ __all__ = ["Session"]
 
 #: After the last process is gone, output still in the terminal arrives at once or never.
 _LAST_OUTPUT_SECONDS = 0.2
+#: A pause grows by so much from read to read, and begins anew when a read finds a lot: a steady flow settles where
+#: little enough gathers that the command never waits for its terminal.
+_PAUSE_STEP = PAUSE_SECONDS / 16
 #: How much of the output is kept to tell why an engine failed.
 _TAIL = 4096
 
@@ -203,7 +206,7 @@ class Session:
             self._prompts.receive(text)
         self._take(text)
         self._last_output = time.monotonic()
-        self._pause = 0.0 if len(data) > HURRY else min(PAUSE_SECONDS, self._pause + PAUSE_SECONDS / 16)
+        self._pause = 0.0 if len(data) > HURRY else min(PAUSE_SECONDS, self._pause + _PAUSE_STEP)
         self._read_at = self._last_output + self._pause
 
     def _take(self, text: bytes) -> None:
