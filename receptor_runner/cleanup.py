@@ -1,7 +1,7 @@
 """Removes what jobs left on a node: private data dirs by pattern, container images by name.
 
 Rules: never a directory that a living worker holds (its lock), or that any process names in its arguments, works in
-or has open: a worker of the peer holds no lock. Never through a link, never what may be somebody else's. One that
+or has open: a worker of ansible-runner holds no lock. Never through a link, never what may be somebody else's. One that
 cannot be removed does not stop the others, and all are renamed before the first is deleted: a controller waits 20
 seconds. An image whose container is running stays: its removal would end that job. The report goes to ``sys.stdout``
 as it is at the time of the call: controllers redirect it, and look for the last line, ``(changed: True)`` or
@@ -24,8 +24,9 @@ from typing import Any
 
 from .errors import OutputError, UsageError
 from .guard.engine import ask_engine
-from .place import check_deletable, lock, never_deletable
-from .removal import remove_tree
+from .system.deletable import check_deletable, never_deletable
+from .system.directories import lock
+from .system.removal import remove_tree
 
 __all__ = ["run_cleanup"]
 
@@ -162,7 +163,7 @@ def _is_ours(path: str) -> bool:
 
 
 def _remove_registries(path: str) -> None:
-    """The peer keeps credentials for registries beside, in the temporary directory, by the ident of a job."""
+    """ansible-runner keeps credentials for registries beside, in the temporary directory, by the ident of a job."""
     with contextlib.suppress(OSError):
         for ident in os.listdir(os.path.join(path, "artifacts")):
             name = f"ansible_runner_registry_{glob.escape(ident)}_*"

@@ -12,18 +12,18 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .delivery import Handlers
 from .errors import UsageError
-from .parameters import DEFAULTS, LOCAL, unknown_names
-from .printing import JSONPrinter, Printer, TextPrinter
-from .privatedata import PrivateDataDir
-from .signals import StopFlag
-from .streams import open_input, open_output
+from .job.parameters import DEFAULTS, LOCAL, unknown_names
+from .job.private_data import PrivateDataDir
+from .results.delivery import Handlers
+from .results.printer import JSONPrinter, Printer, TextPrinter
+from .stream.endpoints import open_input, open_output
+from .system.signals import StopFlag
 
 if TYPE_CHECKING:
-    from .process import Processor
-    from .runner import Runner
-    from .worker import Worker
+    from .stages.local import Runner
+    from .stages.process import Processor
+    from .stages.worker import Worker
 
 __all__ = ["run", "run_async"]
 
@@ -36,14 +36,14 @@ def run(**parameters: Any) -> Any:
     :param streamer: ``transmit``, ``worker``, ``process``, or nothing for a local run.
     :param _input: a binary file object (``readline`` and ``read`` are enough); default: standard input.
     :param _output: a binary file object; default: standard output.
-    :returns: an object with ``status`` and ``rc``: a :class:`~receptor_runner.transmit.Transmitter`,
-        :class:`~receptor_runner.worker.Worker`, :class:`~receptor_runner.process.Processor` or
-        :class:`~receptor_runner.runner.Runner`.
+    :returns: an object with ``status`` and ``rc``: a :class:`~receptor_runner.stages.transmit.Transmitter`,
+        :class:`~receptor_runner.stages.worker.Worker`, :class:`~receptor_runner.stages.process.Processor` or
+        :class:`~receptor_runner.stages.local.Runner`.
     :raises ReceptorRunnerError: the stage could not begin; how a job ended is in the result.
     """
     streamer = parameters.get("streamer")
     if streamer == "transmit":
-        from .transmit import Transmitter
+        from .stages.transmit import Transmitter
 
         return Transmitter(parameters).run(open_output(parameters.get("_output")))
     for name in unknown_names(parameters):
@@ -58,7 +58,8 @@ def run(**parameters: Any) -> Any:
 
 
 def run_async(**parameters: Any) -> tuple[threading.Thread, Any]:
-    """A local run in a thread of its own: the thread, started, and the :class:`~receptor_runner.runner.Runner`."""
+    """A local run in a thread of its own: the thread, started, and the
+    :class:`~receptor_runner.stages.local.Runner`."""
     if parameters.get("streamer"):
         raise UsageError("run_async runs a job on this machine; give a streamer to run, in a thread of your own")
     runner = _local(parameters)
@@ -68,7 +69,7 @@ def run_async(**parameters: Any) -> tuple[threading.Thread, Any]:
 
 
 def _work(parameters: Mapping[str, Any]) -> Worker:
-    from .worker import Worker, WorkerOptions
+    from .stages.worker import Worker, WorkerOptions
 
     options = WorkerOptions(
         private_data_dir=parameters.get("private_data_dir"),
@@ -82,15 +83,15 @@ def _work(parameters: Mapping[str, Any]) -> Worker:
 
 
 def _process(parameters: Mapping[str, Any]) -> Processor:
-    from .process import Processor, ProcessorOptions, artifact_dir
+    from .stages.process import Processor, ProcessorOptions, artifact_dir
 
     private_data_dir = parameters.get("private_data_dir") or tempfile.mkdtemp(prefix="receptor-runner-")
-    place = PrivateDataDir(private_data_dir)
+    private_data = PrivateDataDir(private_data_dir)
     settings = parameters.get("settings")
     options = ProcessorOptions(
-        artifact_dir=artifact_dir(place, parameters.get("artifact_dir"), parameters.get("ident")),
+        artifact_dir=artifact_dir(private_data, parameters.get("artifact_dir"), parameters.get("ident")),
         handlers=_handlers(parameters),
-        settings=settings if settings is not None else place.settings(),
+        settings=settings if settings is not None else private_data.settings(),
         printer=_printer(parameters),
         cancel_callback=parameters.get("cancel_callback"),
     )
@@ -99,7 +100,7 @@ def _process(parameters: Mapping[str, Any]) -> Processor:
 
 
 def _local(parameters: Mapping[str, Any]) -> Runner:
-    from .runner import Runner
+    from .stages.local import Runner
 
     known = {name: value for name, value in parameters.items() if name in DEFAULTS or name in LOCAL}
     return Runner(

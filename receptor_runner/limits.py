@@ -10,7 +10,7 @@ from typing import NamedTuple
 #: One line of a stream. Ansible results are cut at 700 kB by the callback plugin, other workers send what they like.
 MAX_LINE = 128 * 1024 * 1024
 
-#: One archive, packed. A project of 20 GB has been reported by users of the peer.
+#: One archive, packed. A project of 20 GB has been reported by users of ansible-runner.
 MAX_ARCHIVE = 64 * 1024**3
 
 #: One archive, unpacked: what a small hostile archive may grow to.
@@ -50,7 +50,7 @@ FLUSH_SECONDS = 0.05
 #: Longest pause between two reads of output, so that several events are carved in one go.
 PAUSE_SECONDS = 0.02
 #: So much output in one go means that the command may be waiting for its terminal, which holds twice as much.
-HURRY = 8 * 1024
+PTY_HALF_FULL_BYTES = 8 * 1024
 
 #: Stopping a job: interrupt at once, terminate and kill these seconds later.
 TERM_SECONDS = 3.0
@@ -66,7 +66,7 @@ LEFTOVER_KILL_SECONDS = 2.0
 #: After a container was killed, the processes of its engine get so long to notice,
 ENGINE_PATIENCE_SECONDS = 1.0
 #: and from the beginning of the stop on, the engine so long to show that nothing is left: the rest is for artifacts.
-GONE_SECONDS = 7.0
+CONTAINER_REMOVAL_DEADLINE_SECONDS = 7.0
 #: The same where no stop is in a hurry.
 ENGINE_SECONDS = 8.0
 #: How long it may take to remove files that belong to a container's users.
@@ -88,12 +88,12 @@ SLOW_CONTROL_SECONDS = 30.0
 START_SECONDS = 120.0
 
 #: A follower of a unit looks at it after this long a silence,
-LOOK_SECONDS = 3.0
+UNIT_POLL_SECONDS = 3.0
 #: asks for its results anew, because a connection over the mesh may be deaf,
-DEAF_SECONDS = 12.0
+STREAM_STALL_SECONDS = 12.0
 #: and looks for the process that works on it: two keep-alives of our worktypes and a half are missing then.
-SILENCE_SECONDS = 25.0
-LOST_LOOK_SECONDS = 2.0
+LIVENESS_PROBE_AFTER_SECONDS = 25.0
+LIVENESS_RETRY_SECONDS = 2.0
 #: A look that cannot tell (no leave to pass parameters, another's worker) costs the node a unit: not often.
 PROBE_AGAIN_SECONDS = 600.0
 

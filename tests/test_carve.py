@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receptor_runner.guard.carve import Carver
+from receptor_runner.guard.event_carver import Carver
 from receptor_runner.limits import MAX_EVENT_TEXT, MAX_VERBOSE_TEXT
 
 from .strategies import splits

@@ -18,7 +18,7 @@ import pytest
 
 import receptor_runner
 from receptor_runner.errors import UsageError
-from receptor_runner.place import lock
+from receptor_runner.system.directories import lock
 
 from .conftest import OURS, ours, wait_for
 

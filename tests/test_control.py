@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receptor_runner.control import (
-    Command,
+from receptor_runner.errors import ReceptorRunnerError, UsageError
+from receptor_runner.receptor.control_protocol import (
     CommandError,
+    ControlCommand,
     command_line,
     created_unit,
     error_line,
@@ -20,24 +21,29 @@ from receptor_runner.control import (
     reply_line,
     unit_created_line,
 )
-from receptor_runner.errors import ReceptorRunnerError, UsageError
-from receptor_runner.workunit import UnitStatus, check_unit_id
+from receptor_runner.receptor.work_unit import UnitStatus, check_unit_id
 
-COMMANDS: list[tuple[bytes, Command]] = [
-    (b"status", Command("status", "", {})),
-    (b"STATUS", Command("status", "", {})),
-    (b'{"command":"status","requested_fields":["Version"]}', Command("status", "", {"requested_fields": ["Version"]})),
-    (b"ping bar", Command("ping", "", {"target": "bar"})),
-    (b"connect bar control", Command("connect", "", {"node": "bar", "service": "control"})),
-    (b"connect bar control cli", Command("connect", "", {"node": "bar", "service": "control", "tls": "cli"})),
-    (b"work submit bar sh echo hi", Command("work", "submit", {"node": "bar", "worktype": "sh", "params": "echo hi"})),
-    (b"work list", Command("work", "list", {})),
-    (b"work results X 12", Command("work", "results", {"unitid": "X", "startpos": 12})),
+COMMANDS: list[tuple[bytes, ControlCommand]] = [
+    (b"status", ControlCommand("status", "", {})),
+    (b"STATUS", ControlCommand("status", "", {})),
+    (
+        b'{"command":"status","requested_fields":["Version"]}',
+        ControlCommand("status", "", {"requested_fields": ["Version"]}),
+    ),
+    (b"ping bar", ControlCommand("ping", "", {"target": "bar"})),
+    (b"connect bar control", ControlCommand("connect", "", {"node": "bar", "service": "control"})),
+    (b"connect bar control cli", ControlCommand("connect", "", {"node": "bar", "service": "control", "tls": "cli"})),
+    (
+        b"work submit bar sh echo hi",
+        ControlCommand("work", "submit", {"node": "bar", "worktype": "sh", "params": "echo hi"}),
+    ),
+    (b"work list", ControlCommand("work", "list", {})),
+    (b"work results X 12", ControlCommand("work", "results", {"unitid": "X", "startpos": 12})),
     (
         b'{"command":"work","subcommand":"results","unitid":"X","startpos":4}',
-        Command("work", "results", {"unitid": "X", "startpos": 4}),
+        ControlCommand("work", "results", {"unitid": "X", "startpos": 4}),
     ),
-    (b"work force-release X", Command("work", "force-release", {"unitid": "X"})),
+    (b"work force-release X", ControlCommand("work", "force-release", {"unitid": "X"})),
 ]
 
 #: As Receptor 1.4.9 answers them, recorded.
@@ -73,7 +79,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("line", "command"), COMMANDS)
-def test_commands_are_understood(line: bytes, command: Command) -> None:
+def test_commands_are_understood(line: bytes, command: ControlCommand) -> None:
     assert parse_command(line) == command
 
 

@@ -1,4 +1,5 @@
-"""The documentation is true: its commands run, its Python runs, its examples of the stream are what the decoder takes them for."""
+"""The documentation is true: its commands run, its Python runs, its examples of the stream are what the decoder takes
+them for."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ import pytest
 from _pytest.mark.structures import ParameterSet
 
 from receptor_runner.errors import ReceptorRunnerError
-from receptor_runner.messages import Unknown
-from receptor_runner.protocol import Decoder
+from receptor_runner.stream.codec import Decoder
+from receptor_runner.stream.messages import Unknown
 
 from .conftest import BIN
 from .mesh.nodes import NO_DAEMON, daemon_binary, free_port

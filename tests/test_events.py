@@ -1,4 +1,5 @@
-"""Job events: every field that controllers read, the user's own output, and nothing that a managed host could have made."""
+"""Job events: every field that controllers read, the user's own output, and nothing that a managed host could have
+made."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import receptor_runner
-from receptor_runner.facts import FactCache
+from receptor_runner.preparation.fact_cache import FactCache
 
 from .conftest import OURS, DirFactory, tasks
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from receptor_runner.protocol import END_OF_STREAM
+from receptor_runner.stream.codec import END_OF_STREAM
 
 from .conftest import CHILDREN, OURS, DirFactory, events_of, ours, processes_with, stream_lines, tasks, wait_for
 from .test_worker import job

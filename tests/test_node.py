@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from receptor_runner.control import command_line, created_unit, parse_reply
+from receptor_runner.receptor.control_protocol import command_line, created_unit, parse_reply
 
 from .conftest import OURS, ours, wait_for
 from .mesh.nodes import CAT, SHELL, Node, node_directory

@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import receptor_runner
-from receptor_runner.printing import safe_for_terminal
-from receptor_runner.protocol import END_OF_STREAM, KEEPALIVE, encode, encode_archive
+from receptor_runner.results.printer import safe_for_terminal
+from receptor_runner.stream.codec import END_OF_STREAM, KEEPALIVE, encode, encode_archive
 
 from .conftest import OURS, events_of, ours
 from .strategies import describe

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from receptor_runner.errors import ProtocolError, TruncatedStreamError
 from receptor_runner.limits import StreamLimits
-from receptor_runner.messages import (
+from receptor_runner.stream.codec import END_OF_STREAM, KEEPALIVE, Decoder, encode, encode_archive
+from receptor_runner.stream.endpoints import FileInput
+from receptor_runner.stream.messages import (
     ArchiveData,
     ArchiveEnd,
     ArchiveStart,
@@ -28,8 +30,6 @@ from receptor_runner.messages import (
     Status,
     Unknown,
 )
-from receptor_runner.protocol import END_OF_STREAM, KEEPALIVE, Decoder, encode, encode_archive
-from receptor_runner.streams import FileInput
 
 from .strategies import json_values, splits
 

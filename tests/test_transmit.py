@@ -19,7 +19,7 @@ import pytest
 
 import receptor_runner
 from receptor_runner.errors import InputError, OutputError
-from receptor_runner.removal import remove_tree
+from receptor_runner.system.removal import remove_tree
 
 from .conftest import OURS, DirFactory, ours, tasks
 from .strategies import describe

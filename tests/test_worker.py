@@ -18,8 +18,8 @@ import pytest
 
 import receptor_runner
 from receptor_runner.errors import UsageError
-from receptor_runner.place import check_deletable
-from receptor_runner.protocol import END_OF_STREAM, encode
+from receptor_runner.stream.codec import END_OF_STREAM, encode
+from receptor_runner.system.deletable import check_deletable
 
 from .conftest import (
     CHILDREN,

@@ -47,7 +47,7 @@ _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def run(directory: str, detach: bool, output: str, **options: Any) -> int:
     """Run the job in the private data dir DIR: on a node of the mesh, or on this machine if none is named."""
     from ..mesh.client import Mesh
-    from ..signals import ignore_signals, stop_on_signals
+    from ..system.signals import ignore_signals, stop_on_signals
     from .main import name_job
 
     exit_zero = options["exit_zero"]
@@ -90,7 +90,7 @@ def submit(directory: str, output: str, **options: Any) -> int:
 
 
 def _submit(mesh: Any, job: Any, options: dict[str, Any], output: str) -> int:
-    from ..signals import ignore_signals, stop_on_signals
+    from ..system.signals import ignore_signals, stop_on_signals
 
     with stop_on_signals() as flag:
         submitted = _submitted(mesh, job, options, flag)
@@ -179,7 +179,7 @@ def _tidy(submitted: Any) -> None:
 def attach(job: str | None, unit: str | None, output: str, **options: Any) -> int:
     """Follow the submitted JOB from where its last follower stopped, or take over --unit U on --node N."""
     from ..mesh.client import Mesh
-    from ..signals import ignore_signals, stop_on_signals
+    from ..system.signals import ignore_signals, stop_on_signals
     from .main import name_job
 
     if (job is None) == (unit is None):
@@ -242,7 +242,7 @@ def status(job: str, output: str, **_: Any) -> int:
 def wait(names: tuple[str, ...], timeout: float | None, output: str, **_: Any) -> int:
     """Wait until every JOB has ended, and exit as the worst of them did."""
     from ..mesh.client import Mesh
-    from ..signals import stop_on_signals
+    from ..system.signals import stop_on_signals
 
     until = None if timeout is None else time.monotonic() + timeout
     with stop_on_signals() as flag:
@@ -261,7 +261,7 @@ def wait(names: tuple[str, ...], timeout: float | None, output: str, **_: Any) -
 def cancel(names: tuple[str, ...], output: str, **_: Any) -> int:
     """Cancel every JOB; succeeds only when each is shown to have ended."""
     from ..mesh.client import Mesh
-    from ..signals import stop_on_signals
+    from ..system.signals import stop_on_signals
 
     with stop_on_signals() as flag:
         return _each(names, lambda name: Mesh.job(name).cancel(flag), output)
@@ -275,8 +275,8 @@ def cancel(names: tuple[str, ...], output: str, **_: Any) -> int:
 def release(names: tuple[str, ...], force: bool, output: str, **_: Any) -> int:
     """Remove every JOB from the mesh, and its record; artifacts stay."""
     from ..mesh.client import Mesh
-    from ..records import Record, Records
-    from ..state import jobs_directory
+    from ..records.state_dir import jobs_directory
+    from ..records.store import Record, Records
 
     def released(name: str) -> Any:
         if force and Records(jobs_directory()).remove_damaged(name):

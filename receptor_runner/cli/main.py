@@ -17,7 +17,7 @@ import click
 
 from .. import __version__
 from ..errors import OutputError, ReceptorRunnerError, UsageError
-from ..signals import ignore_signals, remember_interrupts
+from ..system.signals import ignore_signals, remember_interrupts
 
 __all__ = ["complain", "main", "name_job"]
 
@@ -128,7 +128,7 @@ def _open_standard_descriptors() -> list[int]:
 
 def complain(text: str) -> None:
     """One line on standard error. The text may come from a stranger: no escape sequence reaches a terminal."""
-    from ..printing import safe_for_terminal
+    from ..results.printer import safe_for_terminal
 
     line = safe_for_terminal(" ".join(text.splitlines()))
     with contextlib.suppress(AttributeError, OSError, ValueError):
@@ -145,8 +145,8 @@ def _usage_text(exc: click.ClickException) -> str:
 
 def _fail(arguments: list[str], text: str, code: int) -> int:
     if arguments[:1] == ["worker"] and _NO_STAGE.isdisjoint(arguments) and not os.isatty(1):
-        from ..protocol import END_OF_STREAM, encode
-        from ..status import error_status
+        from ..stream.codec import END_OF_STREAM, encode
+        from ..stream.status import error_status
 
         with contextlib.suppress(OSError):
             os.write(1, encode(error_status(text, text, code)) + END_OF_STREAM)

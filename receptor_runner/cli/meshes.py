@@ -38,7 +38,7 @@ def mesh_of(options: dict[str, Any]) -> Any:
 @log_options
 def prune(yes: bool, output: str, **options: Any) -> int:
     """List what finished jobs have left, records and work units of ours; delete it with --yes."""
-    from ..mesh.leftovers import find_leftovers
+    from ..mesh.prunable import find_leftovers
     from .main import complain
 
     mesh = mesh_of(options) if options["socket"] or options["config"] else None

@@ -52,7 +52,7 @@ def serve(files: tuple[str, ...], socket: str | None, protocol: str, private: st
 
     asyncio.run(run())
     if private is not None and not node.units.ids():
-        from ..removal import remove_tree
+        from ..system.removal import remove_tree
 
         remove_tree(private)
     return 0
@@ -76,7 +76,7 @@ def worktype() -> None:
 @click.option("--signed", is_flag=True, help="Take signed work only.")
 def print_fragment(name: str, signed: bool) -> int:
     """Print the work-command for this machine, for a file in receptor.conf.d."""
-    from ..worktype import RESTART, fragment
+    from ..receptor.worktype import RESTART, fragment
     from .main import complain
 
     click.echo(fragment(name, signed=signed), nl=False)
@@ -91,8 +91,8 @@ def print_fragment(name: str, signed: bool) -> int:
 @click.option("--flags", "as_flags", is_flag=True, help="Print --config options for the daemon instead.")
 def render(directory: str, base: str | None, out: str | None, as_flags: bool) -> int:
     """Join the *.yml in DIR into one configuration, checked, because the daemon reads no directory."""
-    from ..worktype import RESTART, flags, fragments
-    from ..worktype import render as render_files
+    from ..receptor.worktype import RESTART, flags, fragments
+    from ..receptor.worktype import render as render_files
     from .main import complain
 
     if out and as_flags:

@@ -1,7 +1,7 @@
 """Options that several commands share.
 
 Rules: names and meanings are those of ``ansible-runner transmit``; what it lacks is below the line that says so.
-Every option can be given as ``RECEPTOR_RUNNER_<OPTION>``, and the variables of the peer are read, too."""
+Every option can be given as ``RECEPTOR_RUNNER_<OPTION>``, and the variables of ansible-runner are read, too."""
 
 from __future__ import annotations
 

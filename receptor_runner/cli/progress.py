@@ -11,8 +11,8 @@ import sys
 import time
 from typing import Any
 
-from ..messages import JSONObject
-from ..printing import Printer, safe_for_terminal
+from ..results.printer import Printer, safe_for_terminal
+from ..stream.messages import JSONObject
 
 __all__ = ["Progress", "progress"]
 

@@ -24,9 +24,9 @@ __all__ = ["job_parameters_of", "output_printer", "process", "transmit"]
 @log_options
 def transmit(directory: str, **options: Any) -> int:
     """Turn the job in the private data dir DIR into a stream on standard output."""
-    from ..signals import stop_on_signals
-    from ..streams import FdOutput
-    from ..transmit import Transmitter, TransmitterOptions
+    from ..stages.transmit import Transmitter, TransmitterOptions
+    from ..stream.endpoints import FdOutput
+    from ..system.signals import stop_on_signals
 
     if stat.S_ISCHR(os.fstat(1).st_mode) and os.isatty(1):
         raise click.UsageError("the stream is not for a terminal; pipe it into a worker or a file")
@@ -59,23 +59,23 @@ def process(directory: str, ident: str | None, file: str | None, **options: Any)
     job did.
     """
     from ..errors import InputError
-    from ..privatedata import PrivateDataDir
-    from ..process import Processor, ProcessorOptions, artifact_dir
-    from ..signals import stop_on_signals
-    from ..streams import FdInput
+    from ..job.private_data import PrivateDataDir
+    from ..stages.process import Processor, ProcessorOptions, artifact_dir
+    from ..stream.endpoints import FdInput
+    from ..system.signals import stop_on_signals
     from .job import check_ident_option
 
     check_ident_option(ident)
     if file is None and os.isatty(0):
         raise click.UsageError("process reads a stream from standard input or --in FILE, not from a terminal")
-    place = PrivateDataDir(directory)
+    private_data = PrivateDataDir(directory)
     try:
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC) if file is not None else 0
     except OSError as exc:
         raise InputError(f"cannot read {file}: {exc.strerror}") from exc
     processor_options = ProcessorOptions(
-        artifact_dir(place, None, ident),
-        settings=place.settings(),
+        artifact_dir(private_data, None, ident),
+        settings=private_data.settings(),
         printer=output_printer(options),
         limits=stream_limits(options),
     )
@@ -88,7 +88,7 @@ def process(directory: str, ident: str | None, file: str | None, **options: Any)
 
 def output_printer(options: dict[str, Any]) -> Any:
     """What prints the job's output, after the output options; None for nothing."""
-    from ..printing import JSONPrinter, TextPrinter
+    from ..results.printer import JSONPrinter, TextPrinter
 
     if options["quiet"] or sys.stdout is None:
         return None

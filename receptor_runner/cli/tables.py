@@ -15,7 +15,7 @@ __all__ = ["print_json", "print_table"]
 
 
 def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    from ..printing import safe_for_terminal
+    from ..results.printer import safe_for_terminal
 
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     for row in (head, *rows):

@@ -50,13 +50,13 @@ def worker(
 
 
 def _work(private_data_dir: str | None, delete: bool, keepalive: float | None, limits: dict[str, int]) -> int:
-    from ..guard.tree import stop_descendants
     from ..limits import LEFTOVER_KILL_SECONDS, LEFTOVER_TERM_SECONDS
-    from ..probe import own_unit
-    from ..signals import stop_on_signals
-    from ..streams import FdInput, FdOutput
-    from ..subreaper import adopt_orphans
-    from ..worker import Worker, WorkerOptions
+    from ..receptor.unit_probe import own_unit
+    from ..stages.worker import Worker, WorkerOptions
+    from ..stream.endpoints import FdInput, FdOutput
+    from ..system.process_tree import stop_descendants
+    from ..system.signals import stop_on_signals
+    from ..system.subreaper import adopt_orphans
 
     adopt_orphans()
     with stop_on_signals() as flag, _captured_stderr() as complaints:
@@ -108,7 +108,7 @@ def _captured_stderr() -> Iterator[Callable[[], str]]:
 def _print_info() -> int:
     """JSON on one line is YAML too."""
     from .. import __version__
-    from ..workerinfo import worker_info
+    from ..stages.worker_info import worker_info
 
     os.write(1, json.dumps(worker_info(__version__)).encode() + b"\n")
     return 0
@@ -118,7 +118,7 @@ def _print_info() -> int:
 @click.argument("unit")
 def probe(unit: str) -> int:
     """Tell in one line of JSON whether anything works on the work unit UNIT of this node."""
-    from ..probe import is_worked_on
+    from ..receptor.unit_probe import is_worked_on
 
     os.write(1, json.dumps({"unit": unit, "alive": is_worked_on(unit)}).encode() + b"\n")
     return 0

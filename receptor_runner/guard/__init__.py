@@ -12,7 +12,7 @@ The stage writes JSON lines to the guard's standard input:
 ``{"own": PATH}``
     a tree to be removed at the end, whether it exists yet or not
 ``{"run": COMMAND}``
-    :meth:`receptor_runner.command.Command.to_json`
+    :meth:`receptor_runner.preparation.prepare.RunSpec.to_json`
 ``{"cancel": true}``
     stop the command
 end of file

@@ -18,7 +18,7 @@ _STALE = ("created", "configured", "initialized", "exited", "stopped", "dead")
 
 
 class Engine:
-    """The engine of one job. ``isolated`` is a :class:`receptor_runner.isolation.around.Isolated` as JSON."""
+    """The engine of one job. ``isolated`` is a :class:`receptor_runner.isolation.wrapper.Isolated` as JSON."""
 
     def __init__(self, isolated: Mapping[str, Any]) -> None:
         self._program = isolated["engine"]

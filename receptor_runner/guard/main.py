@@ -18,13 +18,13 @@ from typing import Any
 
 from ..isolation.kinds import PODMAN
 from ..limits import ENGINE_SECONDS, UNSHARE_SECONDS
-from ..removal import remove_tree
-from ..subreaper import adopt_orphans
+from ..system.process_tree import stop_descendants
+from ..system.removal import remove_tree
+from ..system.subreaper import adopt_orphans
 from .channel import Channel
-from .child import CommandNotFound
+from .command_run import CommandRun
 from .engine import Engine, ask_engine
-from .session import Session
-from .tree import stop_descendants
+from .pty_child import CommandNotFound
 
 __all__ = ["main"]
 
@@ -45,7 +45,7 @@ class _Guard:
         #: Trees that are ours as a whole, and single files and directories that were made in somebody else's.
         self._trees: list[str] = []
         self._made: list[str] = []
-        self._session: Session | None = None
+        self._command_run: CommandRun | None = None
         #: What removes files of a rootless container's users.
         self._unshare: list[str] = []
         self._unshare_env: dict[str, str] | None = None
@@ -63,8 +63,8 @@ class _Guard:
 
     def _on_signal(self, number: int, frame: Any) -> None:
         self._stop_requested = True
-        if self._session is not None:
-            self._session.stop_requested = True
+        if self._command_run is not None:
+            self._command_run.stop_requested = True
 
     def serve(self) -> None:
         while not self._channel.closed:
@@ -118,9 +118,9 @@ class _Guard:
         try:
             if isolated and isolated["may_be_stale"]:
                 Engine(isolated).remove_stale(time.monotonic() + ENGINE_SECONDS)
-            self._session = Session(spec, self._channel, self._wakeup)
-            self._session.stop_requested = self._stop_requested
-            self._result(**self._session.run())
+            self._command_run = CommandRun(spec, self._channel, self._wakeup)
+            self._command_run.stop_requested = self._stop_requested
+            self._result(**self._command_run.run())
         except CommandNotFound as exc:
             self._result(not_found=str(exc))
         except Exception:
@@ -132,8 +132,8 @@ class _Guard:
     def clean(self) -> None:
         """Stops what may be left, and removes what was to be removed, the newest first."""
         stop_descendants(0.0, 1.0)
-        if self._session is not None:
-            self._session.settle()
+        if self._command_run is not None:
+            self._command_run.settle()
         for path in reversed(self._made):
             _remove_made(path)
         until = time.monotonic() + UNSHARE_SECONDS

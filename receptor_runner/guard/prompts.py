@@ -16,7 +16,7 @@ __all__ = ["Prompts"]
 
 
 class Prompts:
-    """``pairs`` of a regular expression and its answer; expressions are multi-line, as for the peer."""
+    """``pairs`` of a regular expression and its answer; expressions are multi-line, as for ansible-runner."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
         self._pairs = [(re.compile(pattern, re.M), answer) for pattern, answer in pairs]

@@ -1,4 +1,4 @@
-"""Jobs in containers and sandboxes: what was asked for, what the job sees, and the command that makes it so.
+"""Jobs in containers and sandboxes.
 
-Rules: nothing is started here; a few files are written beside the job (``files``). The guard starts what comes out,
-and stops it (``receptor_runner/guard/job.py``)."""
+What isolation a job asks for, how it sees the paths of this machine, and the command that isolates it live here.
+Starting and stopping that command does not; see ``guard``."""

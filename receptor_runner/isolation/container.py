@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ConfigurationError, InputError
-from ..privatedata import PrivateDataDir
-from .carried import carried_environment
+from ..job.private_data import PrivateDataDir
+from .container_env import container_environment
 from .executable import find_executable, long_path
 from .files import write_credentials
 from .kinds import DOCKER
-from .view import CONTAINER_HOME, View
-from .wanted import Wanted
+from .path_map import CONTAINER_HOME, PathMap
+from .request import IsolationRequest
 
 __all__ = ["Container", "ContainerRun"]
 
@@ -48,33 +48,35 @@ class Container:
     :param scratch: a directory that the job does not see: credentials and the container's id are there.
     """
 
-    def __init__(self, wanted: Wanted, place: PrivateDataDir, artifact_dir: Path, scratch: Path) -> None:
-        self._wanted = wanted
-        self._place = place
+    def __init__(
+        self, request: IsolationRequest, private_data: PrivateDataDir, artifact_dir: Path, scratch: Path
+    ) -> None:
+        self._request = request
+        self._private_data = private_data
         self._artifact_dir = artifact_dir
         self._scratch = scratch
-        wants_cwd = os.path.isdir(wanted.host_cwd) and not wanted.workdir
-        self._host_cwd = os.path.abspath(wanted.host_cwd) if wants_cwd else ""
-        self._volume_mounts = [_absolute(mount) for mount in wanted.volume_mounts]
+        wants_cwd = os.path.isdir(request.host_cwd) and not request.workdir
+        self._host_cwd = os.path.abspath(request.host_cwd) if wants_cwd else ""
+        self._volume_mounts = [_absolute(mount) for mount in request.volume_mounts]
 
-    def view(self) -> View:
+    def path_map(self) -> PathMap:
         """What the job calls our paths."""
         pairs = self._own_mounts()
         for mount in self._volume_mounts:
             source, _, rest = mount.partition(":")
             if os.path.isabs(source) and rest:
                 pairs.append((source, rest.split(":")[0]))
-        return View(pairs, own_root=True)
+        return PathMap(pairs, own_root=True)
 
     @property
     def workdir(self) -> str:
         """Where the command runs, inside."""
-        default = f"{CONTAINER_HOME}/project" if self._place.project.is_dir() else CONTAINER_HOME
-        return self._wanted.workdir or self._host_cwd or default
+        default = f"{CONTAINER_HOME}/project" if self._private_data.project.is_dir() else CONTAINER_HOME
+        return self._request.workdir or self._host_cwd or default
 
     @property
     def name(self) -> str:
-        """The same for the same job in the same place, and for no other."""
+        """The same for the same job in the same private_data, and for no other."""
         digest = hashlib.sha256(os.fsencode(os.path.realpath(self._artifact_dir))).hexdigest()
         readable = re.sub(r"[^a-zA-Z0-9_-]", "_", f"ansible_runner_{self._artifact_dir.name}")
         return f"{readable[: _LONGEST_NAME - 13]}_{digest[:12]}"
@@ -93,17 +95,17 @@ class Container:
         :raises ConfigurationError: a mount or a variable is impossible.
         :raises UnreachableError: there is no such engine.
         """
-        wanted = self._wanted
-        if any(option in _DETACHED for option in wanted.options):
+        request = self._request
+        if any(option in _DETACHED for option in request.options):
             raise ConfigurationError("container_options must not detach the container: nobody would know how it ends")
-        engine = find_executable(wanted.executable, engine_env.get("PATH", ""))
-        carried, shell = carried_environment(env, {}, answers=answers)
+        engine = find_executable(request.executable, engine_env.get("PATH", ""))
+        carried, shell = container_environment(env, {}, answers=answers)
         label = f"{_LABEL}={secrets.token_hex(16)}"
         command = [engine, *self._client_options(), "run", "--rm", "--tty", "--interactive", "--workdir", self.workdir]
         command += [word for mount in self._mounts() for word in ("-v", mount)]
         command += [word for name in carried for word in ("--env", name)]
         command += ["--cidfile", self.id_file, "--label", label, *self._engine_options()]
-        command += ["--name", self.name, *wanted.options, wanted.image, *shell]
+        command += ["--name", self.name, *request.options, request.image, *shell]
         return ContainerRun([*command, *argv], {**self._engine_environment(engine_env), **carried}, engine, label)
 
     def _engine_environment(self, env: Mapping[str, str]) -> dict[str, str]:
@@ -117,21 +119,21 @@ class Container:
 
     def mount_points(self) -> list[str]:
         """What the engine will make in the private data dir, to mount something there."""
-        top = View([(str(self._place.path), CONTAINER_HOME)])
+        top = PathMap([(str(self._private_data.path), CONTAINER_HOME)])
         points = [top.outside(inside) for _, inside in self._own_mounts()[1:]]
         above = [os.path.dirname(point) for point in points]
         return [point for point in (*above, *points) if not os.path.lexists(point)]
 
     def _own_mounts(self) -> list[tuple[str, str]]:
         """Directories that lie elsewhere on this machine have their places below ``/runner``, too."""
-        place = self._place
-        own = place.path / "project"
-        if place.project == own and not own.resolve().is_relative_to(place.path.resolve()):
+        private_data = self._private_data
+        own = private_data.path / "project"
+        if private_data.project == own and not own.resolve().is_relative_to(private_data.path.resolve()):
             raise ConfigurationError(f"a container does not see where {own} leads; give that as project_dir")
-        pairs = [(str(place.path), CONTAINER_HOME)]
-        if place.project.is_dir() and str(place.project) != str(place.path / "project"):
-            pairs.append((str(place.project), f"{CONTAINER_HOME}/project"))
-        if not self._artifact_dir.is_relative_to(place.path):
+        pairs = [(str(private_data.path), CONTAINER_HOME)]
+        if private_data.project.is_dir() and str(private_data.project) != str(private_data.path / "project"):
+            pairs.append((str(private_data.project), f"{CONTAINER_HOME}/project"))
+        if not self._artifact_dir.is_relative_to(private_data.path):
             pairs.append((str(self._artifact_dir), f"{CONTAINER_HOME}/artifacts/{self._artifact_dir.name}"))
         if self._host_cwd:
             pairs.append((self._host_cwd, self._host_cwd))
@@ -154,26 +156,26 @@ class Container:
 
     def _client_options(self) -> list[str]:
         """Docker's client takes credentials as a configuration directory, before ``run``."""
-        if self._wanted.kind != DOCKER or self._wanted.credentials is None:
+        if self._request.kind != DOCKER or self._request.credentials is None:
             return []
         directory = self._scratch / "docker"
-        write_credentials(directory / "config.json", self._wanted.credentials)
+        write_credentials(directory / "config.json", self._request.credentials)
         return [f"--config={directory}"]
 
     def _engine_options(self) -> list[str]:
-        wanted = self._wanted
-        own_user = any(option.startswith(_USER_OPTIONS) for option in wanted.options)
-        if wanted.kind == DOCKER:
+        request = self._request
+        own_user = any(option.startswith(_USER_OPTIONS) for option in request.options)
+        if request.kind == DOCKER:
             return [] if own_user else [f"--user={os.getuid()}"]
         options = ["--quiet"]
         if not own_user:
             # the owner of the private data dir: the user of a rootless podman is root inside
             options.append("--user=0")
-        if wanted.credentials is not None:
+        if request.credentials is not None:
             path = self._scratch / "registry" / "auth.json"
-            write_credentials(path, wanted.credentials)
+            write_credentials(path, request.credentials)
             options.append(f"--authfile={path}")
-            if not wanted.credentials.verify_ssl:
+            if not request.credentials.verify_ssl:
                 options.append("--tls-verify=false")
         return options
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import InputError, OutputError
-from .wanted import Credentials
+from .request import Credentials
 
 __all__ = ["make_directory", "make_file", "write_credentials"]
 

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .executable import find_executable
-from .view import View
-from .wanted import Wanted
+from .path_map import PathMap
+from .request import IsolationRequest
 
 __all__ = ["Sandbox"]
 
@@ -44,15 +44,15 @@ class Sandbox:
     :param empty: the path of an empty file: what stands in the place of a hidden one.
     """
 
-    def __init__(self, wanted: Wanted, writable: Iterable[str], empty: str) -> None:
-        self._wanted = wanted
+    def __init__(self, request: IsolationRequest, writable: Iterable[str], empty: str) -> None:
+        self._request = request
         self._writable = tuple(writable)
         self._empty = empty
 
-    def view(self) -> View:
+    def path_map(self) -> PathMap:
         """What the job can see, under its own name."""
-        wanted = self._wanted
-        return View((path, path) for path in (*self._writable, *_SYSTEM, *wanted.show, *wanted.read_only))
+        request = self._request
+        return PathMap((path, path) for path in (*self._writable, *_SYSTEM, *request.show, *request.read_only))
 
     def run(self, argv: Sequence[str], program: str, env: Mapping[str, str], cwd: str, path: str) -> list[str]:
         """``argv`` with the sandbox around it.
@@ -61,7 +61,7 @@ class Sandbox:
         :param path: where ``bwrap`` is looked for.
         :raises UnreachableError: there is none.
         """
-        command = [find_executable(self._wanted.executable, path), "--die-with-parent", "--unshare-pid"]
+        command = [find_executable(self._request.executable, path), "--die-with-parent", "--unshare-pid"]
         if os.path.isabs(env.get("HOME", "")) and not _is_system(env["HOME"]):
             command += ["--dir", env["HOME"]]
         rules = self._rules(program, env["PATH"])
@@ -93,8 +93,10 @@ class Sandbox:
         return {**found, "/dev": ("devices", "/dev"), "/proc": ("processes", "/proc")}
 
     def _asked(self) -> Iterator[tuple[str, str]]:
-        wanted = self._wanted
-        for kind, paths in zip(_KINDS, (wanted.hide, wanted.read_only, (*self._writable, *wanted.show)), strict=True):
+        request = self._request
+        for kind, paths in zip(
+            _KINDS, (request.hide, request.read_only, (*self._writable, *request.show)), strict=True
+        ):
             for path in paths:
                 yield kind, os.path.abspath(path)
 

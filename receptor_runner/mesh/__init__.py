@@ -1,4 +1,7 @@
-"""The client of a Receptor mesh: submit a job, follow it wherever it runs, cancel and release it.
+"""The client of a Receptor mesh.
 
-Rules: jobs, stages and streams are built elsewhere; this part moves their bytes. receptorctl is imported by
-``connection`` only. One connection is one operation; everything that waits has a deadline and heeds a stop flag."""
+Submitting a job, following it, cancelling and releasing it live here. Building a job or reading its stream does not:
+this package moves bytes.
+
+Rules: only ``mesh/receptorctl.py`` loads receptorctl. One connection is one operation. Everything that waits has a
+deadline and heeds a stop flag."""

@@ -11,23 +11,23 @@ import time
 from collections.abc import Callable, Iterator
 
 from ..errors import ReceptorRunnerError, RefusedError, UnreachableError, UsageError
-from ..messages import JSONObject
-from ..parameters import check_ident
-from ..privatedata import PrivateDataDir
-from ..receptorconf import Item, read_items
-from ..records import NoJobError, Record, Records
-from ..signals import StopFlag, pause
-from ..state import jobs_directory, owner
-from ..workunit import UnitStatus
+from ..job.parameters import check_ident
+from ..job.private_data import PrivateDataDir
+from ..receptor.configuration import Item, read_items
+from ..receptor.work_unit import UnitStatus
+from ..records.state_dir import jobs_directory, owner
+from ..records.store import NoJobError, Record, Records
+from ..stream.messages import JSONObject
+from ..system.signals import StopFlag, pause
 from .endpoint import Endpoint
-from .errand import ask_worker_info
 from .job import Job
-from .offer import NodeOffer, Offer, Target, Wish, choose
-from .private import PrivateNode
+from .private_node import PrivateNode
+from .route import NodeOffer, Offer, Target, Wish, choose
 from .signing import signing_key
 from .submission import Sender, submit
 from .submitted import SubmittedJob
 from .units import JOB_TAG, OWNER_TAG, UnitGoneError, UnitHandle, Way
+from .worker_queries import ask_worker_info
 
 __all__ = ["Mesh"]
 
@@ -99,7 +99,7 @@ class Mesh:
         return self.offer().nodes()
 
     def worker_info(self, node: str | None = None, worktype: str | None = None) -> JSONObject:
-        """What the worker of a node tells about it: see :func:`receptor_runner.workerinfo.worker_info`.
+        """What the worker of a node tells about it: see :func:`receptor_runner.stages.worker_info.worker_info`.
 
         :param worktype: default as for :meth:`submit`.
         :raises UnreachableError: node or worktype cannot be had, or it does not answer.
@@ -142,16 +142,16 @@ class Mesh:
                     raise
         return SubmittedJob(record, records)
 
-    def _adopted(self, name: str, node: str, unit: str, place: PrivateDataDir, flag: StopFlag | None) -> Record:
+    def _adopted(self, name: str, node: str, unit: str, private_data: PrivateDataDir, flag: StopFlag | None) -> Record:
         endpoint, status = self._reach(node, unit, flag)
         return Record(
             id=name,
-            private_data_dir=str(place.path),
-            artifact_dir=str(place.artifacts / name),
+            private_data_dir=str(private_data.path),
+            artifact_dir=str(private_data.artifacts / name),
             endpoint=dataclasses.asdict(endpoint),
             node=node,
             worktype=status.worktype,
-            settings=place.settings(),
+            settings=private_data.settings(),
             units=[{"unit": unit, "node": node, "local": True, "remote_unit": None}],
             adopted=True,
         )
@@ -249,7 +249,7 @@ class Mesh:
     def _record(self, job: Job, target: Target) -> Record:
         return Record(
             id=job.ident,
-            private_data_dir=str(job.place.path),
+            private_data_dir=str(job.private_data.path),
             artifact_dir=job.artifact_dir,
             endpoint=dataclasses.asdict(self.endpoint),
             node=target.node,
@@ -305,7 +305,7 @@ def _known(records: Records, job: Job, socket: str, node: str | None, *, again: 
     if not record.units:
         records.clear(job.ident)  # its submitter ended before it was accepted
         return None
-    if record.private_data_dir != str(job.place.path):
+    if record.private_data_dir != str(job.private_data.path):
         raise UsageError(
             f"the ident {job.ident} is that of a job of {record.private_data_dir}; choose another, or release that one"
         )

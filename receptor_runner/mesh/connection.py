@@ -14,7 +14,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ..control import (
+from ..errors import Interrupted, OutputError, RefusedError, UnreachableError
+from ..limits import CONTROL_SECONDS, MAX_LINE, READ_BLOCK
+from ..receptor.control_protocol import (
     CONNECTING,
     CommandError,
     check_results_line,
@@ -23,11 +25,9 @@ from ..control import (
     greeted_node,
     parse_reply,
 )
-from ..errors import Interrupted, OutputError, RefusedError, UnreachableError
-from ..limits import CONTROL_SECONDS, MAX_LINE, READ_BLOCK
-from ..messages import JSONObject
-from ..signals import StopFlag, check
-from ..waiting import milliseconds
+from ..stream.messages import JSONObject
+from ..system.signals import StopFlag, check
+from ..system.waiting import milliseconds
 from .receptorctl import ReceptorControl, shutdown_write
 
 __all__ = ["Connection", "SilenceError", "refusal"]

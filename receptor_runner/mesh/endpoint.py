@@ -14,11 +14,11 @@ import stat
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..control import CommandError
 from ..errors import ConfigurationError, RefusedError, UnreachableError
 from ..limits import CONTROL_SECONDS
-from ..messages import JSONObject
-from ..signals import StopFlag
+from ..receptor.control_protocol import CommandError
+from ..stream.messages import JSONObject
+from ..system.signals import StopFlag
 from .connection import Connection, SilenceError
 from .receptorctl import ReceptorControl
 from .signing import sign

@@ -9,10 +9,10 @@ import os
 import uuid
 from typing import Any
 
-from ..messages import JSONObject
-from ..parameters import check_ident
-from ..privatedata import PrivateDataDir
-from ..transmit import Transmitter, TransmitterOptions
+from ..job.parameters import check_ident
+from ..job.private_data import PrivateDataDir
+from ..stages.transmit import Transmitter, TransmitterOptions
+from ..stream.messages import JSONObject
 
 __all__ = ["Job"]
 
@@ -35,12 +35,12 @@ class Job:
         inventory_from_cwd: bool = False,
         **parameters: Any,
     ) -> None:
-        self.place = PrivateDataDir.existing(private_data_dir)
+        self.private_data = PrivateDataDir.existing(private_data_dir)
         self.ident = check_ident(ident or uuid.uuid4().hex)
-        self.parameters = {**parameters, "private_data_dir": str(self.place.path), "ident": self.ident}
-        artifacts = os.path.abspath(parameters.get("artifact_dir") or self.place.artifacts)
+        self.parameters = {**parameters, "private_data_dir": str(self.private_data.path), "ident": self.ident}
+        artifacts = os.path.abspath(parameters.get("artifact_dir") or self.private_data.artifacts)
         self.artifact_dir = os.path.join(artifacts, self.ident)
-        self.settings = self.place.settings()
+        self.settings = self.private_data.settings()
         self._exclude = exclude
         self._inventory_from_cwd = inventory_from_cwd
 

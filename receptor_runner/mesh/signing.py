@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from ..control import CommandError, seconds_of
 from ..errors import ConfigurationError
-from ..receptorconf import Item
+from ..receptor.configuration import Item
+from ..receptor.control_protocol import CommandError, seconds_of
 
 __all__ = ["sign", "signing_key"]
 

@@ -10,15 +10,15 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..control import CommandError, parse_reply
 from ..errors import ReceptorRunnerError, UnreachableError
 from ..limits import SLOW_CONTROL_SECONDS, START_SECONDS
-from ..messages import JSONObject
-from ..signals import StopFlag
-from ..streams import Output
+from ..receptor.control_protocol import CommandError, parse_reply
+from ..stream.endpoints import Output
+from ..stream.messages import JSONObject
+from ..system.signals import StopFlag
 from .connection import Connection, refusal
 from .endpoint import Endpoint
-from .offer import Target
+from .route import Target
 from .units import UnitHandle
 
 __all__ = ["Sender", "submit"]

@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..artifacts import ArtifactDir
-from ..delivery import Handlers
 from ..errors import (
     DetachedError,
     Interrupted,
@@ -24,19 +22,21 @@ from ..errors import (
     UsageError,
 )
 from ..limits import DEFAULT_LIMITS, LOST_AFTER_SECONDS, MESH_LINGER_SECONDS, StreamLimits
-from ..messages import JSONObject
-from ..printing import Printer
-from ..process import Processor, ProcessorOptions
-from ..records import NoJobError, Record, Records
-from ..signals import StopFlag, pause
-from ..status import EXIT_LOST, exit_status, job_state
-from ..workunit import PENDING, RUNNING
+from ..receptor.work_unit import PENDING, RUNNING
+from ..records.store import NoJobError, Record, Records
+from ..results.artifact_dir import ArtifactDir
+from ..results.delivery import Handlers
+from ..results.printer import Printer
+from ..stages.process import Processor, ProcessorOptions
+from ..stream.messages import JSONObject
+from ..stream.status import EXIT_LOST, exit_status, job_state
+from ..system.signals import StopFlag, pause
 from .endpoint import Endpoint
-from .errand import probe
-from .follow import FollowOptions, ResultsInput
-from .peek import peek
-from .private import PrivateNode
+from .following.source import FollowOptions, ResultsInput
+from .private_node import PrivateNode
+from .unit_verdict import peek
 from .units import UnitGoneError, UnitHandle, Way
+from .worker_queries import probe
 
 __all__ = ["Outcome", "SubmittedJob"]
 

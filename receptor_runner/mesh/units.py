@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..control import CommandError
 from ..errors import LostError
 from ..limits import SLOW_CONTROL_SECONDS
-from ..signals import StopFlag, check
-from ..workunit import UnitStatus, check_unit_id
+from ..receptor.control_protocol import CommandError
+from ..receptor.work_unit import UnitStatus, check_unit_id
+from ..system.signals import StopFlag, check
 from .connection import Connection
 from .endpoint import Endpoint
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 _UNKNOWN = "unknown work unit"
 #: How long a unit may take to be seen as ended after its cancel was answered: the far status comes once a second.
 _SHOWN_SECONDS = 15.0
-_LOOK_SECONDS = 0.1
+_ENDED_POLL_SECONDS = 0.1
 #: How much of the results is looked at, if only their beginning is wanted, in bytes.
 _LONGEST_HEAD = 256 * 1024
 
@@ -103,7 +103,7 @@ class UnitHandle:
                 return status
             if time.monotonic() > until:
                 return None
-            pause(_LOOK_SECONDS)
+            pause(_ENDED_POLL_SECONDS)
 
     def release(self, *, force: bool = False) -> str:
         """``released``, ``release pending`` (the daemon goes on trying), or ``gone``.

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..errors import ConfigurationError
-from ..receptorconf import Item, read_items
+from ..receptor.configuration import Item, read_items
 
 __all__ = ["LONGEST_SOCKET", "NodeConfig", "WorkCommand", "configure"]
 

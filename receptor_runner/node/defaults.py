@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..boot import command as boot_command
 from ..errors import ConfigurationError, InputError, OutputError
-from ..state import nodes_directory, state_directory
+from ..records.state_dir import nodes_directory, state_directory
+from ..system.boot import python_argv
 from .config import LONGEST_SOCKET, NodeConfig, WorkCommand
 
 __all__ = ["WORKTYPE", "config_files", "default_config", "prepare_private", "private_socket"]
@@ -52,7 +52,7 @@ def default_config(socket_path: str | None) -> NodeConfig:
 
 
 def _worker_command() -> list[str]:
-    return boot_command("receptor_runner.cli.main", "worker", "--keepalive-seconds", "10")
+    return python_argv("receptor_runner.cli.main", "worker", "--keepalive-seconds", "10")
 
 
 def prepare_private() -> tuple[str, str]:

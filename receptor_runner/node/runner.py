@@ -12,9 +12,9 @@ import signal
 import sys
 import time
 
-from ..subreaper import adopt_orphans, reap
-from ..workunit import CANCELED, FAILED, RUNNING, SUCCEEDED, UnitStatus
-from .statusfile import read_status, write_status
+from ..receptor.work_unit import CANCELED, FAILED, RUNNING, SUCCEEDED, UnitStatus
+from ..system.subreaper import adopt_orphans, reap
+from .status_file import read_status, write_status
 
 __all__ = ["main"]
 
@@ -46,7 +46,7 @@ def main() -> int:
     unit.report(RUNNING, f"Running: PID {child}", running=True)
     cancelled, status = _wait(child)
     if cancelled:
-        from ..guard.tree import stop_descendants
+        from ..system.process_tree import stop_descendants
 
         stop_descendants(_LEFTOVER_TERM_SECONDS, _LEFTOVER_KILL_SECONDS)
         unit.report(CANCELED, "Canceled")

@@ -19,13 +19,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..control import CommandError
 from ..errors import ConfigurationError, OutputError
-from ..messages import JSONObject
-from ..subreaper import reap
+from ..receptor.control_protocol import CommandError
+from ..stream.messages import JSONObject
+from ..system.subreaper import reap
 from ..utils.capacity import get_cpu_count, get_mem_in_bytes
 from .config import NodeConfig
-from .session import Session
+from .control_session import ControlSession
 from .units import Unit, Units
 
 __all__ = ["Node"]
@@ -122,7 +122,7 @@ class Node:
         assert task is not None
         self._sessions.add(task)
         try:
-            await Session(self, reader, writer).run()
+            await ControlSession(self, reader, writer).run()
         except (OSError, ValueError, asyncio.CancelledError) as exc:
             logger.debug("a client went away, or the node ends: %r", exc)
         finally:

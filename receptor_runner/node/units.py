@@ -16,15 +16,15 @@ import signal
 import string
 from pathlib import Path
 
-from ..boot import command as boot_command
-from ..control import CommandError
 from ..errors import UsageError
-from ..messages import JSONObject
-from ..removal import remove_tree
-from ..workunit import CANCELED, FAILED, PENDING, RUNNER_GONE, RUNNING, UnitStatus, check_unit_id
+from ..receptor.control_protocol import CommandError
+from ..receptor.work_unit import CANCELED, FAILED, PENDING, RUNNER_GONE, RUNNING, UnitStatus, check_unit_id
+from ..stream.messages import JSONObject
+from ..system.boot import python_argv
+from ..system.removal import remove_tree
 from .config import WorkCommand
-from .remote import expired
-from .statusfile import read_status, write_status
+from .remote_unit import expired
+from .status_file import read_status, write_status
 
 __all__ = ["Unit", "Units"]
 
@@ -119,7 +119,7 @@ class Unit:
         fd = os.open(self.stdin, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            _launch(boot_command(_RUNNER, str(self.directory), str(fd), joined, path, *words), fd)
+            _launch(python_argv(_RUNNER, str(self.directory), str(fd), joined, path, *words), fd)
         finally:
             os.close(fd)
 

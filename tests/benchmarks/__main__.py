@@ -1,8 +1,8 @@
 """The same work through us and through ansible-runner, in one go: ``python -m tests.benchmarks [PART…]``.
 
-Prints for each piece of work the wall time, processor time and peak memory of both, and the ratio theirs : ours (above 1: we are faster or
-smaller). Parts: start, transmit, process, controllers, worker, mesh. Needs the extra ``test``, for the worker a few minutes, and for mesh the real daemon.
-"""
+Prints for each piece of work the wall time, processor time and peak memory of both, and the ratio theirs : ours (above
+1: we are faster or smaller). Parts: start, transmit, process, controllers, worker, mesh. Needs the extra ``test``, for
+the worker a few minutes, and for mesh the real daemon."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def _ratio(theirs: float, ours: float) -> str:
 
 
 def best(times: int, *runs: Callable[[], Measured]) -> list[Measured]:
-    """The quickest of several runs of each, taken in turns: the machine's own moods (cold memory, a busy disk) meet them all."""
+    """The quickest of several runs of each, taken in turns: the machine's own moods (cold memory, a busy disk) meet
+    them all."""
     rounds = [[run() for run in runs] for _ in range(times)]
     return [min(column, key=lambda measured: measured.wall) for column in zip(*rounds, strict=True)]
 

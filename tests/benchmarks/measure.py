@@ -1,8 +1,7 @@
 """Measures one command: wall time, processor time and peak memory of it and its descendants.
 
-Rules: run as a process of its own (``python measure.py RESULT COMMAND…``), because resource usage of children adds up, and a child
-inherits the peak of the process that it was forked from.
-"""
+Rules: run as a process of its own (``python measure.py RESULT COMMAND…``), because resource usage of children adds up,
+and a child inherits the peak of the process that it was forked from."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The same job over a real two-node mesh: our ``run --node``, and the pipe ``transmit | receptorctl work submit -f | process`` with our
-stages and with ansible-runner's; and the worker in a plain pipe, for the mesh's own share.
+"""The same job over a real two-node mesh: our ``run --node``, and the pipe ``transmit | receptorctl work submit -f |
+process`` with our stages and with ansible-runner's; and the worker in a plain pipe, for the mesh's own share.
 
-Rules: same payload for all, in turns; times are taken at the consumer's standard output, where all print the same text. Needs the daemon.
-"""
+Rules: same payload for all, in turns; times are taken at the consumer's standard output, where all print the same
+text. Needs the daemon."""
 
 from __future__ import annotations
 
@@ -149,9 +149,8 @@ def _cancel(scratch: Path, started: Mesh, ours: str) -> None:
 
 
 def _throughput(scratch: Path, started: Mesh, ours: str, theirs: str) -> None:
-    """One job with 200 MB there and 200 MB back. Not with ansible-runner's worker: it writes its archive in pieces so small that Receptor's
-    synchronous file takes them for minutes.
-    """
+    """One job with 200 MB there and 200 MB back. Not with ansible-runner's worker: it writes its archive in pieces so
+    small that Receptor's synchronous file takes them for minutes."""
     copy = "copy: {src: '{{ playbook_dir }}/big', dest: '{{ playbook_dir }}/../artifacts/b/big', remote_src: true}"
     job = _job(scratch, f"- hosts: all\n  gather_facts: false\n  tasks:\n    - {copy}\n")
     with (job / "project" / "big").open("wb") as file:

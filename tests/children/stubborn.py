@@ -1,4 +1,5 @@
-"""Ignores INT and TERM, in a session of its own, as a child of a child; known by its argument, a mark with ``-child``."""
+"""Ignores INT and TERM, in a session of its own, as a child of a child; known by its argument, a mark with
+``-child``."""
 
 import os
 import signal

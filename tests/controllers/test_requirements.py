@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 import receptor_runner
-from receptor_runner.control import CommandError
 from receptor_runner.errors import RefusedError
 from receptor_runner.mesh.connection import refusal
-from receptor_runner.mesh.offer import Offer
-from receptor_runner.protocol import END_OF_STREAM, encode
+from receptor_runner.mesh.route import Offer
+from receptor_runner.receptor.control_protocol import CommandError
+from receptor_runner.stream.codec import END_OF_STREAM, encode
 
 from ..conftest import CHILDREN, OURS, DirFactory, events_of, ours, tasks, wait_for
 from ..test_process import Calls, event, results

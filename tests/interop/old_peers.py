@@ -1,4 +1,5 @@
-"""Makes an environment for each old version of ansible-runner that we compare with: ``python -m tests.interop.old_peers DIR``.
+"""Makes an environment for each old version of ansible-runner that we compare with: ``python -m
+tests.interop.old_peers DIR``.
 
 One more holds an ansible-core that they all can work with; every worker of the comparison runs that one.
 """

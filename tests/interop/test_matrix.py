@@ -207,7 +207,8 @@ def tree(artifacts: Path) -> dict[str, str]:
 
 
 def check_mixture(runs: Runs, scenario: str, mixture: tuple[str, str, str]) -> None:
-    """Nobody can tell this mixture of stages from the peer alone, except that our process stage exits as the job did."""
+    """Nobody can tell this mixture of stages from the peer alone, except that our process stage exits as the job
+    did."""
     transmitted, worked, processed = mixture
     expected = SCENARIOS[scenario]
     artifacts, exit_code, printed = runs.process(scenario, transmitted, worked, processed)

@@ -12,11 +12,11 @@ from typing import Any
 import pexpect
 import pytest
 
-from receptor_runner.command import Command, Site, prepare
 from receptor_runner.errors import ConfigurationError
-from receptor_runner.isolation.view import View
-from receptor_runner.parameters import Parameters
-from receptor_runner.privatedata import PrivateDataDir
+from receptor_runner.isolation.path_map import PathMap
+from receptor_runner.job.parameters import Parameters
+from receptor_runner.job.private_data import PrivateDataDir
+from receptor_runner.preparation.prepare import PreparationContext, RunSpec, prepare
 
 from ..conftest import DirFactory, ours, stream_lines, tasks
 
@@ -38,10 +38,10 @@ def docker_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return found
 
 
-def prepared(directory: Path, scratch: Path, **parameters: Any) -> Command:
+def prepared(directory: Path, scratch: Path, **parameters: Any) -> RunSpec:
     scratch.mkdir()
     values = Parameters.from_wire({"playbook": "test.yml", "ident": "a job-1", **parameters})
-    return prepare(values, Site(PrivateDataDir(directory), str(scratch), lambda _: None))
+    return prepare(values, PreparationContext(PrivateDataDir(directory), str(scratch), lambda _: None))
 
 
 def test_docker_gets_its_documented_arguments(docker_client: str, make_dir: DirFactory, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_an_inventory_that_only_the_controller_has(docker_client: str, make_dir:
 
 
 def test_a_view_translates_both_ways() -> None:
-    view = View([("/tmp/pdd", "/runner"), ("/srv/project", "/runner/project"), ("/etc/pki", "/etc/pki")])
+    view = PathMap([("/tmp/pdd", "/runner"), ("/srv/project", "/runner/project"), ("/etc/pki", "/etc/pki")])
     pairs = {
         "/tmp/pdd": "/runner", "/tmp/pdd/env/x": "/runner/env/x", "/srv/project/a": "/runner/project/a",
         "/tmp/pdd2": "/tmp/pdd2", "/usr/bin": "/usr/bin", "relative": "relative",
@@ -201,7 +201,7 @@ def test_a_view_translates_both_ways() -> None:
         assert view.outside(inside) == outside
     assert view.shows("/etc/pki/tls")
     assert not view.shows("/etc")
-    assert View().shows("/etc")
+    assert PathMap().shows("/etc")
 
 
 @pytest.mark.parametrize(

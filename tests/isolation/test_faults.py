@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from receptor_runner.isolation.faults import isolation_fault
+from receptor_runner.isolation.engine_errors import isolation_fault
 
 from ..conftest import DirFactory, ours, processes_with, tasks, wait_for
 from ..test_kill import start

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 import receptor_runner
-from receptor_runner.protocol import END_OF_STREAM
+from receptor_runner.stream.codec import END_OF_STREAM
 
 from ..conftest import DirFactory, events_of, ours, processes_with, tasks, wait_for
 from ..test_kill import last_status, start, wait_running

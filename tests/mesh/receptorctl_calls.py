@@ -1,4 +1,5 @@
-"""What receptorctl's own command line says to a node, as data: the same calls for the real daemon and the embedded node.
+"""What receptorctl's own command line says to a node, as data: the same calls for the real daemon and the embedded
+node.
 
 ``python -m tests.mesh.receptorctl_calls`` records the daemon's answers anew, in ``receptorctl_calls.json``."""
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from receptor_runner.records import Record, Records
-from receptor_runner.state import jobs_directory
+from receptor_runner.records.state_dir import jobs_directory
+from receptor_runner.records.store import Record, Records
 
 from ..conftest import OURS, DirFactory, ours, tasks, wait_for
 from .nodes import BOTH, Mesh, running

@@ -13,7 +13,7 @@ import pytest
 
 from receptor_runner import Mesh as Client
 from receptor_runner.errors import RefusedError
-from receptor_runner.mesh import errand
+from receptor_runner.mesh import worker_queries as errand
 
 from ..conftest import BIN, DirFactory, events_of, ours, tasks, wait_for
 from .nodes import Mesh

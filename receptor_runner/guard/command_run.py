@@ -1,0 +1,298 @@
+"""Runs one command from its start to the moment when nothing of it is left.
+
+Rules: one loop, one poll; every wait ends by the earliest of its deadlines. When the stage does not take output, the
+terminal is not read. A command that ended by itself has ended well even if a stop comes too late; what it left
+running is stopped all the same."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+from typing import Any
+
+from ..isolation.engine_errors import ENGINE_CODES, did_not_run
+from ..limits import (
+    BLOCK,
+    CONTAINER_REMOVAL_DEADLINE_SECONDS,
+    ENGINE_SECONDS,
+    FLUSH_SECONDS,
+    KILL_SECONDS,
+    LEFTOVER_KILL_SECONDS,
+    LEFTOVER_TERM_SECONDS,
+    PAUSE_SECONDS,
+    PTY_HALF_FULL_BYTES,
+    TERM_SECONDS,
+)
+from ..stream.status import CANCELED, ERROR, RC_STOPPED, TIMEOUT, status_from_rc
+from ..system.process_tree import Stopper, descendants
+from ..system.subreaper import reap
+from ..system.waiting import milliseconds
+from .channel import Channel
+from .event_carver import Carver
+from .prompts import Prompts
+from .pty_child import Child, new_private_file
+from .running_job import running_job
+
+__all__ = ["CommandRun"]
+
+#: After the last process is gone, output still in the terminal arrives at once or never.
+_LAST_OUTPUT_SECONDS = 0.2
+#: A pause grows by so much from read to read, and begins anew when a read finds a lot: a steady flow settles where
+#: little enough gathers that the command never waits for its terminal.
+_PAUSE_STEP = PAUSE_SECONDS / 16
+#: How much of the output is kept to tell why an engine failed.
+_TAIL = 4096
+
+
+class CommandRun:
+    """One run. ``wakeup`` becomes readable when a signal arrives; ``stop_requested`` is asked then."""
+
+    def __init__(self, spec: dict[str, Any], channel: Channel, wakeup: int) -> None:
+        self._spec = spec
+        self._channel = channel
+        self._wakeup = wakeup
+        self._carver = Carver(bytes.fromhex(spec["event_key"]), spec["ident"])
+        self._prompts = Prompts([(pattern, answer) for pattern, answer in spec["prompts"]])
+        self._poll = select.poll()
+        self._watched: dict[int, int] = {}
+        self._stopped_as: str | None = None
+        self._output = _OutputFiles(spec)
+        self._lines: list[bytes] = []
+        self._lines_size = 0
+        self._tail = b""
+        self._flush_at: float | None = None
+        self._pause = 0.0
+        self._read_at = 0.0
+        self._started = self._last_output = time.monotonic()
+        self.stop_requested = False
+        #: Whether nothing is left of the job, as far as can be shown.
+        self.gone = True
+
+    def run(self) -> dict[str, Any]:
+        """Returns ``rc``, ``status``, ``events`` (how many), ``output_error`` (text or null), ``killed_by`` (the name
+        of a signal that was not ours, or null), ``isolation_error`` (what an engine or sandbox said when it could not
+        run the command, or null) and ``gone`` (whether it can be shown that nothing is left of it).
+
+        :raises CommandNotFound: there is nothing to run.
+        """
+        child = Child(self._spec)
+        self._job = running_job(child, self._spec["isolated"])
+        self._stopper = Stopper(self._job.send)
+        try:
+            self._follow(child)
+        finally:
+            child.close()
+            self._settle(child)
+        self._take(self._carver.finish())
+        self._flush()
+        self._output.close()
+        return self._result(child)
+
+    def _settle(self, child: Child) -> None:
+        """A command that ended by itself leaves nothing: engines and sandboxes see to that."""
+        began = self._stopper.began
+        if began is None and child.rc is not None and child.rc < min(ENGINE_CODES):
+            self.gone = True
+        else:
+            now = time.monotonic()
+            self.gone = self._job.remove(
+                now + ENGINE_SECONDS if began is None else max(began + CONTAINER_REMOVAL_DEADLINE_SECONDS, now)
+            )
+
+    def settle(self) -> None:
+        """Tries once more to remove what is left."""
+        if not self.gone:
+            self.gone = self._job.remove(time.monotonic() + ENGINE_SECONDS)
+
+    def _result(self, child: Child) -> dict[str, Any]:
+        by_itself = self._stopped_as is None
+        isolation_error = self._isolation_error(child) if by_itself else None
+        killed_by = child.killed_by if by_itself and isolation_error is None else None
+        rc = child.rc if child.rc is not None and by_itself else RC_STOPPED
+        fault = killed_by or isolation_error is not None or not self.gone
+        return {
+            "rc": rc,
+            "status": ERROR if fault else self._stopped_as or status_from_rc(rc),
+            "events": self._carver.counter,
+            "output_error": self._output.error,
+            "killed_by": killed_by,
+            "isolation_error": isolation_error,
+            "gone": self.gone,
+        }
+
+    def _isolation_error(self, child: Child) -> str | None:
+        isolated = self._spec["isolated"]
+        if isolated is None or self._carver.framed:
+            return None
+        said = self._tail.decode("utf-8", "replace")
+        return said if did_not_run(child.rc, said, sandbox=not isolated["engine"]) else None
+
+    def _follow(self, child: Child) -> None:
+        alive = True
+        self._poll.register(self._wakeup, select.POLLIN)
+        while alive or not child.eof:
+            ready = self._wait(child, alive)
+            if self._wakeup in ready:
+                self._drain_wakeup()
+                self._reap(child)
+            if self._channel.commands in ready:
+                self._take_commands()
+            if self._channel.output in ready:
+                self._channel.flush()
+            if child.fd in ready:
+                self._read(child)
+            elif self._prompts and (answer := self._prompts.answer()) is not None:
+                child.answer(answer)
+                self._last_output = time.monotonic()
+            elif not alive and not self._channel.congested:
+                return
+            if alive:
+                alive = self._advance(child)
+
+    def _wait(self, child: Child, alive: bool) -> set[int]:
+        self._watch(self._channel.commands, select.POLLIN if not self._channel.closed else 0)
+        self._watch(self._channel.output, select.POLLOUT if self._channel.pending else 0)
+        pause = self._read_at - time.monotonic() if alive and not self._prompts.waiting else 0.0
+        reads = pause <= 0 and not child.eof and not self._channel.congested
+        self._watch(child.fd, select.POLLIN if reads else 0)
+        waits = self._waits() if alive else [_LAST_OUTPUT_SECONDS]
+        if pause > 0:
+            waits.append(pause)
+        return {fd for fd, _ in self._poll.poll(milliseconds(*waits))}
+
+    def _watch(self, fd: int, events: int) -> None:
+        """Has ``fd`` polled for ``events``, or not at all."""
+        if self._watched.get(fd, 0) == events:
+            return
+        self._watched[fd] = events
+        if events:
+            self._poll.register(fd, events)
+        else:
+            self._poll.unregister(fd)
+
+    def _waits(self) -> list[float | None]:
+        now = time.monotonic()
+        waits = [self._stopper.wait_seconds()]
+        if self._prompts.waiting:
+            waits.append(0.0)
+        if self._flush_at is not None:
+            waits.append(self._flush_at - now)
+        if not self._stopper.started:
+            waits += [moment - now for moment, _ in self._limits()]
+        return waits
+
+    def _limits(self) -> list[tuple[float, str]]:
+        limits = []
+        if self._spec["job_timeout"]:
+            limits.append((self._started + self._spec["job_timeout"], TIMEOUT))
+        if self._spec["idle_timeout"]:
+            limits.append((self._last_output + self._spec["idle_timeout"], TIMEOUT))
+        return limits
+
+    def _drain_wakeup(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._wakeup, 512):
+                pass
+
+    def _take_commands(self) -> None:
+        for command in self._channel.receive():
+            if command.get("cancel"):
+                self.stop_requested = True
+
+    def _read(self, child: Child) -> None:
+        data = child.read()
+        text = self._carver.receive(data)
+        if text and self._prompts:
+            self._prompts.receive(text)
+        self._take(text)
+        self._last_output = time.monotonic()
+        self._pause = 0.0 if len(data) > PTY_HALF_FULL_BYTES else min(PAUSE_SECONDS, self._pause + _PAUSE_STEP)
+        self._read_at = self._last_output + self._pause
+
+    def _take(self, text: bytes) -> None:
+        self._output.write(text)
+        if self._spec["isolated"] is not None:
+            self._tail = (self._tail + text)[-_TAIL:]
+        if self._carver.lines:
+            self._lines += self._carver.lines
+            self._lines_size += sum(map(len, self._carver.lines))
+            self._carver.lines.clear()
+        if self._flush_at is None and (self._lines or text):
+            self._flush_at = time.monotonic() + FLUSH_SECONDS
+        if self._lines_size >= BLOCK:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._flush_at = None
+        self._output.flush()
+        if self._lines:
+            self._channel.send_lines(b"".join(self._lines))
+            self._lines.clear()
+            self._lines_size = 0
+
+    def _reap(self, child: Child) -> None:
+        for pid, status in reap():
+            if pid == child.pid:
+                child.ended(status)
+
+    def _advance(self, child: Child) -> bool:
+        """Does what time asks for. False once nothing of the job is left."""
+        now = time.monotonic()
+        if self._flush_at is not None and self._flush_at <= now:
+            self._flush()
+        if child.rc is None:
+            self._check_stop(now)
+        elif not self._stopper.started:
+            if not descendants():
+                return False
+            self._stopper.start(LEFTOVER_TERM_SECONDS, LEFTOVER_KILL_SECONDS)
+        if not self._stopper.started:
+            return True
+        return self._stopper.step() and not (child.rc is not None and not descendants())
+
+    def _check_stop(self, now: float) -> None:
+        reason = CANCELED if self.stop_requested or self._channel.closed else None
+        for moment, status in self._limits():
+            if reason is None and moment <= now:
+                reason = status
+        if reason is not None and self._stopped_as is None:
+            self._stopped_as = reason
+            self._stopper.start(TERM_SECONDS, KILL_SECONDS)
+
+
+class _OutputFiles:
+    """The ``stdout`` and ``stderr`` artifacts. A terminal has one output: ``stderr`` stays empty, as for
+    ansible-runner."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.error: str | None = None
+        self._file = None
+        if spec["output_files"]:
+            try:
+                fd = new_private_file(os.path.join(spec["artifact_dir"], "stdout"))
+                self._file = os.fdopen(fd, "wb", buffering=BLOCK)
+                os.close(new_private_file(os.path.join(spec["artifact_dir"], "stderr")))
+            except OSError as exc:
+                self._fail(exc)
+
+    def write(self, data: bytes) -> None:
+        self._guarded(lambda file: file.write(data))
+
+    def flush(self) -> None:
+        self._guarded(lambda file: file.flush())
+
+    def close(self) -> None:
+        self._guarded(lambda file: file.close())
+
+    def _guarded(self, action: Any) -> None:
+        if self._file is None or self.error is not None:
+            return
+        try:
+            action(self._file)
+        except OSError as exc:
+            self._fail(exc)
+
+    def _fail(self, exc: OSError) -> None:
+        self.error = f"cannot write the artifact stdout: {exc.strerror}"

@@ -1,0 +1,155 @@
+"""The command on a pseudo terminal.
+
+Rules: started with pexpect, 24 lines of 80 columns without echo, as ansible-runner does, since output is wrapped to the
+width; read with plain reads, because pexpect keeps all that it has not matched. The key for events and the key for
+ssh-agent are laid out here, just before they are needed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from typing import Any
+
+import pexpect
+
+__all__ = ["Child", "CommandNotFound", "new_private_file"]
+
+_READ = 64 * 1024
+#: An engine or sandbox ends with 128 and the number of the signal that ended its command; of others a command may make
+#: use.
+_KILLED_INSIDE = 128 + signal.SIGKILL
+
+
+class CommandNotFound(Exception):
+    pass
+
+
+class Child:
+    """A running command. ``spec`` is a :class:`receptor_runner.preparation.prepare.RunSpec` as JSON."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.rc: int | None = None
+        #: The signal that ended it, by name.
+        self.killed_by: str | None = None
+        self._made: list[str] = []
+        self._isolated = bool(spec["isolated"])
+        try:
+            self._write_event_key(spec)
+            if spec["ssh_key"]:
+                self._offer_ssh_key(spec)
+            self._spawn = self._start(spec)
+        except BaseException:
+            self.remove_files()
+            raise
+        self.pid: int = self._spawn.pid
+        self.fd: int = self._spawn.child_fd
+        self.eof = False
+        os.set_blocking(self.fd, False)
+
+    def _start(self, spec: dict[str, Any]) -> Any:
+        command, *arguments = spec["argv"]
+        isolated = spec["isolated"] or {}
+        env, cwd = isolated.get("env") or spec["env"], isolated.get("cwd") or spec["cwd"]
+        guard = os.getpid()
+        try:
+            return pexpect.spawn(command, arguments, cwd=cwd, env=env, echo=False, preexec_fn=_default_signals)
+        except pexpect.ExceptionPexpect as exc:
+            raise CommandNotFound(str(exc).splitlines()[0]) from exc
+        except BaseException:
+            if os.getpid() != guard:
+                os._exit(127)  # in the fork: nothing of the guard may run twice
+            raise
+
+    def _write_event_key(self, spec: dict[str, Any]) -> None:
+        path = spec["event_key_path"]
+        fd = new_private_file(path)
+        self._made.append(path)
+        with os.fdopen(fd, "w") as file:
+            file.write(spec["event_key"])
+
+    def _offer_ssh_key(self, spec: dict[str, Any]) -> None:
+        """A fifo that a process of its own fills, since opening it waits for the reader."""
+        path = spec["ssh_key_path"]
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        os.mkfifo(path, 0o600)
+        self._made.append(path)
+        key = spec["ssh_key"].encode()
+        if os.fork():
+            return
+        try:
+            _default_signals()
+            os.setsid()
+            os.closerange(0, 256)
+            with open(path, "wb") as fifo:
+                fifo.write(key if key.endswith(b"\n") else key + b"\n")
+        finally:
+            os._exit(0)
+
+    def read(self) -> bytes:
+        """All output that is there, within reason; :attr:`eof` is set when nobody can write any more."""
+        pieces = []
+        size = 0
+        while size < _READ:
+            try:
+                data = os.read(self.fd, _READ)
+            except BlockingIOError:
+                break
+            except OSError:
+                data = b""
+            if not data:
+                self.eof = True
+                break
+            pieces.append(data)
+            size += len(data)
+        return b"".join(pieces)
+
+    def answer(self, text: str) -> None:
+        """Types ``text`` and return."""
+        os.set_blocking(self.fd, True)
+        with contextlib.suppress(OSError):
+            os.write(self.fd, text.encode() + b"\n")
+        os.set_blocking(self.fd, False)
+
+    def interrupt(self) -> None:
+        """Types Ctrl-C."""
+        with contextlib.suppress(OSError):
+            os.write(self.fd, b"\x03")
+
+    def ended(self, wait_status: int) -> None:
+        """The command was reaped."""
+        code = os.waitstatus_to_exitcode(wait_status)
+        self.rc = code if code >= 0 else 128 - code
+        if code < 0:
+            names = {number.value: number.name for number in signal.Signals}
+            self.killed_by = names.get(-code, f"signal {-code}")
+        elif self._isolated and code == _KILLED_INSIDE:
+            self.killed_by = "SIGKILL"
+        self._spawn.ptyproc.terminated = True
+
+    def close(self) -> None:
+        if self.rc is not None:
+            self._spawn.ptyproc.delayafterclose = 0
+            self._spawn.close()
+        self.remove_files()
+
+    def remove_files(self) -> None:
+        for path in self._made:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        self._made.clear()
+
+
+def new_private_file(path: str) -> int:
+    """A descriptor for a file that is made anew in the place of whatever was there."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+
+
+def _default_signals() -> None:
+    """A daemon or a shell in the background may have left signals ignored: Ansible must hear an interrupt."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)

@@ -1,0 +1,51 @@
+"""How a job's environment gets to it through a program that is started on this machine.
+
+Rules: an engine or a sandbox is started with no variable of the job's but those that mean nothing to it: the others
+travel under another name, and a shell inside gives them their own back. No value is ever an argument."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ..errors import ConfigurationError
+
+__all__ = ["container_environment"]
+
+#: Variables that mean something to Ansible and to controllers alone.
+_HARMLESS = re.compile(r"(?:ANSIBLE|AWX|RUNNER|JOB|TOWER)_\w+|AD_HOC_COMMAND_ID|RECEPTOR_RUNNER_KEY_FILE", re.A)
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.A)
+#: What ``bash`` does not let anybody set; two mean nothing to any program, two are dangerous.
+_READ_ONLY = ("UID", "EUID", "PPID", "SHELLOPTS", "BASHOPTS")
+_SHELLS_OWN = re.compile(r"BASH_FUNC_|SHELLOPTS$|BASHOPTS$")
+_ALIAS = "RECEPTOR_RUNNER_ENV_"
+_RENAME = 'for n in %s; do eval "export $n=\\"\\${%s$n}\\"; unset %s$n"; done; '
+_NO_ECHO = "stty -echo 2>/dev/null; "
+
+
+def container_environment(
+    env: Mapping[str, str], known: Mapping[str, str], *, answers: bool
+) -> tuple[dict[str, str], list[str]]:
+    """:param known: what the program has in its environment anyway.
+    :param answers: whether prompts will be answered; what is typed is not to be shown then.
+    :returns: what goes into the program's environment for the job, and the words before its command, maybe none.
+    :raises ConfigurationError: a variable cannot be carried.
+    """
+    carried: dict[str, str] = {}
+    renamed = []
+    for name, value in sorted(env.items(), key=lambda item: len(item[0])):
+        if known.get(name) == value:
+            continue
+        if _HARMLESS.fullmatch(name):
+            carried[name] = value
+        elif _IDENTIFIER.fullmatch(name) and name not in _READ_ONLY:
+            carried[_ALIAS + name] = value
+            renamed.append(name)
+        elif "*" in name or name != name.strip() or _SHELLS_OWN.match(name):
+            raise ConfigurationError(f"the environment variable {name[:80]!r} cannot be passed to an isolated job")
+        else:
+            carried[name] = value
+    script = _NO_ECHO if answers else ""
+    if renamed:
+        script += _RENAME % (" ".join(renamed), _ALIAS, _ALIAS)
+    return carried, ["sh", "-c", f'{script}exec "$@"', "sh"] if script else []

@@ -1,0 +1,96 @@
+"""A private data dir: every path in it by name, and its input files read.
+
+Rules: reads only; each path is written once, here. A file of the ``env`` directory is JSON or YAML; one that is there
+but cannot be used is an error that names it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigurationError, InputError
+
+__all__ = ["PrivateDataDir"]
+
+
+class PrivateDataDir:
+    """The layout of https://docs.ansible.com/projects/runner (``project``, ``inventory``, ``env``, ``artifacts``,
+    ``roles``, ``args``).
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(os.path.abspath(path))
+        self.project = self.path / "project"
+        self.inventory = self.path / "inventory"
+        self.roles = self.path / "roles"
+        self.env = self.path / "env"
+        self.args = self.path / "args"
+        self.artifacts = self.path / "artifacts"
+
+    @classmethod
+    def existing(cls, path: str | os.PathLike[str]) -> PrivateDataDir:
+        """:raises InputError: there is no such directory."""
+        found = cls(path)
+        if not found.path.is_dir():
+            kind = "is not a directory" if found.path.exists() else "does not exist"
+            raise InputError(f"the private data dir {found.path} {kind}")
+        return found
+
+    @property
+    def cwd(self) -> Path:
+        """Where playbooks run."""
+        return self.project if self.project.is_dir() else self.path
+
+    def text(self, name: str) -> str | None:
+        """The content of the file ``name``, or None if there is none.
+
+        :raises InputError: it cannot be read as text.
+        """
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as exc:
+            raise InputError(f"cannot read {self.path / name}: {exc.strerror}") from exc
+        except UnicodeDecodeError as exc:
+            raise InputError(f"cannot read {self.path / name}: not UTF-8 at byte {exc.start}") from exc
+
+    def settings(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """``given``, and over it what ``env/settings`` says.
+
+        :raises ConfigurationError: that file cannot be used.
+        """
+        return {**(given or {}), **(self.mapping("env/settings") or {})}
+
+    def mapping(self, name: str) -> dict[str, Any] | None:
+        """The mapping in the JSON or YAML file ``name``, or None if there is no such file; an empty file is empty.
+
+        :raises ConfigurationError: it is neither, or not a mapping.
+        """
+        text = self.text(name)
+        if text is None:
+            return None
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = _yaml(text, self.path / name)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise ConfigurationError(f"{self.path / name} must contain a mapping, not {type(value).__name__}")
+        return value
+
+
+def _yaml(text: str, path: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(exc, "problem", None) or "it cannot be parsed"
+        raise ConfigurationError(f"{path}{place}: neither JSON nor YAML: {problem}") from exc

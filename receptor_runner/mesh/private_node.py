@@ -1,0 +1,99 @@
+"""A private embedded node: started for one job, gone when its units are.
+
+Rules: a process of its own and a session of its own, so it outlives whoever started it. Its directory holds all that
+is needed to start it again on the units it left."""
+
+from __future__ import annotations
+
+import glob
+import os
+import select
+import subprocess
+import time
+
+from ..errors import UnreachableError
+from ..limits import CONTROL_SECONDS
+from ..node.defaults import prepare_private
+from ..system.boot import python_argv
+
+__all__ = ["PrivateNode"]
+
+
+class PrivateNode:
+    """``directory`` and ``socket`` as :func:`receptor_runner.node.defaults.prepare_private` made them."""
+
+    def __init__(self, directory: str, socket: str) -> None:
+        self.directory = directory
+        self.socket = socket
+        self._process: subprocess.Popen[bytes] | None = None
+        self._again_at = 0.0
+
+    @classmethod
+    def new(cls) -> PrivateNode:
+        return cls(*prepare_private())
+
+    def start(self) -> None:
+        """Starts it; :meth:`serving` tells whether it serves."""
+        self._process = subprocess.Popen(
+            python_argv("receptor_runner.cli.main", "serve", "--private", self.directory),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def serving(self) -> PrivateNode:
+        """This node when it serves, or a new one if this one has ended because nobody used it.
+
+        :raises UnreachableError: it does not start.
+        """
+        if self._process is not None and self._process.poll() is not None and not os.path.isdir(self.directory):
+            fresh = PrivateNode.new()
+            fresh.start()
+            return fresh.serving()
+        self._wait()
+        return self
+
+    def _wait(self) -> None:
+        if self._process is None or self._process.stdout is None or self._process.stdout.closed:
+            return
+        assert self._process.stderr is not None
+        poll = select.poll()
+        poll.register(self._process.stdout, select.POLLIN)
+        ready = poll.poll(CONTROL_SECONDS * 1000)
+        answer = os.read(self._process.stdout.fileno(), 64) if ready else b""
+        self._process.stdout.close()
+        if not answer:
+            self._process.kill()
+        reason = b"" if answer else self._process.stderr.read(4096)
+        self._process.stderr.close()
+        if not answer:
+            text = reason.decode("utf-8", "replace").strip() or "it does not answer"
+            raise UnreachableError(f"the private node does not start: {text}")
+
+    def stop(self) -> None:
+        """Ends it, if it has no work."""
+        if self._process is None or self._process.poll() is not None or self._units():
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(CONTROL_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def revive(self) -> None:
+        """Starts it again if it does not run; at most once a second."""
+        now = time.monotonic()
+        if now < self._again_at or (self._process is not None and self._process.poll() is None):
+            return
+        self._again_at = now + 1.0
+        if os.path.isdir(self.directory):
+            self.start()
+            self._wait()
+
+    def _units(self) -> list[str]:
+        return glob.glob(os.path.join(glob.escape(self.directory), "data", "*", "*", "status"))

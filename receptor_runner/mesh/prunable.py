@@ -1,0 +1,106 @@
+"""What finished or failed jobs have left: records, work units that carry our name, private nodes.
+
+Rules: nothing is deleted that a job still needs: a unit whose results were not followed to their end stays. A unit is
+ours if its tags or its ``starting`` line name the owner of this state directory."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from ..errors import ReceptorRunnerError
+from ..limits import CONTROL_SECONDS
+from ..node.defaults import private_socket
+from ..receptor.work_unit import UnitStatus
+from ..records.state_dir import jobs_directory, nodes_directory, owner
+from ..records.store import Records
+from ..stream.messages import EXTENSION
+from ..system.removal import remove_tree
+from .client import Mesh
+from .endpoint import Endpoint
+from .submitted import SubmittedJob
+from .units import JOB_TAG, OWNER_TAG, UnitHandle
+
+__all__ = ["Leftover", "find_leftovers"]
+
+#: A private node that is younger may be starting.
+_STARTING_SECONDS = 60.0
+
+
+class Leftover(NamedTuple):
+    """One thing that may go: ``kind`` is ``record``, ``unit`` or ``node``."""
+
+    kind: str
+    name: str
+    why: str
+    delete: Callable[[], Any]
+
+
+def find_leftovers(mesh: Mesh | None) -> Iterator[Leftover]:
+    """Everything that may go.
+
+    :param mesh: where to look for units without a record; None for nowhere.
+    :raises UnreachableError: ``mesh`` does not answer.
+    """
+    records = Records(jobs_directory())
+    for record in list(records.all()):
+        job = SubmittedJob(record, records)
+        if record.delivered:
+            why = f"the job is {record.state}, and its results are saved"
+            delete = job.forget if record.adopted else functools.partial(job.release, force=True)
+            yield Leftover("record", record.id, why, delete)
+        elif not record.units:
+            yield Leftover("record", record.id, "the job was never accepted", job.forget)
+    if mesh is not None:
+        yield from _units(mesh.endpoint, records)
+    yield from _private_nodes(records)
+
+
+def _units(endpoint: Endpoint, records: Records) -> Iterator[Leftover]:
+    with endpoint.connect() as connection:
+        found = connection.command(command="work", subcommand="list")
+    known = {unit["unit"] for record in records.all() for unit in record.units}
+    recorded = records.ids()
+    ours = owner()
+    for name, data in sorted(found.items()):
+        handle = UnitHandle(endpoint, name)
+        status = UnitStatus.from_json(data)
+        if name in known or not status.ended:
+            continue
+        try:
+            job = _job_of(handle, status, ours)
+        except ReceptorRunnerError:
+            continue
+        if job is not None and job not in recorded:
+            yield Leftover("unit", name, f"of the job {job}, which has no record", handle.release)
+
+
+def _job_of(handle: UnitHandle, status: UnitStatus, ours: str) -> str | None:
+    """The job of a unit of ours."""
+    params = status.remote("RemoteParams")
+    if isinstance(params, dict):
+        return params.get(JOB_TAG) if params.get(OWNER_TAG) == ours else None
+    for line in handle.head(CONTROL_SECONDS, lambda head: b"\n" in head).splitlines():
+        try:
+            told = json.loads(line).get(EXTENSION)
+        except (ValueError, AttributeError):
+            continue
+        if isinstance(told, dict) and told.get("owner") == ours:
+            return str(told.get("job"))
+    return None
+
+
+def _private_nodes(records: Records) -> Iterator[Leftover]:
+    used = {record.private_node for record in records.all()}
+    for entry in os.scandir(nodes_directory()):
+        young = time.time() - entry.stat(follow_symlinks=False).st_mtime < _STARTING_SECONDS
+        if entry.path in used or young or not entry.is_dir(follow_symlinks=False):
+            continue
+        try:
+            Endpoint(private_socket(entry.path)).connect(seconds=1.0).close()
+        except ReceptorRunnerError:
+            yield Leftover("node", entry.name, "a private node that ended", functools.partial(remove_tree, entry.path))

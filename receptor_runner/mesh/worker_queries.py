@@ -1,0 +1,123 @@
+"""Questions to a worker on another node, each a small work unit of its own: does it live, what is the node?
+
+Rules: the unit is released whatever comes, and every question has a deadline. They need a worktype with
+``allowruntimeparams``."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+import yaml
+
+from ..errors import ReceptorRunnerError, UnreachableError
+from ..limits import SLOW_CONTROL_SECONDS
+from ..receptor.control_protocol import CommandError
+from ..records.state_dir import owner
+from ..stream.messages import JSONObject
+from ..system.signals import StopFlag
+from .endpoint import Endpoint
+from .units import JOB_TAG, OWNER_TAG, UnitHandle, Way
+
+__all__ = ["ask_worker_info", "probe"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_ANSWER_SECONDS = 20.0
+#: In bytes.
+_LONGEST_ANSWER = 16 * 1024
+#: What a node tells, and of what type.
+_TOLD: dict[str, tuple[type, ...]] = {
+    "runner_version": (str,),
+    "cpu_count": (int, float),
+    "mem_in_bytes": (int,),
+    "uuid": (str,),
+    "version": (str,),
+    "python_version": (str,),
+    "ansible_core_version": (str,),
+}
+_LISTS = ("errors", "container_engines", "stream_extensions")
+
+
+def probe(endpoint: Endpoint, way: Way, far_unit: str, flag: StopFlag | None = None) -> bool | None:
+    """Whether anything works on ``far_unit`` at its node; None if that cannot be told.
+
+    The worker that is asked looks for the process (:mod:`receptor_runner.receptor.unit_probe`).
+    """
+    try:
+        return _ask(endpoint, way, f"probe {far_unit}", _alive, flag)
+    except ReceptorRunnerError as exc:
+        logger.info("cannot probe the unit %s on %s: %s", far_unit, way.node or "this node", exc)
+        return None
+
+
+def ask_worker_info(endpoint: Endpoint, way: Way, flag: StopFlag | None = None) -> JSONObject:
+    """What ``worker --worker-info`` tells on a node: ours, or ansible-runner's.
+
+    :raises UnreachableError: it does not answer, or something else than that.
+    """
+    found = _ask(endpoint, way, "--worker-info", _dictionary, flag)
+    if found is None:
+        raise UnreachableError(f"{way.node or 'this node'} does not tell about itself: {way.worktype} is no worker")
+    return found
+
+
+def _ask(
+    endpoint: Endpoint, way: Way, params: str, understand: Callable[[bytes], T | None], flag: StopFlag | None
+) -> T | None:
+    """What ``understand`` makes of the answer; None if it makes nothing of it, however long one waits."""
+    with endpoint.connect(flag) as connection:
+        unit = connection.create_unit(
+            node=way.node or "localhost",
+            worktype=way.worktype,
+            tlsclient=way.tlsclient,
+            signwork="true" if way.signwork else None,
+            params=params,
+            **{JOB_TAG: params.split(maxsplit=1)[0], OWNER_TAG: owner()},
+        )
+        handle = UnitHandle(endpoint, unit, flag)
+        try:
+            connection.half_close()
+            connection.readline(SLOW_CONTROL_SECONDS)
+            answer = handle.head(
+                _ANSWER_SECONDS, lambda head: len(head) > _LONGEST_ANSWER or understand(head) is not None
+            )
+        finally:
+            _release(UnitHandle(endpoint, unit))
+    return understand(answer)
+
+
+def _release(handle: UnitHandle) -> None:
+    """A unit that has not reached its node yet cannot be released well; then it is forgotten here."""
+    try:
+        handle.release()
+    except CommandError:
+        handle.release(force=True)
+
+
+def _alive(answer: bytes) -> bool | None:
+    try:
+        alive = json.loads(answer)["alive"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return alive if isinstance(alive, bool) else None
+
+
+def _dictionary(answer: bytes) -> JSONObject | None:
+    """What is known of it, and of its own type: it is a stranger's. Whole lines only: a part of YAML may be YAML."""
+    if not answer.endswith(b"\n"):
+        return None
+    try:
+        found = yaml.safe_load(answer)
+    except Exception:  # PyYAML raises more than its own errors for what looks like a date or a number
+        return None
+    if not isinstance(found, dict) or "cpu_count" not in found:
+        return None
+    info: JSONObject = {name: found[name] for name, types in _TOLD.items() if isinstance(found.get(name), types)}
+    for name in _LISTS:
+        if isinstance(found.get(name), list):
+            info[name] = [str(one) for one in found[name] if isinstance(one, (str, int, float))]
+    return info

@@ -1,0 +1,29 @@
+"""A unit's ``status`` file, as the daemon writes it: one JSON object in one line.
+
+Rules: replaced as a whole, so a reader finds the old or the new one. Imports next to nothing: every runner has it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from ..receptor.work_unit import UnitStatus
+from ..system.files import replace_file
+
+__all__ = ["read_status", "write_status"]
+
+
+def read_status(directory: str | os.PathLike[str]) -> UnitStatus:
+    """:raises OSError: there is none."""
+    with open(os.path.join(directory, "status"), "rb") as file:
+        return UnitStatus.from_json(json.load(file))
+
+
+def write_status(directory: str | os.PathLike[str], status: UnitStatus) -> None:
+    """Replaces a unit's status as a whole.
+
+    :raises OSError: it cannot be written.
+    """
+    line = json.dumps(status.to_file(), separators=(",", ":")).encode() + b"\n"
+    replace_file(os.path.join(directory, "status"), line)

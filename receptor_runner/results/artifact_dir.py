@@ -1,0 +1,138 @@
+"""The artifact directory of one job: what lies where, written so that nothing half done looks whole.
+
+Rules: everything is reached through descriptors and nothing follows a link; files are private. Small files are
+written aside and renamed, an event file is one exclusive create and one write. The layout is ansible-runner's."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from ..errors import OutputError
+from ..system.files import make_private
+
+__all__ = ["ArtifactDir", "event_file_name"]
+
+_LARGEST_COUNTER = 10**15
+_UUID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def event_file_name(counter: object, identifier: object) -> str | None:
+    """``COUNTER-UUID.json``, or None if these cannot name a file."""
+    if (
+        type(counter) is not int
+        or not 0 < counter < _LARGEST_COUNTER
+        or type(identifier) is not str
+        or not _UUID.fullmatch(identifier)
+    ):
+        return None
+    return f"{counter}-{identifier}.json"
+
+
+class ArtifactDir:
+    """``path`` is made with its parents if it is missing, private.
+
+    :raises OutputError: it cannot be made, or it is a link.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(os.path.abspath(path))
+        try:
+            make_private(self.path)
+            self._fd = os.open(self.path, _DIRECTORY)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir("job_events", 0o700, dir_fd=self._fd)
+            self._events = os.open("job_events", _DIRECTORY, dir_fd=self._fd)
+        except OSError as exc:
+            raise OutputError(f"cannot use the artifact directory {self.path}: {exc.strerror}") from exc
+
+    def close(self) -> None:
+        os.close(self._events)
+        os.close(self._fd)
+
+    def __enter__(self) -> ArtifactDir:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def has_events(self) -> bool:
+        """Whether an earlier run left event files here."""
+        with os.scandir(self._events) as found:
+            return any(found)
+
+    def write_event(self, name: str, content: bytes) -> None:
+        """One event file. A file of that name is whole already, or torn by a crash: it is written again.
+
+        :raises OutputError: it cannot be written.
+        """
+        try:
+            try:
+                fd = os.open(name, _NEW, 0o600, dir_fd=self._events)
+            except FileExistsError:
+                os.unlink(name, dir_fd=self._events)
+                fd = os.open(name, _NEW, 0o600, dir_fd=self._events)
+            try:
+                written = os.write(fd, content)
+                if written != len(content):
+                    _write_all(fd, content[written:])
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            raise OutputError(f"cannot write {self.path}/job_events/{name}: {exc.strerror}") from exc
+
+    def write(self, name: str, content: bytes) -> None:
+        """A small file, whole or not at all.
+
+        :raises OutputError: it cannot be written.
+        """
+        aside = f".{name}.{os.getpid()}"
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(aside, dir_fd=self._fd)
+            fd = os.open(aside, _NEW, 0o600, dir_fd=self._fd)
+            try:
+                _write_all(fd, content)
+            finally:
+                os.close(fd)
+            os.rename(aside, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+        except OSError as exc:
+            with contextlib.suppress(OSError):
+                os.unlink(aside, dir_fd=self._fd)
+            raise OutputError(f"cannot write {self.path}/{name}: {exc.strerror}") from exc
+
+    def write_json(self, name: str, data: Any) -> None:
+        self.write(name, json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogateescape"))
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """The beginning of a file, or None if it is not there or not a file."""
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._fd)
+        except OSError:
+            return None
+        try:
+            return os.read(fd, limit)
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+
+    def rc(self) -> int | None:
+        """What the ``rc`` artifact says."""
+        text = self.read("rc", 32)
+        try:
+            return int(text) if text is not None else None
+        except ValueError:
+            return None
+
+
+def _write_all(fd: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]

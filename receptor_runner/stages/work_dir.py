@@ -1,0 +1,61 @@
+"""Where one job is worked on: a private data dir with its lock, and the guard that cleans up behind it.
+
+Rules: whoever enters it leaves it, and then the directory is as it should be: gone if it was temporary or is to be
+deleted, unlocked otherwise. The lock lives as long as this process or its guard."""
+
+from __future__ import annotations
+
+import os
+
+from ..guard.client import Guard
+from ..system.deletable import check_deletable
+from ..system.directories import clear, lock, make
+from ..system.removal import remove_tree
+
+__all__ = ["WorkDir"]
+
+
+class WorkDir:
+    """``private_data_dir`` None for a temporary one; ``delete`` to empty it before and remove it after."""
+
+    def __init__(self, private_data_dir: str | None, *, delete: bool) -> None:
+        self._private_data_dir = private_data_dir
+        self._delete = delete
+        self._lock = -1
+        self.path = ""
+        #: For what the job puts into ``TMPDIR``; short, because sockets are made there.
+        self.scratch = ""
+
+    def __enter__(self) -> WorkDir:
+        path = self._private_data_dir
+        if path is None:
+            self.guard = Guard()
+            try:
+                self.path, self.scratch = self.guard.setup(temporary=True)
+                self._lock = lock(self.path, exclusive=False)
+            except BaseException:
+                self.guard.close()
+                raise
+            return self
+        path = os.path.abspath(path)
+        if self._delete:
+            check_deletable(path)
+            clear(path)
+        make(path)
+        self.path = path
+        self._lock = lock(path, exclusive=self._delete)
+        try:
+            self.guard = Guard(inherit=[self._lock])
+            _, self.scratch = self.guard.setup(remove=path if self._delete else None)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.guard.close()
+        os.close(self._lock)
+        # only if the guard was killed is there anything left
+        remove_tree(self.scratch)
+        if self._private_data_dir is None or self._delete:
+            remove_tree(self.path)

@@ -1,0 +1,103 @@
+"""What a node is and can do, for who wants to place jobs on it: ``worker --worker-info``.
+
+Rules: answers within a second and starts no process; what cannot be told is an entry of ``errors`` and no exception.
+The first five keys are ansible-runner's, and a node keeps the ``uuid`` that ansible-runner gave it: controllers warn
+when that changes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..preparation.ansible_version import core_version
+from ..preparation.environment import bare_environment_filled
+from ..stream.messages import EXTENSIONS, JSONObject
+from ..system.files import create_file
+from ..utils.capacity import get_cpu_count, get_mem_in_bytes
+
+__all__ = ["COMPATIBLE_VERSION", "worker_info"]
+
+#: The version of ansible-runner whose stream, options and Python interface this package has.
+COMPATIBLE_VERSION = "2.4.3"
+#: Where ansible-runner keeps a node's ``uuid``.
+_UUID_FILE = ".ansible_runner_uuid"
+_LONGEST_UUID = 40
+_MACHINE_ID = Path("/etc/machine-id")
+_ENGINES = ("podman", "docker", "bwrap")
+
+
+def worker_info(version: str) -> JSONObject:
+    """``runner_version``, ``cpu_count`` (a fraction if a control group says so), ``mem_in_bytes``, ``uuid`` and
+    ``errors`` as of ``ansible-runner worker --worker-info``; and ours: ``version``, ``python_version``,
+    ``ansible_core_version`` (None if there is none), ``container_engines`` and ``stream_extensions``.
+
+    :param version: of this package.
+    """
+    errors: list[str] = []
+
+    def told(what: str, ask: Callable[[], Any], otherwise: Any) -> Any:
+        try:
+            return ask()
+        except Exception as exc:  # one fact that cannot be told hides no other
+            errors.append(f"cannot tell {what}: {exc}")
+            return otherwise
+
+    info = {
+        "runner_version": COMPATIBLE_VERSION,
+        "cpu_count": told("how many processors there are", get_cpu_count, 0),
+        "mem_in_bytes": told("how much memory there is", get_mem_in_bytes, 0),
+        "uuid": told("the uuid of this node", _node_uuid, ""),
+        "errors": errors,
+        "version": version,
+        "python_version": platform.python_version(),
+        "ansible_core_version": told("the version of ansible-core", _core_version, None),
+        "container_engines": [name for name in _ENGINES if shutil.which(name)],
+        "stream_extensions": list(EXTENSIONS),
+    }
+    if info["ansible_core_version"] is None:
+        errors.append("there is no ansible-playbook here, neither on PATH nor beside this program")
+    return info
+
+
+def _core_version() -> str | None:
+    """Of the ``ansible-playbook`` that a job would run."""
+    return core_version("ansible-playbook", bare_environment_filled(os.environ, "/")["PATH"])
+
+
+def _node_uuid() -> str:
+    """ansible-runner's, if it gave one; else one that this machine keeps: written where ansible-runner would, or made
+    from the machine's id where there is no home to write to.
+
+    :raises OSError: there is neither.
+    """
+    path = Path(bare_environment_filled(os.environ, "/")["HOME"]) / _UUID_FILE
+    known = _read_uuid(path)
+    if known is None:
+        fresh = str(uuid.uuid4())
+        try:
+            create_file(path, fresh.encode())
+        except OSError:
+            return _machine_uuid()
+        known = _read_uuid(path) or _machine_uuid()
+    return known
+
+
+def _read_uuid(path: Path) -> str | None:
+    """Whatever is there, as ansible-runner does, if it can be an id at all; controllers keep 40 characters."""
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return None
+    return text if 0 < len(text) <= _LONGEST_UUID and text.isprintable() else None
+
+
+def _machine_uuid() -> str:
+    """The id itself is confidential (machine-id(5)): only a digest of it leaves the machine."""
+    digest = hashlib.sha256(b"receptor-runner " + _MACHINE_ID.read_bytes().strip()).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=4))

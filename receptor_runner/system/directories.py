@@ -1,0 +1,53 @@
+"""The directory that a worker works in: made, emptied and locked.
+
+Rules: the lock is a flock on the directory itself, so nothing is left in it. It is shared, or exclusive when the
+directory will be deleted. It lasts as long as the descriptor that :func:`lock` returns, and as long as any process
+that inherited it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from ..errors import OutputError
+from .removal import remove_tree
+
+__all__ = ["clear", "lock", "make"]
+
+
+def clear(path: str) -> None:
+    """Empties a directory that passed :func:`check_deletable`, or makes it.
+
+    :raises OutputError: it cannot be emptied, or a living worker uses it.
+    """
+    if os.path.isdir(path):
+        os.close(lock(path, exclusive=True))
+        remove_tree(path)
+    make(path)
+
+
+def make(path: str) -> None:
+    """:raises OutputError: there can be no such directory."""
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    except OSError as exc:
+        raise OutputError(f"cannot make the private data dir {path}: {exc.strerror}") from exc
+
+
+def lock(path: str, *, exclusive: bool) -> int:
+    """A descriptor that holds the lock until it is closed, here and wherever it was inherited.
+
+    :raises OutputError: somebody holds it in a way that does not permit this.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise OutputError(f"cannot use the private data dir {path}: {exc.strerror}") from exc
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        os.close(fd)
+        raise OutputError(f"the private data dir {path} is in use by another worker") from exc
+    except OSError:
+        return fd  # a file system without locks: there is nothing to be had
+    return fd

@@ -1,0 +1,59 @@
+"""A file written as a whole: aside first, so that a reader finds all of it, or the old one, or none.
+
+Rules: what is left of a failed attempt is removed. A new file is private unless told otherwise; one that is replaced
+hands on its mode. Imports next to nothing: every runner of a unit has it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+__all__ = ["create_file", "make_private", "replace_file"]
+
+
+def replace_file(path: str | os.PathLike[str], content: bytes, *, mode: int = 0o600) -> None:
+    """:param mode: of a new file, as far as the umask permits it.
+    :raises OSError: it cannot be written, and the old file is untouched.
+    """
+    directory, name = os.path.split(os.fspath(path))
+    aside = os.path.join(directory, f".{name}.{os.getpid()}")
+    try:
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        with os.fdopen(fd, "wb") as file:
+            with contextlib.suppress(FileNotFoundError):
+                os.fchmod(fd, stat.S_IMODE(os.stat(path).st_mode))
+            file.write(content)
+        os.rename(aside, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
+        raise
+
+
+def create_file(path: str | os.PathLike[str], content: bytes) -> None:
+    """A private file, unless there is one already: of several that try at once, one wins.
+
+    :raises OSError: there is none, and none can be made.
+    """
+    directory, name = os.path.split(os.fspath(path))
+    aside = os.path.join(directory, f".{name}.{os.getpid()}")
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+    finally:
+        os.unlink(aside)
+
+
+def make_private(directory: Path) -> None:
+    """``directory`` and what is missing above it, for nobody else to enter.
+
+    :raises OSError: it cannot be made.
+    """
+    for path in (*reversed(directory.parents), directory):
+        if not path.exists():
+            path.mkdir(mode=0o700, exist_ok=True)

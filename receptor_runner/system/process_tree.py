@@ -1,0 +1,125 @@
+"""The process tree below this process, whatever sessions and groups its members moved to.
+
+Rules: only descendants are ever signalled; :mod:`receptor_runner.system.subreaper` keeps orphans among them. What a
+container engine shares between all containers of a user is nobody's descendant: others may need it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Collection
+
+import psutil
+
+from ..limits import GIVE_UP_SECONDS
+from .subreaper import reap
+
+__all__ = ["Stopper", "descendants", "signal_descendants", "stop_descendants"]
+
+#: The process that keeps a rootless podman's user namespace, in its two forms, and those of its shared network: names,
+#: and a text in an argument of each.
+_SHARED = {
+    "podman pause": "podman", "catatonit": "-P", "aardvark-dns": "run", "slirp4netns": "rootless-netns",
+    "pasta": "rootless-netns",
+}  # fmt: skip
+#: How often those are killed again that were forked while their parents were being killed.
+_KILL_AGAIN_SECONDS = 0.1
+
+
+def descendants() -> list[psutil.Process]:
+    """All living descendants; a zombie is not alive."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and not _is_shared(process):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def _is_shared(process: psutil.Process) -> bool:
+    """By its name and by its program, which is the system's: a job can choose the name of a process of its own."""
+    name = process.name().partition(".")[0]
+    word = _SHARED.get(name)
+    if word is None:
+        return False
+    try:
+        program = process.exe()
+        systems = os.stat(program).st_uid == 0 and os.path.basename(program).startswith(name.split()[0])
+        return systems and any(word in argument for argument in process.cmdline())
+    except (psutil.Error, OSError):
+        return False
+
+
+def signal_descendants(number: int, spared: Collection[int] = ()) -> int:
+    """Signals every descendant but those of the process ids ``spared``; returns how many there were."""
+    found = descendants()
+    for process in found:
+        if process.pid in spared:
+            continue
+        try:
+            process.send_signal(number)
+        except (psutil.Error, OSError):
+            continue
+    return len(found)
+
+
+class Stopper:
+    """INT, TERM and KILL, each at its time after :meth:`start`.
+
+    :param send: sends a signal to all that is to be stopped, and tells how many there were.
+    """
+
+    def __init__(self, send: Callable[[int], int] = signal_descendants) -> None:
+        self._send = send
+        #: When it began, in ``time.monotonic()``.
+        self.began: float | None = None
+        self._steps: list[tuple[float, int]] = []
+        self._killing_since: float | None = None
+
+    @property
+    def started(self) -> bool:
+        return bool(self._steps)
+
+    def start(self, term_after: float, kill_after: float) -> None:
+        """Begins, or hurries if it has begun already."""
+        now = time.monotonic()
+        self.began = self.began or now
+        steps = [(now + term_after, int(signal.SIGTERM)), (now + kill_after, int(signal.SIGKILL))]
+        if not self._steps:
+            self._steps = [(now, int(signal.SIGINT)), *steps]
+        elif steps[-1][0] < self._steps[-1][0]:
+            self._steps = steps
+
+    def wait_seconds(self) -> float | None:
+        """Until the next step."""
+        return max(0.0, self._steps[0][0] - time.monotonic()) if self._steps else None
+
+    def step(self) -> bool:
+        """Does what is due. False if nothing is left to stop, or nothing that can be stopped."""
+        now = time.monotonic()
+        if not self._steps or self._steps[0][0] > now:
+            return True
+        number = self._steps.pop(0)[1]
+        if not self._send(number):
+            return False
+        if number == signal.SIGKILL:
+            self._killing_since = self._killing_since or now
+            self._steps = [(now + _KILL_AGAIN_SECONDS, number)]
+            return now - self._killing_since < GIVE_UP_SECONDS
+        return True
+
+
+def stop_descendants(term_after: float, kill_after: float) -> None:
+    """Stops and reaps every descendant, and returns when none is left or can be stopped."""
+    if not descendants():
+        return
+    stopper = Stopper()
+    stopper.start(term_after, kill_after)
+    while stopper.step() and descendants():
+        time.sleep(min(0.05, stopper.wait_seconds() or 0.0))
+        for _ in reap():
+            pass
