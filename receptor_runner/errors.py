@@ -1,4 +1,4 @@
-"""Every error that this package raises, as one tree.
+"""The errors of this package, as one tree.
 
     ReceptorRunnerError                70  a fault of ours, or one that nothing more precise describes
     ├── UsageError                     64  the caller asked for something that makes no sense
@@ -15,8 +15,10 @@
     ├── DetachedError                  75  the job goes on without us
     └── Interrupted                   130  a signal or a cancel callback asked to stop
 
-Rules: an error's text is one line that says what, where and what to do; the exit status belongs to the class; foreign
-errors are mapped at the border where they appear, with ``from``."""
+Rules: the text of an error is one line that says what is wrong, and where. What a user of the command line may type stands in
+``hint``, which only the command line shows. The exit status belongs to the class. A foreign error becomes one of these where
+it appears, with ``from``. A module may derive a class of its own that says more.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +42,16 @@ __all__ = [
 
 
 class ReceptorRunnerError(Exception):
-    """The root of the tree. ``exit_code`` is the status a command ends with."""
+    """The root of the tree. ``exit_code`` is the status that a command ends with.
+
+    :param hint: what to type on the command line, if there is something.
+    """
 
     exit_code = 70
+
+    def __init__(self, message: str = "", *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class UsageError(ReceptorRunnerError):
@@ -98,8 +107,8 @@ class LostError(ReceptorRunnerError):
 class DetachedError(ReceptorRunnerError):
     """Nothing has ended but our following; ``attach`` goes on from here."""
 
-    def __init__(self, message: str, exit_code: int = 75) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, exit_code: int = 75, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
         self.exit_code = exit_code
 
 

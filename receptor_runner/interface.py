@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from .errors import UsageError
 from .job.parameters import DEFAULTS, LOCAL, unknown_names
 from .job.private_data import PrivateDataDir
-from .results.delivery import Handlers
-from .results.printer import JSONPrinter, Printer, TextPrinter
+from .results.handlers import Handlers
+from .results.printer import JSONPrinter, TextPrinter
+from .results.sinks import EventSink
 from .stream.endpoints import open_input, open_output
 from .system.signals import StopFlag
 
@@ -83,7 +84,7 @@ def _work(parameters: Mapping[str, Any]) -> Worker:
 
 
 def _process(parameters: Mapping[str, Any]) -> Processor:
-    from .stages.process import Processor, ProcessorOptions, artifact_dir
+    from .stages.process import ProcessorOptions, artifact_dir, process
 
     private_data_dir = parameters.get("private_data_dir") or tempfile.mkdtemp(prefix="receptor-runner-")
     private_data = PrivateDataDir(private_data_dir)
@@ -96,7 +97,7 @@ def _process(parameters: Mapping[str, Any]) -> Processor:
         cancel_callback=parameters.get("cancel_callback"),
     )
     with StopFlag() as flag:
-        return Processor(open_input(parameters.get("_input"), flag), flag, options).run()
+        return process(open_input(parameters.get("_input"), flag), flag, options)
 
 
 def _local(parameters: Mapping[str, Any]) -> Runner:
@@ -120,7 +121,7 @@ def _handlers(parameters: Mapping[str, Any]) -> Handlers:
     )
 
 
-def _printer(parameters: Mapping[str, Any]) -> Printer | None:
+def _printer(parameters: Mapping[str, Any]) -> EventSink | None:
     """The job's output on standard output, as ``ansible_runner`` does unless it is told to be quiet."""
     if parameters.get("quiet") or parameters.get("suppress_ansible_output"):
         return None

@@ -25,9 +25,11 @@ CHILDREN = Path(__file__).parent / "children"
 INVENTORY = 'localhost ansible_connection=local ansible_python_interpreter="{{ ansible_playbook_python }}"\n'
 
 
+# a shell starts what it puts into the background so, and nohup what it runs; both are inherited by what is tested
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    # a shell starts what it puts into the background so, and it is inherited: no Ctrl-C would reach what is tested
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from receptor_runner.archive.collect import collect
 from receptor_runner.archive.entry import Entry
-from receptor_runner.archive.pack import Packer
-from receptor_runner.archive.unpack import unpack
+from receptor_runner.archive.pack import ZipPacker as Packer
+from receptor_runner.archive.unpack import unpack_zip as unpack
 from receptor_runner.errors import ArchiveError, OutputError
 from receptor_runner.limits import StreamLimits
 

@@ -25,7 +25,7 @@ def test_help_and_version() -> None:
 @pytest.mark.parametrize("command", STAGES)
 def test_a_stage_does_not_import_the_mesh_client(command: str, make_dir: DirFactory) -> None:
     """Commands start fast: receptorctl and what it brings is for those who need it."""
-    modules = ["stages.transmit", "stages.worker", "stages.process", "interface", "guard.main", "cli.stages"]
+    modules = ["stages.transmit", "stages.worker", "stages.process", "interface", "guard.main", "cli.transmit", "cli.process", "cli.worker"]
     script = f"import sys, importlib\nfor m in {modules}: importlib.import_module('receptor_runner.' + m)\nprint('receptorctl' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout == b"False\n"
 

@@ -20,7 +20,7 @@ from .collect import Report
 from .deflate import LEVEL, deflate
 from .entry import Entry, dos_time, extra_fields
 
-__all__ = ["Packer"]
+__all__ = ["ZipPacker"]
 
 _READ = 128 * 1024
 #: A file up to this size is read and compressed in one go.
@@ -37,7 +37,7 @@ _MADE_BY = 3 << 8 | 45
 _STORED, _DEFLATED = 0, 8
 
 
-class Packer:
+class ZipPacker:
     """One archive being written to ``file``."""
 
     def __init__(self, file: IO[bytes], report: Report) -> None:

@@ -23,7 +23,7 @@ from ..limits import DEFAULT_LIMITS, MAX_DEPTH, StreamLimits
 from .deflate import deflate
 from .entry import modification_time
 
-__all__ = ["unpack"]
+__all__ = ["unpack_zip"]
 
 _READ = 512 * 1024
 _FAULTS: tuple[type[Exception], ...] = (
@@ -51,7 +51,7 @@ _LONGEST_HEADER = 46 + 254
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def unpack(
+def unpack_zip(
     file: IO[bytes], target: str, limits: StreamLimits = DEFAULT_LIMITS, *, private: bool = False
 ) -> Iterator[None]:
     """Extracts the zip in ``file`` below the existing directory ``target``, yielding often.

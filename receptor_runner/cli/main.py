@@ -1,7 +1,7 @@
-"""The entry point: one group of commands, one place where errors become a line and an exit status.
+"""The entry point: one group of commands, and the one place where errors become a line and an exit status.
 
-Rules: usage errors are 64, every other error has its status in its class. A worker says what went wrong in its
-stream, not on standard error."""
+Rules: usage errors are 64, and every other error has its status in its class. A worker says what went wrong in its stream,
+not on standard error. The name of this module is in the configuration of private nodes on disk: it stays."""
 
 from __future__ import annotations
 
@@ -11,45 +11,38 @@ import importlib
 import os
 import signal
 import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 from .. import __version__
 from ..errors import OutputError, ReceptorRunnerError, UsageError
 from ..system.signals import ignore_signals, remember_interrupts
+from .context import about
+from .output import complain, text_of
 
-__all__ = ["complain", "main", "name_job"]
+__all__ = ["cli", "main"]
 
-_COMMANDS = {
-    "transmit": "stages",
-    "worker": "worker",
-    "process": "stages",
-    "run": "jobs",
-    "submit": "jobs",
-    "attach": "jobs",
-    "jobs": "jobs",
-    "status": "jobs",
-    "wait": "jobs",
-    "cancel": "jobs",
-    "release": "jobs",
-    "prune": "meshes",
-    "nodes": "meshes",
-    "serve": "node",
-    "worktype": "node",
-}
-
-
-#: The job that the command is about, for the log.
-_about = {"job": "-"}
-
-
+#: Each in the file of its name.
+_COMMANDS = (
+    "transmit",
+    "worker",
+    "process",
+    "run",
+    "submit",
+    "attach",
+    "jobs",
+    "status",
+    "wait",
+    "cancel",
+    "release",
+    "prune",
+    "nodes",
+    "serve",
+    "worktype",
+)
 #: Commands whose only use is what they print.
 _PRINTING = ("transmit", "worker", "submit", "jobs", "status", "nodes", "worktype")
-
-
-#: What makes of ``worker`` a command with an answer of its own.
-_NO_STAGE = {"cleanup", "probe", "--worker-info", "--help", "-h"}
 
 
 class _LazyGroup(click.Group):
@@ -61,7 +54,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f".{_COMMANDS[cmd_name]}", __package__)
+        module = importlib.import_module(f".{cmd_name}", __package__)
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
         return command
@@ -89,29 +82,28 @@ def main() -> NoReturn:
     with contextlib.suppress(AttributeError, OSError, ValueError):
         sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        _configure_logging(arguments)
         code = cli.main(arguments, prog_name="receptor-runner", standalone_mode=False)
     except click.ClickException as exc:
-        code = _fail(arguments, _usage_text(exc), UsageError.exit_code)
+        code = _fail(_usage_text(exc), UsageError.exit_code)
     except ReceptorRunnerError as exc:
-        code = _fail(arguments, str(exc), exc.exit_code)
+        code = _fail(text_of(exc), exc.exit_code)
     except (KeyboardInterrupt, click.Abort):
         code = 130
     except Exception as exc:
-        code = _fail_unexpectedly(arguments, exc)
+        code = _fail_unexpectedly(exc)
     _leave(code if isinstance(code, int) else 0)
 
 
-def _fail_unexpectedly(arguments: list[str], exc: Exception) -> int:
+def _fail_unexpectedly(exc: Exception) -> int:
     """An error with a file has become ours before, so an ``OSError`` without one is standard output's."""
     if isinstance(exc, OSError) and exc.errno == errno.EPIPE:
         return OutputError.exit_code
     if isinstance(exc, OSError) and exc.filename is None:
-        return _fail(arguments, f"cannot write: {exc.strerror or exc}", OutputError.exit_code)
-    import logging
+        return _fail(f"cannot write: {exc.strerror or exc}", OutputError.exit_code)
+    from .logs import track
 
-    logging.getLogger("receptor_runner").debug("internal error", exc_info=True)
-    return _fail(arguments, f"internal error: {exc!r}; --debug shows where", ReceptorRunnerError.exit_code)
+    track(exc)
+    return _fail(f"internal error: {exc!r}; --debug shows where", ReceptorRunnerError.exit_code)
 
 
 def _open_standard_descriptors() -> list[int]:
@@ -126,16 +118,6 @@ def _open_standard_descriptors() -> list[int]:
     return closed
 
 
-def complain(text: str) -> None:
-    """One line on standard error. The text may come from a stranger: no escape sequence reaches a terminal."""
-    from ..results.printer import safe_for_terminal
-
-    line = safe_for_terminal(" ".join(text.splitlines()))
-    with contextlib.suppress(AttributeError, OSError, ValueError):
-        sys.stderr.write(f"receptor-runner: {line}\n")
-        sys.stderr.flush()
-
-
 def _usage_text(exc: click.ClickException) -> str:
     hint = ""
     if isinstance(exc, click.UsageError) and exc.ctx is not None:
@@ -143,65 +125,16 @@ def _usage_text(exc: click.ClickException) -> str:
     return exc.format_message() + hint
 
 
-def _fail(arguments: list[str], text: str, code: int) -> int:
-    if arguments[:1] == ["worker"] and _NO_STAGE.isdisjoint(arguments) and not os.isatty(1):
-        from ..stream.codec import END_OF_STREAM, encode
-        from ..stream.status import error_status
-
-        with contextlib.suppress(OSError):
-            os.write(1, encode(error_status(text, text, code)) + END_OF_STREAM)
-    else:
+def _fail(text: str, code: int) -> int:
+    if not about.writes_stream or os.isatty(1):
         complain(text)
+        return code
+    from ..stream.codec import END_OF_STREAM, encode
+    from ..stream.status import error_status
+
+    with contextlib.suppress(OSError):
+        os.write(1, encode(error_status(text, text, code)) + END_OF_STREAM)
     return code
-
-
-def _configure_logging(arguments: list[str]) -> None:
-    """Warnings to standard error; all of it with ``--debug``; a worker keeps silent."""
-    if not arguments or not {"-h", "--help", "--version"}.isdisjoint(arguments):
-        return
-    import logging
-
-    root = logging.getLogger("receptor_runner")
-    if arguments[:1] == ["worker"]:
-        root.addHandler(logging.NullHandler())
-        root.propagate = False
-        return
-    debug = "--debug" in arguments or os.environ.get("RECEPTOR_RUNNER_DEBUG", "").lower() not in (
-        "",
-        "0",
-        "false",
-        "no",
-    )
-    handler: logging.Handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("receptor-runner: %(levelname)s: %(message)s"))
-    path = _log_file(arguments)
-    if path:
-        try:
-            handler = logging.FileHandler(path, encoding="utf-8")
-        except OSError as exc:
-            raise UsageError(f"cannot write the log file {path}: {exc.strerror}") from exc
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(job)s: %(message)s"))
-    handler.addFilter(_name_job)
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG if debug else logging.WARNING)
-
-
-def name_job(job: str) -> None:
-    """From here on every line of the log carries the id of ``job``."""
-    _about["job"] = job
-
-
-def _name_job(record: Any) -> bool:
-    record.job = _about["job"]
-    return True
-
-
-def _log_file(arguments: list[str]) -> str | None:
-    for number, argument in enumerate(arguments):
-        name, equals, value = argument.partition("=")
-        if name in ("--log-file", "--logfile"):
-            return value if equals else next(iter(arguments[number + 1 :]), None)
-    return os.environ.get("RECEPTOR_RUNNER_LOG_FILE") or None
 
 
 def _leave(code: int) -> NoReturn:
@@ -216,6 +149,6 @@ def _leave(code: int) -> NoReturn:
         if code == 0 and isinstance(exc, OSError) and exc.errno != errno.EPIPE:
             complain(f"cannot write: {exc.strerror}")
             code = OutputError.exit_code
-        devnull: Any = os.open(os.devnull, os.O_WRONLY)
+        devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, 1)
     sys.exit(code)

@@ -1,30 +1,22 @@
-"""Options that several commands share.
+"""Options that several commands share, and how they become typed.
 
-Rules: names and meanings are those of ``ansible-runner transmit``; what it lacks is below the line that says so.
-Every option can be given as ``RECEPTOR_RUNNER_<OPTION>``, and the variables of ansible-runner are read, too."""
+Rules: a group of options reaches its command as one frozen dataclass. Every option can be given as
+``RECEPTOR_RUNNER_<OPTION>``, except where that is said: a daemon's environment leaks into its workers."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
 
-from ..limits import LOST_AFTER_SECONDS, StreamLimits
+from ..limits import StreamLimits
+from . import logs
 
-__all__ = [
-    "JOB_OPTIONS",
-    "job_options",
-    "limit_options",
-    "log_options",
-    "lost_after_option",
-    "mesh_options",
-    "option",
-    "output_options",
-    "record_options",
-    "socket_options",
-    "stream_limits",
-]
+__all__ = ["PrintOptions", "limit_options", "log_options", "option", "option_group", "output_option", "print_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,158 +28,96 @@ def option(*names: str, envvar: Sequence[str] = (), **attributes: Any) -> Callab
     return click.option(*names, envvar=[variable, *envvar], **attributes)
 
 
-def _all(decorators: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
+def option_group(kind: type[Any], name: str, options: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
+    """A decorator that adds ``options`` to a command, which gets them as one argument.
+
+    :param kind: a dataclass with a field for each option.
+    :param name: what the command calls the argument.
+    """
+    fields = [field.name for field in dataclasses.fields(kind)]
+
     def decorate(function: F) -> F:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
+        @functools.wraps(function)
+        def command(*arguments: Any, **values: Any) -> Any:
+            values[name] = kind(**{field: values.pop(field) for field in fields})
+            return function(*arguments, **values)
+
+        decorated: Any = command
+        for one in reversed(options):
+            decorated = one(decorated)
+        return decorated  # type: ignore[no-any-return]
 
     return decorate
 
 
-log_options = _all(
-    [
-        option("--debug/--no-debug", default=False, help="Log what happens, to standard error or the log file."),
-        option("--log-file", "--logfile", "log_file", metavar="FILE", help="Append the log to FILE."),
-    ]
-)
+def log_options(function: F) -> F:
+    """The options of the log, which take effect by themselves."""
+    for one in (
+        option(
+            "--log-file", "--logfile", "log_file", metavar="FILE", help="Append the log to FILE.",
+            callback=logs.configure, expose_value=False,
+        ),
+        option(
+            "--debug/--no-debug", default=False, help="Log what happens, to standard error or the log file.",
+            callback=logs.configure, expose_value=False,
+        ),
+    ):  # fmt: skip
+        function = one(function)
+    return function
 
-output_options = _all(
+
+@dataclass(frozen=True)
+class PrintOptions:
+    """How a job's output is printed, and whether its end counts."""
+
+    quiet: bool
+    json_mode: bool
+    exit_zero: bool
+
+
+print_options = option_group(
+    PrintOptions,
+    "printing",
     [
         option("-q", "--quiet", is_flag=True, help="Print nothing of the job's output."),
         option("-j", "--json", "json_mode", is_flag=True, help="Print the job's events as JSON lines."),
         option("--exit-zero", is_flag=True, help="Exit 0 however the job ended, as ansible-runner process does."),
-    ]
+    ],
 )
 
-record_options = _all(
-    [
-        click.option(
-            "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="How to print. [default: text]"
+output_option = click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="How to print. [default: text]"
+)
+
+
+@dataclass(frozen=True)
+class LimitOptions:
+    """What is taken from a stream before it is refused; None for the default."""
+
+    max_line: int | None
+    max_archive: int | None
+    max_unpacked: int | None
+    max_members: int | None
+
+    def stream_limits(self) -> StreamLimits:
+        given = (self.max_line, self.max_archive, self.max_unpacked, self.max_members)
+        return StreamLimits(
+            *(own if own is not None else usual for own, usual in zip(given, StreamLimits(), strict=True))
         )
-    ]
-)
 
-_socket = [
-    option("--socket", envvar=["RECEPTORCTL_SOCKET"], help="The control socket of a node: a path, tcp:// or tls://."),
-    option("-c", "--config", envvar=["RECEPTORCTL_CONFIG"], help="Receptor's configuration, for socket and TLS."),
-    option("--tls-client", envvar=["RECEPTORCTL_TLSCLIENT"], help="Name of a tls-client of that configuration."),
-    option("--rootcas", help="Root certificates for a tls:// socket."),
-    option("--key", help="Client key for a tls:// socket."),
-    option("--cert", help="Client certificate for a tls:// socket."),
-    option("--insecureskipverify", is_flag=True, help="Accept any certificate of a tls:// socket."),
-]
-socket_options = _all(_socket)
 
-lost_after_option = option(
-    "--lost-after",
-    type=float,
-    default=LOST_AFTER_SECONDS,
-    metavar="SECONDS",
-    help="Detach when the mesh was away so long.",
-)
+def _limit(name: str, text: str) -> Callable[[F], F]:
+    return click.option(name, type=click.IntRange(min=1), metavar="N", help=text)
 
-mesh_options = _all(
+
+#: Without variables: a worker's must not come from the environment of a daemon.
+limit_options = option_group(
+    LimitOptions,
+    "limits",
     [
-        option("--node", help="The node to run on. [default: the node of the socket]"),
-        option("--worktype", help="The worktype there. [default: receptor-runner, else ansible-runner]"),
-        option("--ttl", metavar="TIME", help="Permit a node that is absent now, for so long: 30s, 10m, 1h."),
-        option("--signwork/--no-signwork", default=None, help="Sign the work. [default: as the node advertises]"),
-        lost_after_option,
-        *_socket,
-    ]
+        _limit("--max-line", "Longest line of a stream, in bytes."),
+        _limit("--max-archive", "Largest archive in a stream, in bytes."),
+        _limit("--max-unpacked", "Most that an archive may grow to, in bytes."),
+        _limit("--max-members", "Most files in an archive."),
+    ],
 )
-
-_limits = {
-    "max_line": ("line", "Longest line of a stream, in bytes."),
-    "max_archive": ("archive", "Largest archive in a stream, in bytes."),
-    "max_unpacked": ("unpacked", "Most that an archive may grow to, in bytes."),
-    "max_members": ("members", "Most files in an archive."),
-}
-#: Plain options: a worker's must not come from the environment of a daemon.
-limit_options = _all(
-    [
-        click.option(f"--{name.replace('_', '-')}", name, type=click.IntRange(min=1), metavar="N", help=text)
-        for name, (_, text) in _limits.items()
-    ]
-)
-
-
-def stream_limits(options: dict[str, Any]) -> StreamLimits:
-    """The limits that were given, and the defaults of the others."""
-    given = {field: options[name] for name, (field, _) in _limits.items() if options[name] is not None}
-    return StreamLimits(**given)
-
-
-_what = [
-    option("-p", "--playbook", envvar=["RUNNER_PLAYBOOK"], help="The playbook to run, in the project directory."),
-    option("-m", "--module", envvar=["RUNNER_MODULE"], help="The module to run, without a playbook."),
-    option("-r", "--role", envvar=["RUNNER_ROLE"], help="The role to run, without a playbook."),
-    option("-a", "--args", "module_args", help="Arguments for the module."),
-    option("--hosts", help="The hosts to run a module or role on."),
-    option("--limit", help="Run on these hosts of the inventory only."),
-    option("--inventory", help="An inventory file, directory or script, or host1,host2."),
-    option("--forks", help="How many hosts at once."),
-    option("--cmdline", help="Options for ansible-playbook or ansible."),
-    option("-v", "verbosity", "--verbosity", count=True, help="More output of Ansible; up to five times."),
-]
-
-_runner = [
-    option("-i", "--ident", help="Name of the job, and of its directory of artifacts. [default: random]"),
-    option("-b", "--binary", envvar=["RUNNER_BINARY"], help="Full path of the command to run instead of Ansible's."),
-    option("--rotate-artifacts", type=int, default=0, help="Accepted as ansible-runner does; nothing is removed."),
-    option("--artifact-dir", help="Directory of artifacts. [default: DIR/artifacts]"),
-    option("--project-dir", help="Directory of playbooks; travels as DIR/project."),
-    option("--omit-event-data", is_flag=True, help="Leave the data out of events."),
-    option("--only-failed-event-data", is_flag=True, help="Leave the data out of events that are not failures."),
-    option("--omit-env-files", "suppress_env_files", is_flag=True, help="Have no files of the env directory written."),
-    option("--roles-path", envvar=["ANSIBLE_ROLES_PATH"], help="Directories of roles; they travel along."),
-    option("--role-vars", help="Variables for the role: 'name=value name2=value2'."),
-    option("--role-skip-facts", is_flag=True, help="Gather no facts for the role."),
-]
-
-_containers = [
-    option("--container-image", help="Run the job in a container of this image."),
-    option(
-        "--container-volume-mount", "container_volume_mounts", multiple=True, help="HOST_DIR:CONTAINER_DIR[:OPTIONS]."
-    ),
-    option("--container-option", "container_options", multiple=True, help="An option for the container engine."),
-]
-
-# what ansible-runner transmit lacks
-
-_isolation = [
-    option("--process-isolation", is_flag=True, help="Isolate the job in a container or sandbox."),
-    option("--process-isolation-executable", help="podman, docker or bwrap."),
-    option("--process-isolation-path", help="Where a sandbox keeps its files."),
-    option("--process-isolation-hide-paths", multiple=True, help="A path that the sandbox does not show."),
-    option("--process-isolation-show-paths", multiple=True, help="A path that the sandbox shows."),
-    option("--process-isolation-ro-paths", multiple=True, help="A path that the sandbox shows read-only."),
-    option("--directory-isolation-base-path", help="Run on a copy of the project, below this directory."),
-    option("--container-workdir", help="Where the command runs in the container. [default: /runner/project]"),
-    option(
-        "--container-auth-data",
-        metavar="FILE",
-        help="Credentials for the registry: host, username, password, verify_ssl.",
-    ),
-]
-
-_more = [
-    option("--tags", help="Only tasks with these tags."),
-    option("--skip-tags", help="No tasks with these tags."),
-    option("-e", "--extra-vars", multiple=True, help="Variables: name=value, JSON, YAML, or @FILE."),
-    option("--exclude", multiple=True, metavar="GLOB", help="Leave out what matches, by path in DIR or by name."),
-]
-
-job_options = _all([*_what, *_runner, *_containers, *_isolation, *_more])
-
-
-def _names(decorate: Callable[[Any], Any]) -> frozenset[str]:
-    def nothing() -> None:
-        pass
-
-    return frozenset(parameter.name for parameter in decorate(nothing).__click_params__)
-
-
-#: Options that are parameters of a job.
-JOB_OPTIONS = _names(job_options) - {"exclude"}

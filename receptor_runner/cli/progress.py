@@ -11,7 +11,8 @@ import sys
 import time
 from typing import Any
 
-from ..results.printer import Printer, safe_for_terminal
+from ..results.printer import safe_for_terminal
+from ..results.sinks import Event, EventSink
 from ..stream.messages import JSONObject
 
 __all__ = ["Progress", "progress"]
@@ -33,7 +34,7 @@ class Progress:
     def close(self) -> None:
         """Takes the line away."""
 
-    def wrap(self, printer: Printer | None) -> Printer | None:
+    def wrap(self, printer: EventSink | None) -> EventSink | None:
         """``printer``, taking turns with the line."""
         return printer
 
@@ -101,20 +102,21 @@ class _TerminalProgress(Progress):
         except (OSError, ValueError):
             return
 
-    def wrap(self, printer: Printer | None) -> Printer | None:
+    def wrap(self, printer: EventSink | None) -> EventSink | None:
         return _TurnTaker(self, printer)
 
 
-class _TurnTaker:
-    def __init__(self, line: _TerminalProgress, printer: Printer | None) -> None:
+class _TurnTaker(EventSink):
+    def __init__(self, line: _TerminalProgress, printer: EventSink | None) -> None:
         self._line = line
         self._printer = printer
 
-    def event(self, data: JSONObject, raw: bytes) -> None:
-        self._line.count(data)
+    def event(self, event: Event) -> bool:
+        self._line.count(event.data)
         if self._printer is not None:
             self._line.clear()
-            self._printer.event(data, raw)
+            self._printer.event(event)
+        return True
 
     def flush(self) -> None:
         if self._printer is not None:

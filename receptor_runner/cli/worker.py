@@ -16,7 +16,9 @@ from typing import Any
 
 import click
 
-from .options import limit_options, stream_limits
+from .context import about
+from .logs import silence
+from .options import LimitOptions, limit_options
 
 __all__ = ["worker"]
 
@@ -24,7 +26,25 @@ __all__ = ["worker"]
 _COMPLAINTS = 4096
 
 
-@click.group(invoke_without_command=True)
+class _WorkerGroup(click.Group):
+    """Knows from its arguments whether standard output is the stream."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        silence()
+        about.writes_stream = not {"--worker-info", "--help", "-h"} & set(args)
+        context = super().make_context(info_name, args, *rest, **extra)
+        about.writes_stream = not context.params["worker_info"]
+        return context
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        resolved = super().resolve_command(ctx, args)
+        about.writes_stream = False
+        return resolved
+
+
+@click.group(cls=_WorkerGroup, invoke_without_command=True)
 @click.option(
     "--private-data-dir", "--private_data_dir", "private_data_dir", help="Where to work. [default: temporary]"
 )
@@ -33,7 +53,11 @@ _COMPLAINTS = 4096
 @click.option("--worker-info", is_flag=True, help="Only tell what this node is and can do, as YAML.")
 @limit_options
 def worker(
-    private_data_dir: str | None, delete: bool, keepalive_seconds: float | None, worker_info: bool, **limits: int
+    private_data_dir: str | None,
+    delete: bool,
+    keepalive_seconds: float | None,
+    worker_info: bool,
+    limits: LimitOptions,
 ) -> int:
     """Read a job from standard input, run it, and write its results to standard output."""
     if click.get_current_context().invoked_subcommand is not None:
@@ -49,7 +73,7 @@ def worker(
     return _work(private_data_dir, delete, keepalive_seconds, limits)
 
 
-def _work(private_data_dir: str | None, delete: bool, keepalive: float | None, limits: dict[str, int]) -> int:
+def _work(private_data_dir: str | None, delete: bool, keepalive: float | None, limits: LimitOptions) -> int:
     from ..limits import LEFTOVER_KILL_SECONDS, LEFTOVER_TERM_SECONDS
     from ..receptor.unit_probe import own_unit
     from ..stages.worker import Worker, WorkerOptions
@@ -65,7 +89,7 @@ def _work(private_data_dir: str | None, delete: bool, keepalive: float | None, l
             private_data_dir,
             delete,
             keepalive,
-            limits=stream_limits(limits),
+            limits=limits.stream_limits(),
             unit_directory=own_unit(),
             complaints=complaints,
         )

@@ -1,38 +1,29 @@
-"""The guard's two pipes to its stage: commands in, frames out.
+"""The guard's two pipes to its stage: orders in, reports out.
 
-Rules: neither end ever blocks the guard. Output that the stage does not take yet is held, and
-:attr:`Channel.congested` says when to stop making more. When the stage is gone, what is written goes nowhere."""
+Rules: neither end ever blocks the guard. Output that the stage does not take yet is held, and :attr:`Channel.congested` says
+when to stop making more. When the stage is gone, what is written goes nowhere."""
 
 from __future__ import annotations
 
-import json
 import os
-import struct
 from collections import deque
-from typing import Any
 
 from ..limits import BLOCK
+from .protocol import CommandEnd, CommandMissing, GuardFault, Order, Ready, decode_order, encode_lines, encode_report
 
-__all__ = ["HEADER", "Channel", "frame"]
-
-#: Kind and length of a frame.
-HEADER = struct.Struct(">cI")
+__all__ = ["Channel"]
 
 _CONGESTED = 1024 * 1024
 
 
-def frame(kind: bytes, content: bytes | memoryview) -> bytes:
-    return HEADER.pack(kind, len(content)) + content
-
-
 class Channel:
-    """The guard's end: descriptor 0 for commands, ``output`` for frames."""
+    """The guard's end: descriptor ``orders`` to read, ``output`` to write."""
 
-    def __init__(self, commands: int, output: int) -> None:
-        self.commands = commands
+    def __init__(self, orders: int, output: int) -> None:
+        self.orders = orders
         self.output = output
         self.closed = False
-        os.set_blocking(commands, False)
+        os.set_blocking(orders, False)
         os.set_blocking(output, False)
         self._received = b""
         self._pending: deque[memoryview] = deque()
@@ -46,31 +37,34 @@ class Channel:
     def pending(self) -> bool:
         return bool(self._pending)
 
-    def receive(self) -> list[dict[str, Any]]:
-        """Commands that have arrived; sets :attr:`closed` at the end of them."""
+    def receive(self) -> list[Order]:
+        """The orders that have arrived; sets :attr:`closed` at the end of them."""
         try:
-            while data := os.read(self.commands, BLOCK):
+            while data := os.read(self.orders, BLOCK):
                 self._received += data
             self.closed = True
         except BlockingIOError:
             pass
         *lines, self._received = self._received.split(b"\n")
-        return [json.loads(line) for line in lines]
+        return [order for order in map(decode_order, lines) if order is not None]
 
-    def send(self, kind: bytes, content: bytes | memoryview) -> None:
-        if self.closed:
-            return
-        self._pending.append(memoryview(frame(kind, content)))
-        self._pending_size += len(self._pending[-1])
-        self.flush()
+    def report(self, report: Ready | CommandEnd | CommandMissing | GuardFault) -> None:
+        self._send(encode_report(report))
 
     def send_lines(self, lines: bytes) -> None:
         """Whole lines, in pieces of a block; only the last piece ends where something else may follow."""
         view = memoryview(lines)
         while len(view) > BLOCK:
-            self.send(b"w", view[:BLOCK])
+            self._send(encode_lines(view[:BLOCK], whole=False))
             view = view[BLOCK:]
-        self.send(b"W", view)
+        self._send(encode_lines(view, whole=True))
+
+    def _send(self, frame: bytes) -> None:
+        if self.closed:
+            return
+        self._pending.append(memoryview(frame))
+        self._pending_size += len(frame)
+        self.flush()
 
     def flush(self) -> None:
         """Writes what the stage takes."""

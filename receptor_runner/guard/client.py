@@ -7,25 +7,37 @@ module path of this process, so that a daemon's odd environment and working dire
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..errors import ConfigurationError, OutputError, ReceptorRunnerError
 from ..isolation.engine_errors import isolation_fault
 from ..limits import BLOCK, ENGINE_SECONDS, GIVE_UP_SECONDS, KILL_SECONDS, UNSHARE_SECONDS
-from ..preparation.prepare import RunSpec
+from ..preparation.run_spec import RunSpec
 from ..system.boot import python_argv
-from .channel import HEADER
 from .engine import Engine
+from .protocol import (
+    Cancel,
+    CommandEnd,
+    CommandMissing,
+    GuardFault,
+    Lines,
+    Order,
+    Own,
+    Ready,
+    Report,
+    ReportParser,
+    Run,
+    Setup,
+    encode_order,
+)
 
-__all__ = ["Guard", "GuardDiedError", "Result"]
+__all__ = ["CommandResult", "Guard", "GuardDiedError"]
 
 #: The guard's own deadlines add up to less; after this it is not the guard that we know.
 _SETUP_SECONDS = 60.0
@@ -44,8 +56,8 @@ class CommandKilledError(ReceptorRunnerError):
     """The command was ended by a signal that this package did not send."""
 
 
-class Result(NamedTuple):
-    """How a command ended. ``events`` counts the job events that were sent."""
+class CommandResult(NamedTuple):
+    """How a command ended, for a stage. ``events`` counts the job events that were sent."""
 
     rc: int
     status: str
@@ -77,8 +89,8 @@ class Guard:
     """
 
     def __init__(self, inherit: Sequence[int] = ()) -> None:
-        self._buffer = b""
-        self._job: RunSpec | None = None
+        self._parser = ReportParser()
+        self._spec: RunSpec | None = None
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._process = subprocess.Popen(
             python_argv("receptor_runner.guard.main"),
@@ -95,10 +107,6 @@ class Guard:
         self._output = self._process.stdout
         os.set_blocking(self._output.fileno(), False)
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     def fileno(self) -> int:
         return self._output.fileno()
 
@@ -108,82 +116,77 @@ class Guard:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def setup(self, *, temporary: bool = False, remove: str | None = None) -> tuple[str, str]:
+    def setup(self, *, temporary: bool = False, remove: str | None = None) -> Ready:
         """Answers the path of a temporary directory, empty if none was asked for, and of one for the job's temporary
         files.
 
         :param remove: a directory that is removed at the end.
         """
-        self._send({"setup": {"temporary": temporary, "remove": remove}})
+        self._send(Setup(temporary, remove))
+        poll = select.poll()
+        poll.register(self._output, select.POLLIN)
         while True:
-            poll = select.poll()
-            poll.register(self._output, select.POLLIN)
             if not poll.poll(_SETUP_SECONDS * 1000):
                 raise GuardDiedError(f"it did not answer within {_SETUP_SECONDS:.0f} s")
-            for kind, content in self.frames():
-                if kind == b"P":
-                    path, scratch = json.loads(content)
-                    return path, scratch
-                self.result(content)
+            for report in self._received():
+                if isinstance(report, Ready):
+                    return report
+                self._result(report)
 
     def own(self, path: str) -> None:
         """``path`` and all below it go when the guard does."""
-        self._send({"own": path})
+        self._send(Own(path))
 
-    def run(self, job: RunSpec) -> None:
-        self._job = job
-        self._send({"run": job.to_json()})
+    def run(self, spec: RunSpec) -> None:
+        """Starts the command of ``spec``; :meth:`reports` says what becomes of it."""
+        self._spec = spec
+        self._send(Run(spec))
 
     def cancel(self) -> None:
-        self._send({"cancel": True})
+        """Has the command stopped, if it runs."""
+        self._send(Cancel())
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, order: Order) -> None:
         try:
-            self._commands.write(json.dumps(message).encode() + b"\n")
+            self._commands.write(encode_order(order))
             self._commands.flush()
         except OSError:
             return  # it died; reading says so
 
-    def frames(self) -> Iterator[tuple[bytes, bytes]]:
+    def reports(self) -> Iterator[Lines | CommandResult]:
         """What has arrived since the last call.
 
-        :raises GuardDiedError: nothing will arrive any more.
+        :raises ConfigurationError: the command does not exist.
+        :raises OutputError: the guard cannot write temporary files.
+        :raises GuardDiedError: the guard failed, and nothing will arrive any more.
         """
+        for report in self._received():
+            yield report if isinstance(report, Lines) else self._result(report)
+
+    def _received(self) -> Iterator[Report]:
         try:
             data = os.read(self._output.fileno(), BLOCK)
         except BlockingIOError:
             return
         if not data:
             raise GuardDiedError(self._diagnosis())
-        self._buffer += data
-        while len(self._buffer) >= HEADER.size:
-            kind, length = HEADER.unpack_from(self._buffer)
-            end = HEADER.size + length
-            if len(self._buffer) < end:
-                return
-            content = self._buffer[HEADER.size : end]
-            self._buffer = self._buffer[end:]
-            yield kind, content
+        yield from self._parser.feed(data)
 
-    def result(self, content: bytes) -> Result:
-        """The content of an ``R`` frame.
-
-        :raises ConfigurationError: the command does not exist.
-        :raises OutputError: the guard has no place for temporary files.
-        :raises GuardDiedError: the guard failed.
-        """
-        data = json.loads(content)
-        if "not_found" in data:
-            raise ConfigurationError(f"{data['not_found']}; install ansible-core where the worker runs, or set PATH")
-        if "fault" in data:
-            if data["fault"].startswith("cannot make"):
-                raise OutputError(data["fault"])
-            raise GuardDiedError(data["fault"])
-        fault = self._isolation_fault(data["isolation_error"], gone=data["gone"])
-        return Result(data["rc"], data["status"], data["events"], data["output_error"], data["killed_by"], fault)
+    def _result(self, report: Report) -> CommandResult:
+        match report:
+            case CommandMissing(text):
+                raise ConfigurationError(f"{text}; install ansible-core where the worker runs, or set PATH")
+            case GuardFault(text, no_space):
+                raise OutputError(text) if no_space else GuardDiedError(text)
+            case CommandEnd():
+                fault = self._isolation_fault(report.isolation_error, gone=report.gone)
+                return CommandResult(
+                    report.rc, report.status, report.events, report.output_error, report.killed_by, fault
+                )
+        raise GuardDiedError(f"it said {type(report).__name__} out of turn")
 
     def _isolation_fault(self, said: str | None, *, gone: bool) -> ReceptorRunnerError | None:
-        isolated = self._job.isolated if self._job is not None else None
+        isolated = self._spec.isolated if self._spec is not None else None
         if isolated is None:
             return None
         if said is not None:
@@ -211,11 +214,11 @@ class Guard:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.returncode and self._job is not None:
-            self._remove_container(self._job)
+        if self._process.returncode and self._spec is not None:
+            self._remove_container(self._spec)
         self._stderr.close()
 
-    def _remove_container(self, job: RunSpec) -> None:
+    def _remove_container(self, spec: RunSpec) -> None:
         """What a guard that was killed could not do any more."""
-        if job.isolated is not None and job.isolated.engine:
-            Engine(asdict(job.isolated)).remove(time.monotonic() + ENGINE_SECONDS)
+        if spec.isolated is not None and spec.isolated.container:
+            Engine(spec.isolated).remove(time.monotonic() + ENGINE_SECONDS)

@@ -10,7 +10,8 @@ import contextlib
 import os
 import select
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import IO
 
 from ..isolation.engine_errors import ENGINE_CODES, did_not_run
 from ..limits import (
@@ -25,6 +26,7 @@ from ..limits import (
     PTY_HALF_FULL_BYTES,
     TERM_SECONDS,
 )
+from ..preparation.run_spec import RunSpec
 from ..stream.status import CANCELED, ERROR, RC_STOPPED, TIMEOUT, status_from_rc
 from ..system.process_tree import Stopper, descendants
 from ..system.subreaper import reap
@@ -32,6 +34,7 @@ from ..system.waiting import milliseconds
 from .channel import Channel
 from .event_carver import Carver
 from .prompts import Prompts
+from .protocol import Cancel, CommandEnd
 from .pty_child import Child, new_private_file
 from .running_job import running_job
 
@@ -49,12 +52,12 @@ _TAIL = 4096
 class CommandRun:
     """One run. ``wakeup`` becomes readable when a signal arrives; ``stop_requested`` is asked then."""
 
-    def __init__(self, spec: dict[str, Any], channel: Channel, wakeup: int) -> None:
+    def __init__(self, spec: RunSpec, channel: Channel, wakeup: int) -> None:
         self._spec = spec
         self._channel = channel
         self._wakeup = wakeup
-        self._carver = Carver(bytes.fromhex(spec["event_key"]), spec["ident"])
-        self._prompts = Prompts([(pattern, answer) for pattern, answer in spec["prompts"]])
+        self._carver = Carver(bytes.fromhex(spec.event_key), spec.ident)
+        self._prompts = Prompts(spec.prompts)
         self._poll = select.poll()
         self._watched: dict[int, int] = {}
         self._stopped_as: str | None = None
@@ -70,15 +73,13 @@ class CommandRun:
         #: Whether nothing is left of the job, as far as can be shown.
         self.gone = True
 
-    def run(self) -> dict[str, Any]:
-        """Returns ``rc``, ``status``, ``events`` (how many), ``output_error`` (text or null), ``killed_by`` (the name
-        of a signal that was not ours, or null), ``isolation_error`` (what an engine or sandbox said when it could not
-        run the command, or null) and ``gone`` (whether it can be shown that nothing is left of it).
+    def run(self) -> CommandEnd:
+        """Runs the command to its end.
 
         :raises CommandNotFound: there is nothing to run.
         """
         child = Child(self._spec)
-        self._job = running_job(child, self._spec["isolated"])
+        self._job = running_job(child, self._spec.isolated)
         self._stopper = Stopper(self._job.send)
         try:
             self._follow(child)
@@ -88,7 +89,7 @@ class CommandRun:
         self._take(self._carver.finish())
         self._flush()
         self._output.close()
-        return self._result(child)
+        return self._end(child)
 
     def _settle(self, child: Child) -> None:
         """A command that ended by itself leaves nothing: engines and sandboxes see to that."""
@@ -106,28 +107,28 @@ class CommandRun:
         if not self.gone:
             self.gone = self._job.remove(time.monotonic() + ENGINE_SECONDS)
 
-    def _result(self, child: Child) -> dict[str, Any]:
+    def _end(self, child: Child) -> CommandEnd:
         by_itself = self._stopped_as is None
         isolation_error = self._isolation_error(child) if by_itself else None
         killed_by = child.killed_by if by_itself and isolation_error is None else None
         rc = child.rc if child.rc is not None and by_itself else RC_STOPPED
         fault = killed_by or isolation_error is not None or not self.gone
-        return {
-            "rc": rc,
-            "status": ERROR if fault else self._stopped_as or status_from_rc(rc),
-            "events": self._carver.counter,
-            "output_error": self._output.error,
-            "killed_by": killed_by,
-            "isolation_error": isolation_error,
-            "gone": self.gone,
-        }
+        return CommandEnd(
+            rc,
+            ERROR if fault else self._stopped_as or status_from_rc(rc),
+            self._carver.counter,
+            output_error=self._output.error,
+            killed_by=killed_by,
+            isolation_error=isolation_error,
+            gone=self.gone,
+        )
 
     def _isolation_error(self, child: Child) -> str | None:
-        isolated = self._spec["isolated"]
+        isolated = self._spec.isolated
         if isolated is None or self._carver.framed:
             return None
         said = self._tail.decode("utf-8", "replace")
-        return said if did_not_run(child.rc, said, sandbox=not isolated["engine"]) else None
+        return said if did_not_run(child.rc, said, sandbox=not isolated.container) else None
 
     def _follow(self, child: Child) -> None:
         alive = True
@@ -137,8 +138,8 @@ class CommandRun:
             if self._wakeup in ready:
                 self._drain_wakeup()
                 self._reap(child)
-            if self._channel.commands in ready:
-                self._take_commands()
+            if self._channel.orders in ready:
+                self._take_orders()
             if self._channel.output in ready:
                 self._channel.flush()
             if child.fd in ready:
@@ -152,7 +153,7 @@ class CommandRun:
                 alive = self._advance(child)
 
     def _wait(self, child: Child, alive: bool) -> set[int]:
-        self._watch(self._channel.commands, select.POLLIN if not self._channel.closed else 0)
+        self._watch(self._channel.orders, select.POLLIN if not self._channel.closed else 0)
         self._watch(self._channel.output, select.POLLOUT if self._channel.pending else 0)
         pause = self._read_at - time.monotonic() if alive and not self._prompts.waiting else 0.0
         reads = pause <= 0 and not child.eof and not self._channel.congested
@@ -185,10 +186,10 @@ class CommandRun:
 
     def _limits(self) -> list[tuple[float, str]]:
         limits = []
-        if self._spec["job_timeout"]:
-            limits.append((self._started + self._spec["job_timeout"], TIMEOUT))
-        if self._spec["idle_timeout"]:
-            limits.append((self._last_output + self._spec["idle_timeout"], TIMEOUT))
+        if self._spec.job_timeout:
+            limits.append((self._started + self._spec.job_timeout, TIMEOUT))
+        if self._spec.idle_timeout:
+            limits.append((self._last_output + self._spec.idle_timeout, TIMEOUT))
         return limits
 
     def _drain_wakeup(self) -> None:
@@ -196,9 +197,9 @@ class CommandRun:
             while os.read(self._wakeup, 512):
                 pass
 
-    def _take_commands(self) -> None:
-        for command in self._channel.receive():
-            if command.get("cancel"):
+    def _take_orders(self) -> None:
+        for order in self._channel.receive():
+            if isinstance(order, Cancel):
                 self.stop_requested = True
 
     def _read(self, child: Child) -> None:
@@ -213,7 +214,7 @@ class CommandRun:
 
     def _take(self, text: bytes) -> None:
         self._output.write(text)
-        if self._spec["isolated"] is not None:
+        if self._spec.isolated is not None:
             self._tail = (self._tail + text)[-_TAIL:]
         if self._carver.lines:
             self._lines += self._carver.lines
@@ -266,14 +267,14 @@ class _OutputFiles:
     """The ``stdout`` and ``stderr`` artifacts. A terminal has one output: ``stderr`` stays empty, as for
     ansible-runner."""
 
-    def __init__(self, spec: dict[str, Any]) -> None:
+    def __init__(self, spec: RunSpec) -> None:
         self.error: str | None = None
-        self._file = None
-        if spec["output_files"]:
+        self._file: IO[bytes] | None = None
+        if spec.output_files:
             try:
-                fd = new_private_file(os.path.join(spec["artifact_dir"], "stdout"))
+                fd = new_private_file(os.path.join(spec.artifact_dir, "stdout"))
                 self._file = os.fdopen(fd, "wb", buffering=BLOCK)
-                os.close(new_private_file(os.path.join(spec["artifact_dir"], "stderr")))
+                os.close(new_private_file(os.path.join(spec.artifact_dir, "stderr")))
             except OSError as exc:
                 self._fail(exc)
 
@@ -286,7 +287,7 @@ class _OutputFiles:
     def close(self) -> None:
         self._guarded(lambda file: file.close())
 
-    def _guarded(self, action: Any) -> None:
+    def _guarded(self, action: Callable[[IO[bytes]], object]) -> None:
         if self._file is None or self.error is not None:
             return
         try:

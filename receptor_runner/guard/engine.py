@@ -9,7 +9,8 @@ import contextlib
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+from ..isolation.isolated import Isolated
 
 __all__ = ["Engine", "ask_engine"]
 
@@ -18,14 +19,14 @@ _STALE = ("created", "configured", "initialized", "exited", "stopped", "dead")
 
 
 class Engine:
-    """The engine of one job. ``isolated`` is a :class:`receptor_runner.isolation.wrapper.Isolated` as JSON."""
+    """The engine of one job."""
 
-    def __init__(self, isolated: Mapping[str, Any]) -> None:
-        self._program = isolated["engine"]
-        self._env = isolated["env"]
-        self._id_file = isolated["id_file"]
-        self._label = isolated["label"]
-        self._name = isolated["name"]
+    def __init__(self, isolated: Isolated) -> None:
+        self._program = isolated.engine
+        self._env = isolated.env
+        self._id_file = isolated.id_file
+        self._label = isolated.label
+        self._name = isolated.name
 
     def container(self) -> str | None:
         """The container's id; None as long as there is none."""

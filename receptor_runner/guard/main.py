@@ -1,12 +1,11 @@
 """The guard's main function.
 
-Rules: everything that will be needed is imported before the first command is taken; a fault of the guard becomes a
+Rules: everything that will be needed is imported before the first order is taken; a fault of the guard becomes a
 result, never silence; what is temporary goes last, on every path."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
@@ -14,16 +13,18 @@ import sys
 import tempfile
 import time
 import traceback
-from typing import Any
+from types import FrameType
 
 from ..isolation.kinds import PODMAN
 from ..limits import ENGINE_SECONDS, UNSHARE_SECONDS
+from ..preparation.run_spec import RunSpec
 from ..system.process_tree import stop_descendants
 from ..system.removal import remove_tree
 from ..system.subreaper import adopt_orphans
 from .channel import Channel
 from .command_run import CommandRun
 from .engine import Engine, ask_engine
+from .protocol import Cancel, CommandMissing, GuardFault, Order, Own, Ready, Run, Setup
 from .pty_child import CommandNotFound
 
 __all__ = ["main"]
@@ -61,7 +62,7 @@ class _Guard:
             signal.signal(number, self._on_signal)
         adopt_orphans()
 
-    def _on_signal(self, number: int, frame: Any) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop_requested = True
         if self._command_run is not None:
             self._command_run.stop_requested = True
@@ -69,7 +70,7 @@ class _Guard:
     def serve(self) -> None:
         while not self._channel.closed:
             poll = select.poll()
-            poll.register(self._channel.commands, select.POLLIN)
+            poll.register(self._channel.orders, select.POLLIN)
             poll.register(self._wakeup, select.POLLIN)
             if self._channel.pending:
                 poll.register(self._channel.output, select.POLLOUT)
@@ -78,56 +79,55 @@ class _Guard:
             if self._wakeup in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wakeup, 512)
-            if self._channel.commands in ready:
-                for command in self._channel.receive():
-                    self._obey(command)
+            if self._channel.orders in ready:
+                for order in self._channel.receive():
+                    self._obey(order)
 
-    def _obey(self, command: dict[str, Any]) -> None:
-        if "setup" in command:
-            self._setup(command["setup"])
-        elif "own" in command:
-            self._trees.append(command["own"])
-        elif "run" in command:
-            self._run(command["run"])
-        elif command.get("cancel"):
-            self._stop_requested = True
+    def _obey(self, order: Order) -> None:
+        match order:
+            case Setup():
+                self._setup(order)
+            case Own(path):
+                self._trees.append(path)
+            case Run(spec):
+                self._run(spec)
+            case Cancel():
+                self._stop_requested = True
 
-    def _setup(self, setup: dict[str, Any]) -> None:
+    def _setup(self, setup: Setup) -> None:
         path = ""
-        if setup["remove"]:
-            self._trees.append(setup["remove"])
+        if setup.remove:
+            self._trees.append(setup.remove)
         try:
-            if setup["temporary"]:
+            if setup.temporary:
                 path = self._temporary("receptor-runner-")
             scratch = self._temporary("rr-")
         except OSError as exc:
-            self._result(fault=f"cannot make a temporary directory in {tempfile.gettempdir()}: {exc.strerror}")
+            text = f"cannot make a temporary directory in {tempfile.gettempdir()}: {exc.strerror}"
+            self._channel.report(GuardFault(text, no_space=True))
             return
-        self._channel.send(b"P", json.dumps([path, scratch]).encode())
+        self._channel.report(Ready(path, scratch))
 
     def _temporary(self, prefix: str) -> str:
         path = tempfile.mkdtemp(prefix=prefix)
         self._trees.append(path)
         return path
 
-    def _run(self, spec: dict[str, Any]) -> None:
-        self._made += spec["made"]
-        isolated = spec["isolated"]
-        if isolated and isolated["kind"] == PODMAN and os.geteuid():
-            self._unshare, self._unshare_env = [isolated["engine"], "unshare"], isolated["env"]
+    def _run(self, spec: RunSpec) -> None:
+        self._made += spec.made
+        isolated = spec.isolated
+        if isolated is not None and isolated.kind == PODMAN and os.geteuid():
+            self._unshare, self._unshare_env = [isolated.engine, "unshare"], isolated.env
         try:
-            if isolated and isolated["may_be_stale"]:
+            if isolated is not None and isolated.may_be_stale:
                 Engine(isolated).remove_stale(time.monotonic() + ENGINE_SECONDS)
             self._command_run = CommandRun(spec, self._channel, self._wakeup)
             self._command_run.stop_requested = self._stop_requested
-            self._result(**self._command_run.run())
+            self._channel.report(self._command_run.run())
         except CommandNotFound as exc:
-            self._result(not_found=str(exc))
+            self._channel.report(CommandMissing(str(exc)))
         except Exception:
-            self._result(fault=traceback.format_exc())
-
-    def _result(self, **result: Any) -> None:
-        self._channel.send(b"R", json.dumps(result).encode())
+            self._channel.report(GuardFault(traceback.format_exc()))
 
     def clean(self) -> None:
         """Stops what may be left, and removes what was to be removed, the newest first."""

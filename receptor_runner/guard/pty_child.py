@@ -13,6 +13,8 @@ from typing import Any
 
 import pexpect
 
+from ..preparation.run_spec import RunSpec
+
 __all__ = ["Child", "CommandNotFound", "new_private_file"]
 
 _READ = 64 * 1024
@@ -26,18 +28,18 @@ class CommandNotFound(Exception):
 
 
 class Child:
-    """A running command. ``spec`` is a :class:`receptor_runner.preparation.prepare.RunSpec` as JSON."""
+    """A running command."""
 
-    def __init__(self, spec: dict[str, Any]) -> None:
+    def __init__(self, spec: RunSpec) -> None:
         self.rc: int | None = None
         #: The signal that ended it, by name.
         self.killed_by: str | None = None
         self._made: list[str] = []
-        self._isolated = bool(spec["isolated"])
+        self._isolated = spec.isolated is not None
         try:
             self._write_event_key(spec)
-            if spec["ssh_key"]:
-                self._offer_ssh_key(spec)
+            if spec.ssh_key and spec.ssh_key_path:
+                self._offer_ssh_key(spec.ssh_key, spec.ssh_key_path)
             self._spawn = self._start(spec)
         except BaseException:
             self.remove_files()
@@ -47,10 +49,11 @@ class Child:
         self.eof = False
         os.set_blocking(self.fd, False)
 
-    def _start(self, spec: dict[str, Any]) -> Any:
-        command, *arguments = spec["argv"]
-        isolated = spec["isolated"] or {}
-        env, cwd = isolated.get("env") or spec["env"], isolated.get("cwd") or spec["cwd"]
+    def _start(self, spec: RunSpec) -> Any:
+        command, *arguments = spec.argv
+        isolated = spec.isolated
+        env = (isolated.env if isolated is not None else None) or spec.env
+        cwd = (isolated.cwd if isolated is not None else None) or spec.cwd
         guard = os.getpid()
         try:
             return pexpect.spawn(command, arguments, cwd=cwd, env=env, echo=False, preexec_fn=_default_signals)
@@ -61,21 +64,20 @@ class Child:
                 os._exit(127)  # in the fork: nothing of the guard may run twice
             raise
 
-    def _write_event_key(self, spec: dict[str, Any]) -> None:
-        path = spec["event_key_path"]
+    def _write_event_key(self, spec: RunSpec) -> None:
+        path = spec.event_key_path
         fd = new_private_file(path)
         self._made.append(path)
         with os.fdopen(fd, "w") as file:
-            file.write(spec["event_key"])
+            file.write(spec.event_key)
 
-    def _offer_ssh_key(self, spec: dict[str, Any]) -> None:
+    def _offer_ssh_key(self, ssh_key: str, path: str) -> None:
         """A fifo that a process of its own fills, since opening it waits for the reader."""
-        path = spec["ssh_key_path"]
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         os.mkfifo(path, 0o600)
         self._made.append(path)
-        key = spec["ssh_key"].encode()
+        key = ssh_key.encode()
         if os.fork():
             return
         try:

@@ -10,10 +10,10 @@ import os
 import signal
 import subprocess
 import time
-from typing import Any
 
 import psutil
 
+from ..isolation.isolated import Isolated
 from ..limits import ENGINE_PATIENCE_SECONDS
 from ..system.process_tree import descendants, signal_descendants
 from .engine import Engine
@@ -90,8 +90,8 @@ class _Contained(RunningJob):
         return self._engine.remove(until)
 
 
-def running_job(child: Child, isolated: dict[str, Any] | None) -> RunningJob:
-    """:param isolated: a :class:`receptor_runner.isolation.wrapper.Isolated` as JSON, or None."""
+def running_job(child: Child, isolated: Isolated | None) -> RunningJob:
+    """What ``child`` is the outermost process of."""
     if isolated is None:
         return RunningJob(child)
-    return _Contained(child, Engine(isolated)) if isolated["engine"] else _Sandboxed(child)
+    return _Contained(child, Engine(isolated)) if isolated.container else _Sandboxed(child)

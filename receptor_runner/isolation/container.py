@@ -10,20 +10,21 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from ..errors import ConfigurationError, InputError
 from ..job.private_data import PrivateDataDir
 from .container_env import container_environment
 from .executable import find_executable, long_path
 from .files import write_credentials
-from .kinds import DOCKER
+from .isolated import Isolated
+from .isolation import InnerCommand, WrappedCommand
+from .kinds import DOCKER, PODMAN
 from .path_map import CONTAINER_HOME, PathMap
 from .request import IsolationRequest
 
-__all__ = ["Container", "ContainerRun"]
+__all__ = ["ContainerIsolation"]
 
 _LABEL = "receptor-runner.run"
 _LONGEST_NAME = 63
@@ -33,34 +34,30 @@ _DETACHED = ("-d", "--detach", "--detach=true")
 _UNMOUNTABLE = ("/", "/home", "/usr")
 
 
-class ContainerRun(NamedTuple):
-    """How to start an engine. ``argv`` and ``env`` are the engine's; ``label`` marks its container and no other."""
-
-    argv: list[str]
-    env: dict[str, str]
-    engine: str
-    label: str
-
-
-class Container:
+class ContainerIsolation:
     """The container of one job.
 
     :param scratch: a directory that the job does not see: credentials and the container's id are there.
+    :param fresh: whether the private data dir was made for this job; else an earlier run may have left a container.
     """
 
     def __init__(
-        self, request: IsolationRequest, private_data: PrivateDataDir, artifact_dir: Path, scratch: Path
+        self, request: IsolationRequest, private_data: PrivateDataDir, artifact_dir: Path, scratch: str, *, fresh: bool
     ) -> None:
         self._request = request
         self._private_data = private_data
         self._artifact_dir = artifact_dir
-        self._scratch = scratch
+        self._scratch = Path(scratch)
+        self._fresh = fresh
         wants_cwd = os.path.isdir(request.host_cwd) and not request.workdir
         self._host_cwd = os.path.abspath(request.host_cwd) if wants_cwd else ""
         self._volume_mounts = [_absolute(mount) for mount in request.volume_mounts]
+        self.mount_points = self._mount_points()
+        self.path_map = self._path_map()
+        # overlay file systems of older kernels refuse what a module's atomic move needs
+        self.base_env = {"ANSIBLE_UNSAFE_WRITES": "1"} if request.kind == PODMAN else {}
 
-    def path_map(self) -> PathMap:
-        """What the job calls our paths."""
+    def _path_map(self) -> PathMap:
         pairs = self._own_mounts()
         for mount in self._volume_mounts:
             source, _, rest = mount.partition(":")
@@ -69,44 +66,51 @@ class Container:
         return PathMap(pairs, own_root=True)
 
     @property
-    def workdir(self) -> str:
+    def _workdir(self) -> str:
         """Where the command runs, inside."""
         default = f"{CONTAINER_HOME}/project" if self._private_data.project.is_dir() else CONTAINER_HOME
         return self._request.workdir or self._host_cwd or default
 
     @property
-    def name(self) -> str:
+    def _name(self) -> str:
         """The same for the same job in the same private_data, and for no other."""
         digest = hashlib.sha256(os.fsencode(os.path.realpath(self._artifact_dir))).hexdigest()
         readable = re.sub(r"[^a-zA-Z0-9_-]", "_", f"ansible_runner_{self._artifact_dir.name}")
         return f"{readable[: _LONGEST_NAME - 13]}_{digest[:12]}"
 
     @property
-    def id_file(self) -> str:
+    def _id_file(self) -> str:
         return str(self._scratch / "container-id")
 
-    def run(
-        self, argv: Sequence[str], env: Mapping[str, str], engine_env: Mapping[str, str], *, answers: bool
-    ) -> ContainerRun:
-        """:param argv: the command inside, and ``env`` its environment.
-        :param engine_env: what the engine is started with.
-        :param answers: whether prompts will be answered; what is typed is not to be shown then.
-        :raises InputError: a directory that is to be mounted does not exist.
+    def wrap(self, command: InnerCommand, env: Mapping[str, str]) -> WrappedCommand:
+        """:raises InputError: a directory that is to be mounted does not exist.
         :raises ConfigurationError: a mount or a variable is impossible.
         :raises UnreachableError: there is no such engine.
         """
         request = self._request
         if any(option in _DETACHED for option in request.options):
             raise ConfigurationError("container_options must not detach the container: nobody would know how it ends")
-        engine = find_executable(request.executable, engine_env.get("PATH", ""))
-        carried, shell = container_environment(env, {}, answers=answers)
+        engine = find_executable(request.executable, env.get("PATH", ""))
+        carried, shell = container_environment(command.env, {}, answers=command.answers)
         label = f"{_LABEL}={secrets.token_hex(16)}"
-        command = [engine, *self._client_options(), "run", "--rm", "--tty", "--interactive", "--workdir", self.workdir]
-        command += [word for mount in self._mounts() for word in ("-v", mount)]
-        command += [word for name in carried for word in ("--env", name)]
-        command += ["--cidfile", self.id_file, "--label", label, *self._engine_options()]
-        command += ["--name", self.name, *request.options, request.image, *shell]
-        return ContainerRun([*command, *argv], {**self._engine_environment(engine_env), **carried}, engine, label)
+        argv = [engine, *self._client_options(), "run", "--rm", "--tty", "--interactive", "--workdir", self._workdir]
+        argv += [word for mount in self._mounts() for word in ("-v", mount)]
+        argv += [word for name in carried for word in ("--env", name)]
+        argv += ["--cidfile", self._id_file, "--label", label, *self._engine_options()]
+        argv += ["--name", self._name, *request.options, request.image, *shell, *command.argv]
+        isolated = Isolated(
+            request.kind,
+            command.program,
+            env={**self._engine_environment(env), **carried},
+            cwd=str(self._private_data.path),
+            name=self._name,
+            may_be_stale=not self._fresh,
+            engine=engine,
+            image=request.image,
+            id_file=self._id_file,
+            label=label,
+        )
+        return WrappedCommand(argv, self._workdir, isolated)
 
     def _engine_environment(self, env: Mapping[str, str]) -> dict[str, str]:
         """A pull that is interrupted leaves a directory in ``TMPDIR``: let that be the job's, unless a rootless podman
@@ -117,7 +121,7 @@ class Container:
             own["TMPDIR"] = str(self._scratch)
         return {**env, **own}
 
-    def mount_points(self) -> list[str]:
+    def _mount_points(self) -> list[str]:
         """What the engine will make in the private data dir, to mount something there."""
         top = PathMap([(str(self._private_data.path), CONTAINER_HOME)])
         points = [top.outside(inside) for _, inside in self._own_mounts()[1:]]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..job.parameters import Parameters
+from ..job.resolved import ResolvedJob
 from .kinds import DOCKER, PODMAN, SANDBOX
 
 __all__ = ["Credentials", "IsolationRequest"]
@@ -67,9 +67,9 @@ class IsolationRequest:
         return replace(self, volume_mounts=(*self.volume_mounts, *mounts)) if self.container else self
 
     @classmethod
-    def of(cls, parameters: Parameters, settings: Mapping[str, Any]) -> IsolationRequest:
+    def of(cls, job: ResolvedJob) -> IsolationRequest:
         """:raises ConfigurationError: a value cannot be used."""
-        given = _Given(parameters, settings)
+        given = _Given(job)
         if not given.flag("process_isolation", default=False):
             return cls("", **_project_copies(given))
         executable = given.text("process_isolation_executable") or PODMAN
@@ -129,22 +129,17 @@ def _flag(name: str, value: object) -> bool:
 
 
 class _Given:
-    """Settings over parameters, with the types that each must have."""
+    """The settings of a job, each with the type that it must have."""
 
-    def __init__(self, parameters: Parameters, settings: Mapping[str, Any]) -> None:
-        self._parameters = parameters
-        self._settings = settings
-
-    def _value(self, name: str) -> Any:
-        default = self._parameters.values.get(name)
-        return self._settings.get(name, default)
+    def __init__(self, job: ResolvedJob) -> None:
+        self._job = job
 
     def flag(self, name: str, *, default: bool) -> bool:
-        value = self._value(name)
+        value = self._job.setting(name)
         return default if value is None else _flag(name, value)
 
     def text(self, name: str) -> str:
-        value = self._value(name)
+        value = self._job.setting(name)
         if value is None:
             return ""
         if not isinstance(value, str):
@@ -153,7 +148,7 @@ class _Given:
 
     def texts(self, name: str, *, split: bool = False) -> tuple[str, ...]:
         """A list; one text is a list of one, or a command line if ``split``."""
-        value = self._value(name)
+        value = self._job.setting(name)
         if value is None:
             return ()
         if isinstance(value, str):
@@ -163,7 +158,7 @@ class _Given:
         return tuple(value)
 
     def mapping(self, name: str) -> Mapping[str, Any]:
-        value = self._value(name)
+        value = self._job.setting(name)
         if value is None:
             return {}
         if not isinstance(value, dict):

@@ -11,14 +11,19 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ..job.private_data import PrivateDataDir
+from .container_env import container_environment
 from .executable import find_executable
+from .files import make_file
+from .isolated import Isolated
+from .isolation import InnerCommand, WrappedCommand
 from .path_map import PathMap
 from .request import IsolationRequest
 
-__all__ = ["Sandbox"]
+__all__ = ["SandboxIsolation"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,37 +42,46 @@ _SPECIAL = {
 _KINDS = ("hide", "read-only", "show")
 
 
-class Sandbox:
+class SandboxIsolation:
     """The sandbox of one job.
 
-    :param writable: directories that are the job's own.
-    :param empty: the path of an empty file: what stands in the place of a hidden one.
+    :param scratch: a directory for the job's temporary files.
+    :raises OutputError: a file cannot be written there.
     """
 
-    def __init__(self, request: IsolationRequest, writable: Iterable[str], empty: str) -> None:
+    def __init__(
+        self, request: IsolationRequest, private_data: PrivateDataDir, artifact_dir: Path, scratch: str
+    ) -> None:
+        own = private_data.path.resolve()
+        elsewhere = [path for path in (private_data.cwd, artifact_dir) if not path.resolve().is_relative_to(own)]
         self._request = request
-        self._writable = tuple(writable)
-        self._empty = empty
+        self._scratch = scratch
+        self._writable = (str(private_data.path), *map(str, elsewhere), scratch)
+        #: An empty file: what stands in the place of a hidden one.
+        self._empty = Path(scratch, ".hidden")
+        make_file(self._empty)
+        seen = (*self._writable, *_SYSTEM, *request.show, *request.read_only)
+        self.path_map = PathMap((path, path) for path in seen)
+        self.mount_points: list[str] = []
+        self.base_env: dict[str, str] = {**os.environ, "TMPDIR": scratch}
 
-    def path_map(self) -> PathMap:
-        """What the job can see, under its own name."""
-        request = self._request
-        return PathMap((path, path) for path in (*self._writable, *_SYSTEM, *request.show, *request.read_only))
-
-    def run(self, argv: Sequence[str], program: str, env: Mapping[str, str], cwd: str, path: str) -> list[str]:
-        """``argv`` with the sandbox around it.
-
-        :param program: what of ``argv`` is Ansible's, and ``env`` the environment that it is looked for in.
-        :param path: where ``bwrap`` is looked for.
-        :raises UnreachableError: there is none.
-        """
-        command = [find_executable(self._request.executable, path), "--die-with-parent", "--unshare-pid"]
-        if os.path.isabs(env.get("HOME", "")) and not _is_system(env["HOME"]):
-            command += ["--dir", env["HOME"]]
-        rules = self._rules(program, env["PATH"])
+    def wrap(self, command: InnerCommand, env: Mapping[str, str]) -> WrappedCommand:
+        """:raises UnreachableError: there is no ``bwrap``."""
+        known = {**env, "TMPDIR": self._scratch}
+        carried, shell = container_environment(command.env, known, answers=False)
+        executable = find_executable(self._request.executable, env.get("PATH", ""))
+        argv = [executable, "--die-with-parent", "--unshare-pid", *self._home(command.env)]
+        rules = self._rules(command.program, command.env["PATH"])
         for target, (kind, source) in sorted(rules.items(), key=lambda rule: rule[0].rstrip("/").count("/")):
-            command += self._arguments(target, kind, source)
-        return [*command, "--chdir", cwd, *argv]
+            argv += self._arguments(target, kind, source)
+        argv += ["--chdir", command.cwd, *shell, *command.argv]
+        isolated = Isolated(self._request.kind, command.program, env={**known, **carried})
+        return WrappedCommand(argv, command.cwd, isolated)
+
+    @staticmethod
+    def _home(env: Mapping[str, str]) -> list[str]:
+        home = env.get("HOME", "")
+        return ["--dir", home] if os.path.isabs(home) and not _is_system(home) else []
 
     def _rules(self, program: str, path: str) -> dict[str, tuple[str, str]]:
         """What is done with each path inside: a kind, and the path outside."""
@@ -104,7 +118,7 @@ class Sandbox:
         if kind in _SPECIAL:
             return _SPECIAL[kind]
         if kind == "hide":
-            return ["--tmpfs", target] if os.path.isdir(source) else ["--ro-bind", self._empty, target]
+            return ["--tmpfs", target] if os.path.isdir(source) else ["--ro-bind", str(self._empty), target]
         if kind == "system" and os.path.islink(source):
             return ["--symlink", os.readlink(source), target]
         return ["--bind" if kind == "show" else "--ro-bind", source, target]

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import ConfigurationError
 from ..stream.messages import JSONObject
 
-__all__ = ["DEFAULTS", "Parameters", "check_ident", "to_wire"]
+__all__ = ["DEFAULTS", "LOCAL", "Parameters", "check_ident", "is_collection_playbook", "to_wire", "unknown_names"]
 
 #: Every parameter that may travel, with the default that need not.
 DEFAULTS: dict[str, Any] = {
@@ -105,6 +105,12 @@ def check_ident(ident: object) -> str:
     if not text.isprintable() or text in ("", ".", "..") or "/" in text or len(text.encode()) > _LONGEST_NAME:
         raise ConfigurationError(f"the ident {text[:80]!r} cannot be the name of a directory; use letters and digits")
     return text
+
+
+def is_collection_playbook(name: str) -> bool:
+    """``namespace.collection.playbook``: found by Ansible, not in the project."""
+    parts = name.split(".")
+    return len(parts) >= 3 and all(part.isidentifier() for part in parts) and parts[-1] not in ("yml", "yaml", "json")
 
 
 def _check_texts(values: Mapping[str, Any]) -> None:

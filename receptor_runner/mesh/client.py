@@ -1,7 +1,7 @@
 """A mesh, by the control service of one of its nodes: what it offers, and handing jobs to it.
 
-Rules: everything works in any thread. What was begun for a job that is not accepted is undone, and its record says of
-any other where it is."""
+Rules: everything works in any thread. If a job is not accepted, its unit and its record are removed. Otherwise the record says
+where the unit is."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from collections.abc import Callable, Iterator
 from ..errors import ReceptorRunnerError, RefusedError, UnreachableError, UsageError
 from ..job.parameters import check_ident
 from ..job.private_data import PrivateDataDir
+from ..receptor.address import Address
 from ..receptor.configuration import Item, read_items
 from ..receptor.work_unit import UnitStatus
+from ..records.record import Record, Route, UnitRef
 from ..records.state_dir import jobs_directory, owner
-from ..records.store import NoJobError, Record, Records
-from ..stream.messages import JSONObject
+from ..records.store import NoJobError, Records
+from ..stream.messages import Extension, JSONObject
 from ..system.signals import StopFlag, pause
-from .endpoint import Endpoint
+from .endpoint import connect
+from .io import run
 from .job import Job
 from .private_node import PrivateNode
-from .route import NodeOffer, Offer, Target, Wish, choose
+from .route import MeshStatus, NodeStatus, RouteRequest, select_route
 from .signing import signing_key
 from .submission import Sender, submit
 from .submitted import SubmittedJob
-from .units import JOB_TAG, OWNER_TAG, UnitGoneError, UnitHandle, Way
+from .units import JOB_TAG, OWNER_TAG, UnitGoneError, UnitHandle
 from .worker_queries import ask_worker_info
 
 __all__ = ["Mesh"]
@@ -59,10 +62,11 @@ class Mesh:
         address = socket or os.environ.get(_SOCKET_VARIABLE) or _configured_socket(items)
         if not address:
             raise UnreachableError(
-                "no mesh is named: give --socket, or start a node for this machine with: receptor-runner serve"
+                "no mesh is named",
+                hint="give --socket, or start a node for this machine with: receptor-runner serve",
             )
         tlsclient = tlsclient or _configured_tlsclient(items)
-        self.endpoint = Endpoint(
+        self.address = Address(
             _absolute_socket(address),
             _absolute(config),
             tlsclient,
@@ -86,17 +90,16 @@ class Mesh:
         mesh._private = node
         return mesh
 
-    def offer(self, flag: StopFlag | None = None) -> Offer:
+    def status(self, flag: StopFlag | None = None) -> MeshStatus:
         """What the mesh offers now.
 
         :raises UnreachableError: the daemon does not answer.
         """
-        with self.endpoint.connect(flag) as connection:
-            return Offer(connection.command(command="status"))
+        return run(_mesh_status(self.address), flag)
 
-    def nodes(self) -> list[NodeOffer]:
+    def nodes(self) -> list[NodeStatus]:
         """:raises UnreachableError: the daemon does not answer."""
-        return self.offer().nodes()
+        return self.status().nodes()
 
     def worker_info(self, node: str | None = None, worktype: str | None = None) -> JSONObject:
         """What the worker of a node tells about it: see :func:`receptor_runner.stages.worker_info.worker_info`.
@@ -104,9 +107,8 @@ class Mesh:
         :param worktype: default as for :meth:`submit`.
         :raises UnreachableError: node or worktype cannot be had, or it does not answer.
         """
-        target = choose(self.offer, Wish(node, worktype, tlsclient=self.endpoint.tlsclient), time.sleep)
-        way = Way(None if target.local else target.node, target.worktype, target.tlsclient, target.signwork)
-        return ask_worker_info(self.endpoint, way)
+        request = RouteRequest(node, worktype, tlsclient=self.address.tlsclient)
+        return run(ask_worker_info(self.address, select_route(self.status, request, time.sleep)))
 
     def adopt(
         self,
@@ -143,36 +145,35 @@ class Mesh:
         return SubmittedJob(record, records)
 
     def _adopted(self, name: str, node: str, unit: str, private_data: PrivateDataDir, flag: StopFlag | None) -> Record:
-        endpoint, status = self._reach(node, unit, flag)
+        address, status = run(self._reach(node, unit), flag)
         return Record(
             id=name,
             private_data_dir=str(private_data.path),
             artifact_dir=str(private_data.artifacts / name),
-            endpoint=dataclasses.asdict(endpoint),
-            node=node,
-            worktype=status.worktype,
+            address=address,
+            route=Route(node, status.worktype, local=True),
             settings=private_data.settings(),
-            units=[{"unit": unit, "node": node, "local": True, "remote_unit": None}],
+            units=[UnitRef(unit, node, local=True)],
             adopted=True,
         )
 
-    def _reach(self, node: str, unit: str, flag: StopFlag | None) -> tuple[Endpoint, UnitStatus]:
+    async def _reach(self, node: str, unit: str) -> tuple[Address, UnitStatus]:
         """The way to a unit on any node, and its status, which needs no signature."""
-        offer = self.offer(flag)
-        way = offer.way_to(node, self.endpoint.tlsclient)
-        endpoint = self.endpoint
-        if node != offer.own:
-            endpoint = dataclasses.replace(endpoint, through=node, through_tls=way)
-        status = UnitHandle(endpoint, unit, flag).status()
-        if endpoint.through is not None and (offer.node(node).worktypes or {}).get(status.worktype):
+        mesh = await _mesh_status(self.address)
+        way = mesh.way_to(node, self.address.tlsclient)
+        address = self.address
+        if node != mesh.own:
+            address = dataclasses.replace(address, through=node, through_tls=way)
+        status = await UnitHandle(address, unit).status()
+        if address.through is not None and (mesh.node(node).worktypes or {}).get(status.worktype):
             if self._signing is None:
                 raise RefusedError(
-                    f"the worktype {status.worktype} of {node} is signed: name a receptor configuration with the "
-                    "work-signing that it believes (--config)"
+                    f"the worktype {status.worktype} of {node} is signed, and no key is named",
+                    hint="name a receptor configuration with the work-signing that it believes: --config",
                 )
             key, seconds = self._signing
-            endpoint = dataclasses.replace(endpoint, signing_key=os.path.abspath(key), signature_seconds=seconds)
-        return endpoint, status
+            address = dataclasses.replace(address, signing_key=os.path.abspath(key), signature_seconds=seconds)
+        return address, status
 
     def submit(  # noqa: PLR0913 - options by keyword
         self,
@@ -201,11 +202,11 @@ class Mesh:
         kept = False
         try:
             with records.followed(job.ident):
-                known = _known(records, job, self.endpoint.socket, node, again=again)
+                known = _known(records, job, self.address.socket, node, again=again)
                 if known is not None:
                     return SubmittedJob(known, records)
                 try:
-                    submitted = self._submit(records, job, Wish(node, worktype, ttl, signwork), flag, progress)
+                    submitted = self._submit(records, job, RouteRequest(node, worktype, ttl, signwork), flag, progress)
                     kept = True
                     return submitted
                 except BaseException:
@@ -219,44 +220,39 @@ class Mesh:
         self,
         records: Records,
         job: Job,
-        wish: Wish,
+        request: RouteRequest,
         flag: StopFlag | None,
         progress: Callable[[int], None] | None,
     ) -> SubmittedJob:
-        tags = {"job": job.ident, "owner": owner()}
-        transmitter = job.transmitter(tags)
+        transmitter = job.transmitter(Extension(job=job.ident, owner=owner()))
         if self._private is not None:
             self._private = self._private.serving()
-            self.endpoint = dataclasses.replace(self.endpoint, socket=self._private.socket)
-        wish = wish._replace(tlsclient=self.endpoint.tlsclient)
-        target = choose(lambda: self.offer(flag), wish, lambda seconds: pause(flag, seconds))
-        record = self._record(job, target)
+            self.address = dataclasses.replace(self.address, socket=self._private.socket)
+        request = request._replace(tlsclient=self.address.tlsclient)
+        route = select_route(lambda: self.status(flag), request, lambda seconds: pause(flag, seconds))
+        record = self._record(job, route)
         records.save(record)
 
         def created(unit: str) -> None:
-            record.units = [{"unit": unit, "node": target.node, "local": target.local, "remote_unit": None}]
+            record.units = [UnitRef(unit, route.node, route.local)]
             records.save(record)
 
         submit(
-            self.endpoint,
-            target,
-            {JOB_TAG: job.ident, OWNER_TAG: tags["owner"]},
+            self.address,
+            route,
+            {JOB_TAG: job.ident, OWNER_TAG: owner()},
             Sender(lambda output: transmitter.run(output, flag), created, progress),
             flag,
         )
         return SubmittedJob(record, records)
 
-    def _record(self, job: Job, target: Target) -> Record:
+    def _record(self, job: Job, route: Route) -> Record:
         return Record(
             id=job.ident,
             private_data_dir=str(job.private_data.path),
             artifact_dir=job.artifact_dir,
-            endpoint=dataclasses.asdict(self.endpoint),
-            node=target.node,
-            worktype=target.worktype,
-            signwork=target.signwork,
-            tlsclient=target.tlsclient,
-            ttl=target.ttl,
+            address=self.address,
+            route=route,
             private_node=self._private.directory if self._private is not None else None,
             settings=job.settings,
         )
@@ -267,7 +263,7 @@ class Mesh:
         try:
             record = records.load(job)
             if record.units:
-                status = UnitHandle(Endpoint.from_record(record.endpoint), record.units[0]["unit"]).status()
+                status = run(UnitHandle(record.address, record.units[0].unit).status())
                 if not status.remote("LocalReleased"):  # else the daemon is about to remove it
                     return True
         except (NoJobError, UnitGoneError):
@@ -293,6 +289,11 @@ class Mesh:
         return (SubmittedJob(record, records) for record in records.all())
 
 
+async def _mesh_status(address: Address) -> MeshStatus:
+    with await connect(address) as connection:
+        return MeshStatus(await connection.command(command="status"))
+
+
 def _known(records: Records, job: Job, socket: str, node: str | None, *, again: bool) -> Record | None:
     """The record of a job of this ident, if it is this job, by this socket and on this node.
 
@@ -310,15 +311,15 @@ def _known(records: Records, job: Job, socket: str, node: str | None, *, again: 
             f"the ident {job.ident} is that of a job of {record.private_data_dir}; choose another, or release that one"
         )
     if not again:
-        if record.endpoint["socket"] != socket or (node is not None and node not in (record.node, "localhost")):
-            raise UsageError(f"the job {job.ident} is there already, on {record.node} by {record.endpoint['socket']}")
+        if record.address.socket != socket or (node is not None and node not in (record.route.node, "localhost")):
+            raise UsageError(f"the job {job.ident} exists already, on {record.route.node} by {record.address.socket}")
         return record
     if record.delivered and SubmittedJob(record, records).released():
         records.clear(job.ident)
         return None
     raise UsageError(
-        f"the job {job.ident} is there already, {record.state}; "
-        f"receptor-runner attach {job.ident} follows it, release {job.ident} removes it"
+        f"the job {job.ident} exists already, {record.state}",
+        hint=f"receptor-runner attach {job.ident} follows it, release {job.ident} removes it",
     )
 
 
@@ -328,8 +329,8 @@ def _adopted_before(records: Records, name: str, node: str, unit: str) -> Record
         known = records.load(name)
     except NoJobError:
         return None
-    if [one["unit"] for one in known.units] != [unit] or known.node != node:
-        raise UsageError(f"the ident {name} is that of another job; choose one with --ident")
+    if [one.unit for one in known.units] != [unit] or known.route.node != node:
+        raise UsageError(f"the ident {name} is that of another job", hint="choose one with --ident")
     return known
 
 

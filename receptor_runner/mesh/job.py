@@ -12,7 +12,7 @@ from typing import Any
 from ..job.parameters import check_ident
 from ..job.private_data import PrivateDataDir
 from ..stages.transmit import Transmitter, TransmitterOptions
-from ..stream.messages import JSONObject
+from ..stream.messages import Extension
 
 __all__ = ["Job"]
 
@@ -44,7 +44,7 @@ class Job:
         self._exclude = exclude
         self._inventory_from_cwd = inventory_from_cwd
 
-    def transmitter(self, extension: JSONObject) -> Transmitter:
+    def transmitter(self, extension: Extension) -> Transmitter:
         """The first stage for this job.
 
         :raises InputError: something that the job needs is missing.

@@ -10,37 +10,39 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..errors import ReceptorRunnerError
 from ..limits import CONTROL_SECONDS
 from ..node.defaults import private_socket
+from ..receptor.address import Address
 from ..receptor.work_unit import UnitStatus
 from ..records.state_dir import jobs_directory, nodes_directory, owner
 from ..records.store import Records
-from ..stream.messages import EXTENSION
+from ..stream.messages import Extension, JSONObject
 from ..system.removal import remove_tree
 from .client import Mesh
-from .endpoint import Endpoint
+from .endpoint import connect
+from .io import run
 from .submitted import SubmittedJob
 from .units import JOB_TAG, OWNER_TAG, UnitHandle
 
-__all__ = ["Leftover", "find_leftovers"]
+__all__ = ["Prunable", "find_prunable"]
 
 #: A private node that is younger may be starting.
 _STARTING_SECONDS = 60.0
 
 
-class Leftover(NamedTuple):
+class Prunable(NamedTuple):
     """One thing that may go: ``kind`` is ``record``, ``unit`` or ``node``."""
 
     kind: str
     name: str
     why: str
-    delete: Callable[[], Any]
+    delete: Callable[[], object]
 
 
-def find_leftovers(mesh: Mesh | None) -> Iterator[Leftover]:
+def find_prunable(mesh: Mesh | None) -> Iterator[Prunable]:
     """Everything that may go.
 
     :param mesh: where to look for units without a record; None for nowhere.
@@ -52,55 +54,63 @@ def find_leftovers(mesh: Mesh | None) -> Iterator[Leftover]:
         if record.delivered:
             why = f"the job is {record.state}, and its results are saved"
             delete = job.forget if record.adopted else functools.partial(job.release, force=True)
-            yield Leftover("record", record.id, why, delete)
+            yield Prunable("record", record.id, why, delete)
         elif not record.units:
-            yield Leftover("record", record.id, "the job was never accepted", job.forget)
+            yield Prunable("record", record.id, "the job was never accepted", job.forget)
     if mesh is not None:
-        yield from _units(mesh.endpoint, records)
+        yield from _units(mesh.address, records)
     yield from _private_nodes(records)
 
 
-def _units(endpoint: Endpoint, records: Records) -> Iterator[Leftover]:
-    with endpoint.connect() as connection:
-        found = connection.command(command="work", subcommand="list")
-    known = {unit["unit"] for record in records.all() for unit in record.units}
+def _units(address: Address, records: Records) -> Iterator[Prunable]:
+    found = run(_listed(address))
+    known = {unit.unit for record in records.all() for unit in record.units}
     recorded = records.ids()
     ours = owner()
     for name, data in sorted(found.items()):
-        handle = UnitHandle(endpoint, name)
+        handle = UnitHandle(address, name)
         status = UnitStatus.from_json(data)
         if name in known or not status.ended:
             continue
         try:
-            job = _job_of(handle, status, ours)
+            job = run(_job_of(handle, status, ours))
         except ReceptorRunnerError:
             continue
         if job is not None and job not in recorded:
-            yield Leftover("unit", name, f"of the job {job}, which has no record", handle.release)
+            yield Prunable("unit", name, f"of the job {job}, which has no record", functools.partial(_release, handle))
 
 
-def _job_of(handle: UnitHandle, status: UnitStatus, ours: str) -> str | None:
+async def _listed(address: Address) -> JSONObject:
+    with await connect(address) as connection:
+        return await connection.command(command="work", subcommand="list")
+
+
+def _release(handle: UnitHandle) -> None:
+    run(handle.release())
+
+
+async def _job_of(handle: UnitHandle, status: UnitStatus, ours: str) -> str | None:
     """The job of a unit of ours."""
     params = status.remote("RemoteParams")
     if isinstance(params, dict):
         return params.get(JOB_TAG) if params.get(OWNER_TAG) == ours else None
-    for line in handle.head(CONTROL_SECONDS, lambda head: b"\n" in head).splitlines():
+    for line in (await handle.head(CONTROL_SECONDS, lambda head: b"\n" in head)).splitlines():
         try:
-            told = json.loads(line).get(EXTENSION)
+            told = Extension.of(json.loads(line))
         except (ValueError, AttributeError):
             continue
-        if isinstance(told, dict) and told.get("owner") == ours:
-            return str(told.get("job"))
+        if told.owner == ours:
+            return told.job
     return None
 
 
-def _private_nodes(records: Records) -> Iterator[Leftover]:
+def _private_nodes(records: Records) -> Iterator[Prunable]:
     used = {record.private_node for record in records.all()}
     for entry in os.scandir(nodes_directory()):
         young = time.time() - entry.stat(follow_symlinks=False).st_mtime < _STARTING_SECONDS
         if entry.path in used or young or not entry.is_dir(follow_symlinks=False):
             continue
         try:
-            Endpoint(private_socket(entry.path)).connect(seconds=1.0).close()
+            run(connect(Address(private_socket(entry.path)), seconds=1.0)).close()
         except ReceptorRunnerError:
-            yield Leftover("node", entry.name, "a private node that ended", functools.partial(remove_tree, entry.path))
+            yield Prunable("node", entry.name, "a private node that ended", functools.partial(remove_tree, entry.path))

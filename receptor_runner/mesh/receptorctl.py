@@ -19,7 +19,7 @@ __all__ = ["ReceptorControl", "shutdown_write"]
 def _load() -> ModuleType:
     package = importlib.util.find_spec("receptorctl")
     if package is None or not package.submodule_search_locations:
-        raise ConfigurationError("receptorctl is not installed; install receptor-runner again")
+        raise ConfigurationError("receptorctl is not installed", hint="install receptor-runner again")
     path = os.path.join(package.submodule_search_locations[0], "socket_interface.py")
     spec = importlib.util.spec_from_file_location("receptor_runner.mesh._socket_interface", path)
     if spec is None or spec.loader is None:

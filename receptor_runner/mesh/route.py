@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from ..errors import RefusedError, UnreachableError, UsageError
 from ..receptor.control_protocol import CommandError, seconds_of
+from ..records.record import Route
 from ..stream.messages import JSONObject
 
-__all__ = ["NodeOffer", "Offer", "Target", "Wish", "choose"]
+__all__ = ["MeshStatus", "NodeStatus", "RouteRequest", "select_route"]
 
 #: Ours first: it keeps alive, can be probed, and says how a stream ends.
 DEFAULT_WORKTYPES = ("receptor-runner", "ansible-runner")
@@ -24,7 +25,7 @@ _ADVERTISEMENT_SECONDS = 8.0
 _ASK_AGAIN_SECONDS = 0.2
 
 
-class NodeOffer(NamedTuple):
+class NodeStatus(NamedTuple):
     """One node. ``worktypes`` maps each to whether its work must be signed; None if nothing is advertised."""
 
     node: str
@@ -35,7 +36,7 @@ class NodeOffer(NamedTuple):
     seen: str | None
 
 
-class Offer:
+class MeshStatus:
     """All of a mesh, from the reply to one ``status``."""
 
     def __init__(self, status: JSONObject) -> None:
@@ -43,11 +44,10 @@ class Offer:
         try:
             self._take(status)
         except (AttributeError, TypeError) as exc:
-            raise UnreachableError(f"the control service answers with a status that is none: {exc}") from exc
+            raise UnreachableError(f"the status of the control service cannot be understood: {exc}") from exc
 
     def _take(self, status: JSONObject) -> None:
         self.own = str(status.get("NodeID") or "")
-        self.version = str(status.get("Version") or "")
         routes = status.get("RoutingTable") or {}
         self._reachable = {self.own, *routes}
         self._advertised: dict[str, JSONObject] = {}
@@ -55,7 +55,7 @@ class Offer:
             if advertisement.get("Service") == "control" or advertisement.get("WorkCommands"):
                 self._advertised[str(advertisement.get("NodeID"))] = advertisement
 
-    def nodes(self) -> list[NodeOffer]:
+    def nodes(self) -> list[NodeStatus]:
         return [self.node(name) for name in sorted(self._reachable | set(self._advertised))]
 
     def absent(self, name: str) -> UnreachableError:
@@ -75,17 +75,17 @@ class Offer:
             raise self.absent(name)
         return None if name == self.own else _tlsclient(node, tlsclient)
 
-    def node(self, name: str) -> NodeOffer:
+    def node(self, name: str) -> NodeStatus:
         advertisement = self._advertised.get(name)
         if advertisement is None:
-            return NodeOffer(name, name in self._reachable, None, needs_tls=False, seen=None)
+            return NodeStatus(name, name in self._reachable, None, needs_tls=False, seen=None)
         commands = advertisement.get("WorkCommands") or []
         worktypes = {str(one.get("WorkType")): bool(one.get("Secure")) for one in commands}
         needs_tls = advertisement.get("ConnType") == _STREAM_TLS
-        return NodeOffer(name, name in self._reachable, worktypes, needs_tls, advertisement.get("Time"))
+        return NodeStatus(name, name in self._reachable, worktypes, needs_tls, advertisement.get("Time"))
 
 
-class Wish(NamedTuple):
+class RouteRequest(NamedTuple):
     """What a submitter wants; None where the mesh is to decide."""
 
     node: str | None = None
@@ -95,18 +95,7 @@ class Wish(NamedTuple):
     tlsclient: str | None = None
 
 
-class Target(NamedTuple):
-    """Where a job goes, and how. ``local``: the node that we are connected to runs it itself."""
-
-    node: str
-    worktype: str
-    ttl: str | None
-    signwork: bool
-    tlsclient: str | None
-    local: bool
-
-
-def choose(ask: Callable[[], Offer], wish: Wish, pause: Callable[[float], None]) -> Target:
+def select_route(ask: Callable[[], MeshStatus], request: RouteRequest, pause: Callable[[float], None]) -> Route:
     """Waits a little for a node that just came up.
 
     :param ask: gets the offer of the moment.
@@ -115,32 +104,35 @@ def choose(ask: Callable[[], Offer], wish: Wish, pause: Callable[[float], None])
     :raises UnreachableError: there is no such node or worktype.
     :raises RefusedError: the node wants TLS and we have no name for it.
     """
-    _check_ttl(wish.ttl)
-    offer = ask()
-    name = offer.own if wish.node in (None, "localhost") else str(wish.node)
+    _check_ttl(request.ttl)
+    status = ask()
+    name = status.own if request.node in (None, "localhost") else str(request.node)
     begun = time.monotonic()
-    while not _enough(offer.node(name), wish) and time.monotonic() - begun < _patience(offer.node(name)):
+    while not _enough(status.node(name), request) and time.monotonic() - begun < _patience(status.node(name)):
         pause(_ASK_AGAIN_SECONDS)
-        offer = ask()
-    found = offer.node(name)
-    if not found.reachable and wish.ttl is None:
-        raise UnreachableError(f"{offer.absent(name)}; --ttl waits for it")
-    worktype = _worktype(found, wish)
-    local = name == offer.own
-    tlsclient = None if local else _tlsclient(found, wish.tlsclient)
+        status = ask()
+    found = status.node(name)
+    if not found.reachable and request.ttl is None:
+        absent = status.absent(name)
+        absent.hint = "--ttl waits for it"
+        raise absent
+    worktype = _worktype(found, request)
+    local = name == status.own
+    tlsclient = None if local else _tlsclient(found, request.tlsclient)
     secure = bool((found.worktypes or {}).get(worktype))
-    signwork = (secure and not local) if wish.signwork is None else wish.signwork
-    return Target(name, worktype, None if local else wish.ttl, signwork, tlsclient, local)
+    signwork = (secure and not local) if request.signwork is None else request.signwork
+    return Route(name, worktype, local, None if local else request.ttl, signwork, tlsclient)
 
 
-def _tlsclient(node: NodeOffer, known: str | None) -> str | None:
+def _tlsclient(node: NodeStatus, known: str | None) -> str | None:
     """What a connection to another node takes; one that advertises nothing may want TLS.
 
     :raises RefusedError: it wants TLS, and no name is known.
     """
     if node.needs_tls and known is None:
         raise RefusedError(
-            f"the control service of {node.node} wants TLS; name the daemon's tls-client with --tls-client"
+            f"the control service of {node.node} wants TLS, and no tls-client of the daemon is named",
+            hint="name it with --tls-client",
         )
     return known if node.needs_tls or node.worktypes is None else None
 
@@ -154,34 +146,39 @@ def _check_ttl(ttl: str | None) -> None:
     except CommandError:
         seconds = 0.0
     if seconds <= 0:
-        raise UsageError(f"--ttl takes a time such as 30s, 10m or 1h30m, not {ttl!r}")
+        raise UsageError(f"the ttl must be a time such as 30s, 10m or 1h30m, not {ttl!r}")
 
 
-def _enough(node: NodeOffer, wish: Wish) -> bool:
+def _enough(node: NodeStatus, request: RouteRequest) -> bool:
     if not node.reachable:
-        return wish.ttl is not None
-    return node.worktypes is not None and (wish.worktype is None or wish.worktype in node.worktypes)
+        return request.ttl is not None
+    return node.worktypes is not None and (request.worktype is None or request.worktype in node.worktypes)
 
 
-def _patience(node: NodeOffer) -> float:
+def _patience(node: NodeStatus) -> float:
     if not node.reachable:
         return _ROUTE_SECONDS
     return _ADVERTISEMENT_SECONDS if node.worktypes is None else 0.0
 
 
-def _worktype(node: NodeOffer, wish: Wish) -> str:
+def _worktype(node: NodeStatus, request: RouteRequest) -> str:
     if node.worktypes is None:
-        if wish.ttl is not None:
-            return wish.worktype or DEFAULT_WORKTYPES[0]
-        raise UnreachableError(f"the node {node.node} advertises no worktypes; has it a control-service?")
+        if request.ttl is not None:
+            return request.worktype or DEFAULT_WORKTYPES[0]
+        raise UnreachableError(
+            f"the node {node.node} advertises no worktypes; does its configuration have a control-service?"
+        )
     offered = ", ".join(node.worktypes) or "none"
-    if wish.worktype is not None:
-        if wish.worktype not in node.worktypes and wish.ttl is None:
-            raise UnreachableError(f"the node {node.node} does not offer the worktype {wish.worktype}, but: {offered}")
-        return wish.worktype
+    if request.worktype is not None:
+        if request.worktype not in node.worktypes and request.ttl is None:
+            raise UnreachableError(
+                f"the node {node.node} does not offer the worktype {request.worktype}, but: {offered}"
+            )
+        return request.worktype
     for name in DEFAULT_WORKTYPES:
         if name in node.worktypes:
             return name
     raise UnreachableError(
-        f"the node {node.node} offers none of {', '.join(DEFAULT_WORKTYPES)}, but: {offered}; use --worktype"
+        f"the node {node.node} offers none of {', '.join(DEFAULT_WORKTYPES)}, but: {offered}",
+        hint="choose one with --worktype",
     )

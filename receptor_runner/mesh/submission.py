@@ -12,13 +12,15 @@ from typing import NamedTuple
 
 from ..errors import ReceptorRunnerError, UnreachableError
 from ..limits import SLOW_CONTROL_SECONDS, START_SECONDS
+from ..receptor.address import Address
 from ..receptor.control_protocol import CommandError, parse_reply
+from ..records.record import Route
 from ..stream.endpoints import Output
 from ..stream.messages import JSONObject
-from ..system.signals import StopFlag
+from ..system.signals import StopFlag, check
 from .connection import Connection, refusal
-from .endpoint import Endpoint
-from .route import Target
+from .endpoint import connect
+from .io import run
 from .units import UnitHandle
 
 __all__ = ["Sender", "submit"]
@@ -32,15 +34,16 @@ _SLOWEST_MESH = 128 * 1024
 class _Payload:
     """A connection as the output of transmit."""
 
-    def __init__(self, connection: Connection, progress: Callable[[int], None] | None) -> None:
+    def __init__(self, connection: Connection, progress: Callable[[int], None] | None, flag: StopFlag | None) -> None:
         self.deadline: float | None = None
         self.while_waiting: Callable[[], None] | None = None
         self.size = 0
         self._connection = connection
         self._progress = progress
+        self._flag = flag
 
     def write(self, data: bytes) -> None:
-        self._connection.send(data, SLOW_CONTROL_SECONDS)
+        run(self._connection.send(data, SLOW_CONTROL_SECONDS), self._flag)
         self.size += len(data)
         if self._progress is not None:
             self._progress(self.size)
@@ -62,32 +65,35 @@ class Sender(NamedTuple):
     progress: Callable[[int], None] | None = None
 
 
-def submit(endpoint: Endpoint, target: Target, tags: JSONObject, sender: Sender, flag: StopFlag | None = None) -> str:
+def submit(address: Address, route: Route, tags: JSONObject, sender: Sender, flag: StopFlag | None = None) -> str:
     """Submits one job and returns the unit's id.
 
     :raises CommandError: the node refuses it, and no unit is left.
     :raises RefusedError: because of a signature or TLS.
     :raises UnreachableError: the daemon went away; the unit may be left.
     """
-    with endpoint.connect(flag) as connection:
-        unit = connection.create_unit(
-            node="localhost" if target.local else target.node,
-            worktype=target.worktype,
-            tlsclient=target.tlsclient,
-            ttl=target.ttl,
-            signwork="true" if target.signwork else None,
-            **tags,
+    with run(connect(address), flag) as connection:
+        unit = run(
+            connection.create_unit(
+                node="localhost" if route.local else route.node,
+                worktype=route.worktype,
+                tlsclient=route.tlsclient,
+                ttl=route.ttl,
+                signwork="true" if route.signwork else None,
+                **tags,
+            ),
+            flag,
         )
-        payload = _Payload(connection, sender.progress)
+        payload = _Payload(connection, sender.progress, flag)
         try:
             sender.created(unit)
             sender.write(payload)
-            answer = _end_payload(connection, payload.size)
-            connection.check_flag()
+            answer = run(_end_payload(connection, payload.size))
+            check(flag)
         except UnreachableError:
             raise
         except BaseException as exc:
-            _discard(endpoint, connection, unit, payload.size)
+            _discard(address, connection, unit, payload.size)
             if isinstance(exc, CommandError):
                 raise refusal(exc) from exc
             raise
@@ -95,17 +101,16 @@ def submit(endpoint: Endpoint, target: Target, tags: JSONObject, sender: Sender,
     return unit
 
 
-def _end_payload(connection: Connection, size: int) -> JSONObject:
+async def _end_payload(connection: Connection, size: int) -> JSONObject:
     """Ends the payload and waits for the node's answer, whatever signal comes: until then nothing can be released.
 
     :raises CommandError: the node refuses the job.
     """
-    with connection.undisturbed():
-        connection.half_close()
-        return parse_reply(connection.readline(START_SECONDS + size / _SLOWEST_MESH))
+    connection.half_close()
+    return parse_reply(await connection.readline(START_SECONDS + size / _SLOWEST_MESH))
 
 
-def _discard(endpoint: Endpoint, connection: Connection, unit: str, size: int) -> None:
+def _discard(address: Address, connection: Connection, unit: str, size: int) -> None:
     """Ends and removes a unit that is not wanted any more, or whose payload is not whole.
 
     A unit that is on its way to its node cannot be called back: released too early, it would run there, unknown
@@ -114,13 +119,13 @@ def _discard(endpoint: Endpoint, connection: Connection, unit: str, size: int) -
     """
     if not connection.ended:
         try:
-            _end_payload(connection, size)
+            run(_end_payload(connection, size))
         except ReceptorRunnerError as exc:
             logger.info("the unit %s was not started: %s", unit, exc)
     connection.close()
     for force in (False, True):
         try:
-            UnitHandle(endpoint, unit).release(force=force)
+            run(UnitHandle(address, unit).release(force=force))
             return
         except ReceptorRunnerError as exc:
             logger.warning("the unit %s could not be released: %s", unit, exc)

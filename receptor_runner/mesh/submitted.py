@@ -21,21 +21,25 @@ from ..errors import (
     UnreachableError,
     UsageError,
 )
-from ..limits import DEFAULT_LIMITS, LOST_AFTER_SECONDS, MESH_LINGER_SECONDS, StreamLimits
-from ..receptor.work_unit import PENDING, RUNNING
-from ..records.store import NoJobError, Record, Records
+from ..limits import DEFAULT_LIMITS, LOST_AFTER_SECONDS, StreamLimits
+from ..receptor.work_unit import PENDING as UNIT_PENDING
+from ..records.record import DETACHED, PENDING, RUNNING, UNREACHABLE, Record, UnitRef
+from ..records.store import NoJobError, Records
 from ..results.artifact_dir import ArtifactDir
-from ..results.delivery import Handlers
-from ..results.printer import Printer
+from ..results.handlers import Handlers
+from ..results.sinks import EventSink
+from ..results.verdict import LOST, Evidence, judge, verdict_of
+from ..stages.interrupts import MeshInterrupts
 from ..stages.process import Processor, ProcessorOptions
 from ..stream.messages import JSONObject
-from ..stream.status import EXIT_LOST, exit_status, job_state
 from ..system.signals import StopFlag, pause
-from .endpoint import Endpoint
-from .following.source import FollowOptions, ResultsInput
+from .endpoint import connect
+from .following.driver import FollowedJob, follow
+from .following.policy import FollowedUnit, FollowPolicy
+from .io import run
 from .private_node import PrivateNode
-from .unit_verdict import peek
-from .units import UnitGoneError, UnitHandle, Way
+from .unit_verdict import ended_unit_verdict
+from .units import UnitGoneError, UnitHandle
 from .worker_queries import probe
 
 __all__ = ["Outcome", "SubmittedJob"]
@@ -43,6 +47,9 @@ __all__ = ["Outcome", "SubmittedJob"]
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.5
+#: How long a unit may take to be seen as ended after its cancel was answered: the far status comes once a second.
+_SHOWN_SECONDS = 15.0
+_ENDED_POLL_SECONDS = 0.1
 
 
 class Outcome(NamedTuple):
@@ -66,9 +73,8 @@ class SubmittedJob:
     def __init__(self, record: Record, records: Records) -> None:
         self.record = record
         self._records = records
-        self._endpoint = Endpoint.from_record(record.endpoint)
         node = record.private_node
-        self._private = PrivateNode(node, record.endpoint["socket"]) if node is not None else None
+        self._private = PrivateNode(node, record.address.socket) if node is not None else None
 
     @property
     def id(self) -> str:
@@ -82,7 +88,7 @@ class SubmittedJob:
         artifacts_handler: Callable[[str], Any] | None = None,
         finished_callback: Callable[[Any], Any] | None = None,
         cancel_callback: Callable[[], bool] | None = None,
-        printer: Printer | None = None,
+        printer: EventSink | None = None,
         flag: StopFlag | None = None,
         lost_after: float = LOST_AFTER_SECONDS,
         changed: Callable[[str], None] | None = None,
@@ -111,7 +117,7 @@ class SubmittedJob:
                 printer=printer,
                 limits=limits,
                 cancel_callback=cancel_callback,
-                linger=MESH_LINGER_SECONDS,
+                interrupts=MeshInterrupts(),
             )
             with StopFlag() if flag is None else contextlib.nullcontext(flag) as heeded:
                 return self._follow(options, heeded, lost_after, changed)
@@ -123,51 +129,55 @@ class SubmittedJob:
         lost_after: float,
         changed: Callable[[str], None] | None,
     ) -> Outcome:
+        unit = self._unit()
         journal = options.journal = self._records.journal(self.id)
-        follow_options = FollowOptions(
-            journal.offset,
-            lost_after,
-            self._note_for(changed),
-            far_unit=self._unit()["remote_unit"],
-            revive=self._private.revive if self._private is not None else None,
-        )
-        source = ResultsInput(self._handle(flag), self._way(), flag, follow_options)
-        options.on_interrupt = source.cancel
         try:
-            result = Processor(source, flag, options).run()
+            policy = FollowPolicy(
+                FollowedUnit(
+                    unit.unit,
+                    remote=not unit.local,
+                    direct=self.record.route.direct,
+                    offset=journal.offset,
+                    far_unit=unit.remote_unit,
+                    lost_after=lost_after,
+                ),
+                time.monotonic(),
+            )
+            options.cancel = policy.cancel
+            with Processor(flag, options) as processor:
+                revive = self._private.revive if self._private is not None else None
+                job = FollowedJob(self._handle(), self.record.route, policy, processor, self._note_for(changed), revive)
+                follow([job], flag)
+                if job.error is not None:
+                    raise job.error
         except (DetachedError, OutputError) as exc:
-            self._save(state="detached", explanation=str(exc))
+            self._save(phase=DETACHED, note=str(exc))
             raise
         finally:
-            source.close()
             journal.close()
-        self._conclude(result)
-        return self._outcome(result.stats)
+        self._conclude(processor)
+        return self._outcome(processor.stats)
 
     def _note_for(self, changed: Callable[[str], None] | None) -> Callable[[str, str | None], None]:
         """What keeps the record as the follower sees the job."""
         unit = self._unit()
 
         def note(state: str, far_unit: str | None) -> None:
-            if state != self.record.state or (far_unit and far_unit != unit["remote_unit"]):
-                unit["remote_unit"] = far_unit or unit["remote_unit"]
-                self._save(state=state)
+            if state != self.record.phase or (far_unit and far_unit != unit.remote_unit):
+                unit.remote_unit = far_unit or unit.remote_unit
+                self._save(phase=state, note=None)
             if changed is not None:
                 changed(state)
 
         return note
 
-    def _way(self) -> Way:
-        record = self.record
-        return Way(None if self._unit()["local"] else record.node, record.worktype, record.tlsclient, record.signwork)
-
-    def _unit(self) -> JSONObject:
+    def _unit(self) -> UnitRef:
         if not self.record.units:
             raise LostError(f"the job {self.id} was never accepted: its submitter ended before it had a work unit")
         return self.record.units[0]
 
-    def _handle(self, flag: StopFlag | None = None) -> UnitHandle:
-        return UnitHandle(self._endpoint, self._unit()["unit"], flag)
+    def _handle(self) -> UnitHandle:
+        return UnitHandle(self.record.address, self._unit().unit)
 
     def _save(self, **changes: Any) -> None:
         for name, value in changes.items():
@@ -175,17 +185,10 @@ class SubmittedJob:
         self._records.save(self.record)
 
     def _conclude(self, result: Processor) -> None:
-        state = job_state(result.status, result.exit_code, whole=result.whole)
-        self._save(
-            state=state,
-            status=result.status,
-            rc=result.rc,
-            exit_code=result.exit_code,
-            explanation=result.job_explanation,
-            ended=time.time(),
-            delivered=True,
-        )
-        if state != "lost":
+        verdict = result.verdict
+        assert verdict is not None
+        self._save(verdict=verdict, ended=time.time(), delivered=True)
+        if verdict.state != LOST:
             self._release_quietly()
 
     def released(self) -> bool:
@@ -199,22 +202,23 @@ class SubmittedJob:
             return
         try:
             self._revive()
-            self._handle().release()
+            run(self._handle().release())
         except ReceptorRunnerError as exc:
             logger.warning("the work unit of the job %s is not released: %s", self.id, exc)
             return
         self._save(released=True)
 
     def _outcome(self, stats: JSONObject | None) -> Outcome:
-        record = self.record
+        verdict = self.record.verdict
+        assert verdict is not None
         return Outcome(
-            record.status or record.state,
-            record.rc,
+            verdict.status,
+            verdict.rc,
             stats,
-            record.artifact_dir,
-            record.exit_code if record.exit_code is not None else ReceptorRunnerError.exit_code,
-            record.state,
-            record.explanation,
+            self.record.artifact_dir,
+            verdict.exit_code,
+            verdict.state,
+            verdict.explanation,
         )
 
     def refresh(self, flag: StopFlag | None = None) -> Record:
@@ -222,7 +226,7 @@ class SubmittedJob:
 
         Never raises because of the mesh: a job that cannot be asked about is ``unreachable``."""
         self.record = self._records.load(self.id)
-        if self.record.delivered or self.record.exit_code is not None:
+        if self.record.verdict is not None:
             return self.record
         try:
             self._ask(flag)
@@ -231,42 +235,35 @@ class SubmittedJob:
         except LostError as exc:
             return self._gone(exc)
         except (ReceptorRunnerError, OSError) as exc:
-            self.record.state, self.record.explanation = "unreachable", str(exc)
+            self.record.phase, self.record.note = UNREACHABLE, str(exc)
         return self.record
 
     def _ask(self, flag: StopFlag | None) -> None:
         """Asks the node, and takes in what it says."""
-        record = self.record
         self._revive(flag)
-        status = self._handle(flag).status()
-        if not status.ended:
-            record.state = {PENDING: "pending", RUNNING: "running"}[status.state]
-            return
-        verdict = peek(self._handle(flag), status)
-        record.status, record.exit_code, record.explanation = verdict.status, verdict.exit_code, verdict.explanation
-        record.state = verdict.state
+        handle = self._handle()
+        status = run(handle.status(), flag)
+        if status.ended:
+            self.record.verdict = run(ended_unit_verdict(handle, status), flag)
+        else:
+            self.record.phase = PENDING if status.state == UNIT_PENDING else RUNNING
 
     def _gone(self, exc: LostError) -> Record:
         """The unit is gone: lost, unless another process has followed the job to its end meanwhile."""
         try:
-            found = self._records.load(self.id)
+            self.record = self._records.load(self.id)
         except NoJobError:
             self._take_from_artifacts(exc)
             return self.record
-        self.record = found
-        if not found.delivered:
-            found.state, found.exit_code, found.explanation = "lost", exc.exit_code, str(exc)
-        return found
+        if self.record.verdict is None:
+            self.record.verdict = judge(Evidence(fault=exc))
+        return self.record
 
     def _take_from_artifacts(self, exc: LostError) -> None:
         """``run`` has removed the record at its end; what the job was is where it always is."""
-        record = self.record
-        with ArtifactDir(record.artifact_dir) as artifacts:
-            status, record.rc = (artifacts.read("status", 32) or b"").decode("ascii", "replace"), artifacts.rc()
-        if status:
-            record.state, record.status, record.exit_code = status, status, exit_status(status, record.rc)
-        else:
-            record.state, record.exit_code, record.explanation = "lost", exc.exit_code, str(exc)
+        with ArtifactDir(self.record.artifact_dir) as artifacts:
+            status, rc = (artifacts.read("status", 32) or b"").decode("ascii", "replace"), artifacts.rc()
+        self.record.verdict = verdict_of(status, rc) if status else judge(Evidence(fault=exc))
 
     def wait(self, timeout: float | None = None, flag: StopFlag | None = None) -> Record:
         """Waits until the job has ended, without following it.
@@ -280,7 +277,7 @@ class SubmittedJob:
                 record = self.refresh(flag)
             except NoJobError:
                 record = self._gone(LostError(f"the job {self.id} was released"))
-            if record.exit_code is not None:
+            if record.verdict is not None:
                 return record
             if until is not None and time.monotonic() >= until:
                 raise DetachedError(f"the job {self.id} is still {record.state} after {timeout:g} s")
@@ -293,12 +290,11 @@ class SubmittedJob:
         :raises ReceptorRunnerError: that cannot be shown.
         """
         record = self.refresh(flag)
-        if record.exit_code is not None:
+        if record.verdict is not None:
             return record
-        handle = self._handle(flag)
-        answer = handle.cancel()
         try:
-            if handle.wait_ended(lambda seconds: pause(flag, seconds)) is None:
+            answer = run(self._handle().cancel(), flag)
+            if not self._seen_to_end(flag):
                 self._check_dead(answer)
             return self.refresh(flag)
         except UnitGoneError as exc:
@@ -306,20 +302,25 @@ class SubmittedJob:
         except NoJobError:
             return self._gone(LostError(f"the job {self.id} was released"))
 
+    def _seen_to_end(self, flag: StopFlag | None) -> bool:
+        """Whether the unit is seen as ended within a while after its cancel was answered."""
+        until = time.monotonic() + _SHOWN_SECONDS
+        while not run(self._handle().status(), flag).ended:
+            if time.monotonic() > until:
+                return False
+            pause(flag, _ENDED_POLL_SECONDS)
+        return True
+
     def _check_dead(self, answer: str) -> None:
         unit = self._unit()
-        looks = [probe(self._endpoint, self._way(), unit["remote_unit"] or unit["unit"]) for _ in range(2)]
+        looks = [run(probe(self.record.address, self.record.route, unit.far_unit)) for _ in range(2)]
         if looks != [False, False]:
             raise ReceptorRunnerError(
                 f"the cancel of {self.id} cannot be shown to have worked: the mesh answered {answer!r}, "
-                f"and the work unit {unit['unit']} has not ended"
+                f"and the work unit {unit.unit} has not ended"
             )
-        self._save(
-            state="lost",
-            exit_code=EXIT_LOST,
-            explanation="its runner was gone before it was cancelled",
-            ended=time.time(),
-        )
+        gone = LostError("its runner was gone before it was cancelled")
+        self._save(verdict=judge(Evidence(fault=gone)), ended=time.time())
 
     def release(self, *, force: bool = False) -> None:
         """Removes the job from the mesh, and its record.
@@ -330,12 +331,12 @@ class SubmittedJob:
         """
         with self._records.followed(self.id):
             record = self.refresh()
-            if record.exit_code is None and record.units and not force:
-                raise UsageError(f"the job {self.id} is {record.state}; cancel it first, or use --force")
+            if record.verdict is None and record.units and not force:
+                raise UsageError(f"the job {self.id} is {record.state}", hint="cancel it first, or use --force")
             if record.units and not record.released:
                 try:
                     self._revive()
-                    self._handle().release(force=force)
+                    run(self._handle().release(force=force))
                 except UnreachableError as exc:
                     if not force and (self._private is None or os.path.isdir(self._private.directory)):
                         raise
@@ -346,9 +347,14 @@ class SubmittedJob:
         """Removes the record of a job whose units are gone."""
         self._records.remove(self.id)
 
+    def forget_finished(self) -> None:
+        """Removes the record if nothing is left of the job but its artifacts."""
+        if self.record.delivered and self.record.released:
+            self.forget()
+
     def _revive(self, flag: StopFlag | None = None) -> None:
         if self._private is not None and not self.record.released:
             try:
-                self._endpoint.connect(flag).close()
+                run(connect(self.record.address), flag).close()
             except UnreachableError:
                 self._private.revive()

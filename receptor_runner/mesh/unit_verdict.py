@@ -1,66 +1,42 @@
-"""The verdict of a job that has ended, without following it: its results are read and not kept.
+"""The verdict on a job that has ended, without following it: its results are read and not kept.
 
-Rules: nothing is saved and no handler is called; a follower gets everything later.
-"""
+Rules: nothing is saved and no handler is called; a follower gets everything later. The judge is that of every other reader."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from ..errors import Interrupted, ReceptorRunnerError, UnreachableError
+from ..errors import ReceptorRunnerError, UnreachableError
 from ..limits import RESULTS_LAG_SECONDS
 from ..receptor.work_unit import UnitStatus
-from ..stream.codec import Decoder
-from ..stream.messages import EXTENSION, JSONObject, Status
-from ..stream.status import CANCELED, ERROR, exit_status, job_state
-from .following.source import unfinished
+from ..results.artifact_dir import event_file_name
+from ..results.verdict import Evidence, Verdict, judge
+from ..stream.messages import JobEvent, JSONObject, Status
+from ..stream.reader import StreamReader
+from .following.unit_end import unfinished
 from .units import UnitHandle
 
-__all__ = ["Verdict", "peek"]
+__all__ = ["ended_unit_verdict"]
 
 
-class Verdict(NamedTuple):
-    """How a job ended; ``state`` as in a job's record."""
-
-    state: str
-    status: str
-    exit_code: int
-    explanation: str | None
-
-
-def peek(handle: UnitHandle, unit_status: UnitStatus) -> Verdict:
+async def ended_unit_verdict(handle: UnitHandle, unit_status: UnitStatus) -> Verdict:
     """:raises UnreachableError: the results cannot be read, or not all of them.
     :raises CommandError: there are none to be had.
-    :raises Interrupted: the flag of ``handle`` was raised.
     """
-    last, whole = _last_status(handle, unit_status)
-    if not whole or not last:
-        exc = unfinished(unit_status, 0)
-        status = CANCELED if isinstance(exc, Interrupted) else ERROR
-        return Verdict(job_state(status, exc.exit_code, whole=False), status, exc.exit_code, str(exc))
-    status = str(last.get("status"))
-    extension = last.get(EXTENSION)
-    told = extension.get("exit_status") if isinstance(extension, dict) else None
-    code = told if type(told) is int and status == "failed" else exit_status(status, None, told)
-    return Verdict(job_state(status, code, whole=True), status, code, last.get("job_explanation"))
-
-
-def _last_status(handle: UnitHandle, unit_status: UnitStatus) -> tuple[JSONObject, bool]:
-    """The last status of the stream, and whether its end mark came; all bytes of the unit were read, if not."""
-    decoder = Decoder()
+    reader = StreamReader(archives=False)
     last: JSONObject = {}
-    with handle.connect() as connection:
-        connection.ask_for_results(handle.unit)
-        while not decoder.finished and decoder.offset < unit_status.stdout_size:
-            data = connection.read(RESULTS_LAG_SECONDS)
+    events = 0
+    with await handle.connect() as connection:
+        await connection.ask_for_results(handle.unit)
+        while not reader.finished and reader.offset < unit_status.stdout_size:
+            data = await connection.read(RESULTS_LAG_SECONDS)
             if not data:
-                handle.check_flag()
-                raise UnreachableError(f"the results of {handle.unit} stop at byte {decoder.offset}, for now")
+                raise UnreachableError(f"the results of {handle.unit} stop at byte {reader.offset}, for now")
             try:
-                messages = decoder.receive(data)
+                for item in reader.feed(data):
+                    if isinstance(item, JobEvent):
+                        events += event_file_name(item.data.get("counter"), item.data.get("uuid")) is not None
+                    elif isinstance(item, Status):
+                        last = item.data
             except ReceptorRunnerError:
                 break
-            for message in messages:
-                if isinstance(message, Status):
-                    last = message.data
-    return last, decoder.finished
+    fault = None if reader.finished and last else unfinished(unit_status, 0)
+    return judge(Evidence(last, reader.finished, events, fault=fault))

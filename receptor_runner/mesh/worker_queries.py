@@ -14,12 +14,13 @@ import yaml
 
 from ..errors import ReceptorRunnerError, UnreachableError
 from ..limits import SLOW_CONTROL_SECONDS
+from ..receptor.address import Address
 from ..receptor.control_protocol import CommandError
+from ..records.record import Route
 from ..records.state_dir import owner
 from ..stream.messages import JSONObject
-from ..system.signals import StopFlag
-from .endpoint import Endpoint
-from .units import JOB_TAG, OWNER_TAG, UnitHandle, Way
+from .endpoint import connect
+from .units import JOB_TAG, OWNER_TAG, UnitHandle
 
 __all__ = ["ask_worker_info", "probe"]
 
@@ -42,60 +43,57 @@ _TOLD: dict[str, tuple[type, ...]] = {
 _LISTS = ("errors", "container_engines", "stream_extensions")
 
 
-def probe(endpoint: Endpoint, way: Way, far_unit: str, flag: StopFlag | None = None) -> bool | None:
+async def probe(address: Address, route: Route, far_unit: str) -> bool | None:
     """Whether anything works on ``far_unit`` at its node; None if that cannot be told.
 
     The worker that is asked looks for the process (:mod:`receptor_runner.receptor.unit_probe`).
     """
     try:
-        return _ask(endpoint, way, f"probe {far_unit}", _alive, flag)
+        return await _ask(address, route, f"probe {far_unit}", _alive)
     except ReceptorRunnerError as exc:
-        logger.info("cannot probe the unit %s on %s: %s", far_unit, way.node or "this node", exc)
+        logger.info("cannot probe the unit %s on %s: %s", far_unit, route.node, exc)
         return None
 
 
-def ask_worker_info(endpoint: Endpoint, way: Way, flag: StopFlag | None = None) -> JSONObject:
+async def ask_worker_info(address: Address, route: Route) -> JSONObject:
     """What ``worker --worker-info`` tells on a node: ours, or ansible-runner's.
 
     :raises UnreachableError: it does not answer, or something else than that.
     """
-    found = _ask(endpoint, way, "--worker-info", _dictionary, flag)
+    found = await _ask(address, route, "--worker-info", _dictionary)
     if found is None:
-        raise UnreachableError(f"{way.node or 'this node'} does not tell about itself: {way.worktype} is no worker")
+        raise UnreachableError(f"{route.node} does not tell about itself: {route.worktype} is no worker")
     return found
 
 
-def _ask(
-    endpoint: Endpoint, way: Way, params: str, understand: Callable[[bytes], T | None], flag: StopFlag | None
-) -> T | None:
+async def _ask(address: Address, route: Route, params: str, understand: Callable[[bytes], T | None]) -> T | None:
     """What ``understand`` makes of the answer; None if it makes nothing of it, however long one waits."""
-    with endpoint.connect(flag) as connection:
-        unit = connection.create_unit(
-            node=way.node or "localhost",
-            worktype=way.worktype,
-            tlsclient=way.tlsclient,
-            signwork="true" if way.signwork else None,
+    with await connect(address) as connection:
+        unit = await connection.create_unit(
+            node="localhost" if route.local else route.node,
+            worktype=route.worktype,
+            tlsclient=route.tlsclient,
+            signwork="true" if route.signwork else None,
             params=params,
             **{JOB_TAG: params.split(maxsplit=1)[0], OWNER_TAG: owner()},
         )
-        handle = UnitHandle(endpoint, unit, flag)
         try:
             connection.half_close()
-            connection.readline(SLOW_CONTROL_SECONDS)
-            answer = handle.head(
+            await connection.readline(SLOW_CONTROL_SECONDS)
+            answer = await UnitHandle(address, unit).head(
                 _ANSWER_SECONDS, lambda head: len(head) > _LONGEST_ANSWER or understand(head) is not None
             )
         finally:
-            _release(UnitHandle(endpoint, unit))
+            await _release(UnitHandle(address, unit, undisturbed=True))
     return understand(answer)
 
 
-def _release(handle: UnitHandle) -> None:
+async def _release(handle: UnitHandle) -> None:
     """A unit that has not reached its node yet cannot be released well; then it is forgotten here."""
     try:
-        handle.release()
+        await handle.release()
     except CommandError:
-        handle.release(force=True)
+        await handle.release(force=True)
 
 
 def _alive(answer: bytes) -> bool | None:

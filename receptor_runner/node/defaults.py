@@ -44,7 +44,8 @@ def default_config(socket_path: str | None) -> NodeConfig:
     """A node named as this machine is."""
     path = os.path.abspath(socket_path) if socket_path else str(state_directory() / "node.sock")
     if len(os.fsencode(path)) > LONGEST_SOCKET:
-        raise ConfigurationError(f"the path of the socket is longer than {LONGEST_SOCKET} bytes: {path}; use --socket")
+        text = f"the path of the socket is longer than {LONGEST_SOCKET} bytes: {path}"
+        raise ConfigurationError(text, hint="choose a shorter one with --socket")
     config = NodeConfig(socket.gethostname(), str(state_directory() / "node"), path)
     program, *arguments = _worker_command()
     config.worktypes[WORKTYPE] = WorkCommand(WORKTYPE, program, shlex.join(arguments), allow_runtime_params=True)

@@ -10,6 +10,7 @@ import shlex
 from ..errors import ConfigurationError
 from ..job.parameters import Parameters
 from ..job.private_data import PrivateDataDir
+from ..job.resolved import ResolvedJob
 from .input_files import InputFiles
 
 __all__ = ["command_line", "with_ssh_agent"]
@@ -18,7 +19,7 @@ __all__ = ["command_line", "with_ssh_agent"]
 _MOST_VERBOSE = 6
 
 
-def command_line(parameters: Parameters, private_data: PrivateDataDir, input_files: InputFiles) -> list[str]:
+def command_line(job: ResolvedJob, private_data: PrivateDataDir, input_files: InputFiles) -> list[str]:
     """:raises ConfigurationError: the parameters make no command.
     :raises InputError: a file that they name is missing.
     """
@@ -28,6 +29,7 @@ def command_line(parameters: Parameters, private_data: PrivateDataDir, input_fil
         if not argv:
             raise ConfigurationError(f"{private_data.args} is empty; it must contain a whole command line")
         return argv
+    parameters = job.parameters
     binary, module = parameters["binary"], parameters["module"]
     playbook = input_files.playbook()
     if module and playbook:
@@ -37,8 +39,7 @@ def command_line(parameters: Parameters, private_data: PrivateDataDir, input_fil
             "Runner playbook required when running ansible-playbook; give a playbook, module or role"
         )
     argv = [str(binary or ("ansible" if module else "ansible-playbook"))]
-    cmdline = parameters["cmdline"] or private_data.text("env/cmdline") or ""
-    argv += _split(str(cmdline), "the command line options")
+    argv += _split(job.cmdline, "the command line options")
     argv += _ansible_options(parameters, input_files)
     if not binary:
         argv += _module_arguments(parameters) if module else [str(playbook)]

@@ -17,10 +17,10 @@ from typing import Any
 from ..errors import ConfigurationError, InputError, OutputError
 from ..isolation.path_map import PathMap
 from ..job.inventory import as_files, find_source, is_host_list, merged_files
-from ..job.parameters import Parameters
+from ..job.parameters import Parameters, is_collection_playbook
 from ..job.private_data import PrivateDataDir
 
-__all__ = ["InputFiles", "is_collection_playbook"]
+__all__ = ["InputFiles"]
 
 
 @dataclass
@@ -194,9 +194,3 @@ class InputFiles:
         except OSError as exc:
             raise OutputError(f"cannot write {directory / name}: {exc.strerror}") from exc
         return path
-
-
-def is_collection_playbook(name: str) -> bool:
-    """``namespace.collection.playbook``: found by Ansible, not in the project."""
-    parts = name.split(".")
-    return len(parts) >= 3 and all(part.isidentifier() for part in parts) and parts[-1] not in ("yml", "yaml", "json")

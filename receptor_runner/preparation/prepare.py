@@ -6,70 +6,33 @@ sees of this machine goes through its view; the command around it is made last."
 
 from __future__ import annotations
 
-import math
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..errors import ConfigurationError, OutputError
+from ..isolation.choice import isolation_for
 from ..isolation.files import make_directory
+from ..isolation.isolation import InnerCommand, Isolation
 from ..isolation.request import IsolationRequest
-from ..isolation.wrapper import Inside, Isolated, Wrapper, wrapper_for
 from ..job.parameters import Parameters
 from ..job.private_data import PrivateDataDir
+from ..job.resolved import ResolvedJob
 from ..system.files import make_private
 from .ansible_version import core_version
 from .command_line import command_line, with_ssh_agent
 from .environment import CALLBACK_PLUGIN, KEY_FILE_VARIABLE, bare_environment_filled, job_environment
 from .input_files import InputFiles
-from .masking import Masker
 from .project_copy import copied_project
+from .run_spec import RunSpec
 
-__all__ = ["PreparationContext", "RunSpec", "prepare"]
+__all__ = ["PreparationContext", "prepare"]
 
 #: One text of an environment has 128 KiB on Linux (execve(2)), with the name and what we put before that.
 _LONGEST_VARIABLE = 128 * 1024 - 64
-
-
-@dataclass
-class RunSpec:
-    """Everything that the guard needs to run a job. Times are seconds, None for no limit."""
-
-    ident: str
-    argv: list[str]
-    env: dict[str, str]
-    cwd: str
-    artifact_dir: str
-    isolated: Isolated | None = None
-    #: Pairs of a regular expression and the answer to what matches it, in the user's order.
-    prompts: list[tuple[str, str]] = field(default_factory=list)
-    job_timeout: float | None = None
-    idle_timeout: float | None = None
-    #: Whether ``stdout`` and ``stderr`` are kept as artifacts.
-    output_files: bool = True
-    ssh_key: str | None = None
-    ssh_key_path: str | None = None
-    event_key: str = ""
-    event_key_path: str = ""
-    #: The directory of the fact cache, empty if the job has none of its own, and the version of ansible-core if it is
-    #: known.
-    fact_cache: str = ""
-    core: str | None = None
-    #: Files and directories that were made for this job beside the user's, and go when it is over.
-    made: list[str] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def masked(self) -> dict[str, Any]:
-        """``command``, ``env`` and ``cwd`` as they may be sent and stored."""
-        masker = Masker([answer for _, answer in self.prompts] + ([self.ssh_key] if self.ssh_key else []))
-        return {"command": masker.argv(self.argv), "env": masker.env(self.env), "cwd": self.cwd}
 
 
 @dataclass(frozen=True)
@@ -102,44 +65,20 @@ def prepare(parameters: Parameters, context: PreparationContext) -> RunSpec:
     :raises InputError: a file that the job names is missing.
     :raises UnreachableError: the isolation that the job asks for cannot be had here.
     """
-    private_data = context.private_data
-    settings = private_data.settings(parameters["settings"])
-    artifact_dir = (context.artifacts or private_data.artifacts) / parameters.ident
+    job = ResolvedJob.of(parameters, context.private_data)
+    artifact_dir = (context.artifacts or context.private_data.artifacts) / job.ident
     _make_private(artifact_dir / "job_events")
-    request = IsolationRequest.of(parameters, settings)
-    wrapper = _wrapper(request, context, artifact_dir)
-    runtime = private_data.path / f".receptor-runner-{secrets.token_hex(4)}"
-    context.own(str(runtime))
-    _make_runtime(runtime)
-    input_files = InputFiles(parameters, private_data, runtime, wrapper.path_map, context.local)
-    fact_cache = _fact_cache(parameters, settings, artifact_dir)
-    asked = _asked(wrapper.base, parameters, input_files, context.roles_path)
-    env = job_environment(asked, parameters, private_data, wrapper.path_map, runtime, artifact_dir)
-    if fact_cache:
-        env["ANSIBLE_CACHE_PLUGIN"] = "jsonfile"
-        env["ANSIBLE_CACHE_PLUGIN_CONNECTION"] = wrapper.path_map.inside(fact_cache)
-    command = RunSpec(
-        ident=parameters.ident,
-        argv=command_line(parameters, private_data, input_files),
-        env=env,
-        cwd=str(private_data.path if "AD_HOC_COMMAND_ID" in env else private_data.cwd),
-        artifact_dir=str(artifact_dir),
-        prompts=_prompts({**parameters["passwords"], **(private_data.mapping("env/passwords") or {})}),
-        job_timeout=_seconds("timeout", parameters["timeout"]) or _seconds("job_timeout", settings.get("job_timeout")),
-        idle_timeout=_seconds("idle_timeout", settings.get("idle_timeout")),
-        output_files=not settings.get("suppress_output_file", parameters["suppress_output_file"]),
-        fact_cache=_own_fact_cache(fact_cache, artifact_dir),
-        ssh_key=parameters["ssh_key"] or private_data.text("env/ssh_key") or None,
-        event_key=secrets.token_hex(32),
-        event_key_path=str(runtime / "event-key"),
-        made=[*wrapper.mount_points, *input_files.made],
-    )
-    _finish(command, wrapper, bare_environment_filled(os.environ, str(private_data.path)) if request.kind else {})
-    return command
+    request = IsolationRequest.of(job)
+    isolation = _isolation(request, context, artifact_dir)
+    spec = _spec(job, context, artifact_dir, isolation)
+    own_env = bare_environment_filled(os.environ, str(context.private_data.path)) if request.kind else {}
+    _wrap(spec, isolation, own_env)
+    _check_passable(spec)
+    return spec
 
 
-def _wrapper(request: IsolationRequest, context: PreparationContext, artifact_dir: Path) -> Wrapper:
-    """What will be around the command. A copy of the project, if one is request, takes the project's private_data."""
+def _isolation(request: IsolationRequest, context: PreparationContext, artifact_dir: Path) -> Isolation:
+    """What will be around the command. If the job asks for a copy of its project, the copy takes the project's place."""
     private_data, scratch = context.private_data, context.scratch
     if request.project_copies and private_data.project.is_dir():
         own_copy = context.own if not request.keep_project_copy else lambda _: None
@@ -147,43 +86,77 @@ def _wrapper(request: IsolationRequest, context: PreparationContext, artifact_di
     if request.temporary and request.sandbox:
         scratch = make_directory(request.temporary, "rr-", context.own, "process_isolation_path")
     roles = [path for path in context.roles_path.split(":") if os.path.isdir(path)]
-    return wrapper_for(request.with_roles(roles), private_data, artifact_dir, scratch, fresh=context.fresh)
+    return isolation_for(request.with_roles(roles), private_data, artifact_dir, scratch, fresh=context.fresh)
 
 
-def _asked(base: Mapping[str, str], parameters: Parameters, input_files: InputFiles, roles_path: str) -> dict[str, str]:
+def _spec(job: ResolvedJob, context: PreparationContext, artifact_dir: Path, isolation: Isolation) -> RunSpec:
+    """The command as the job sees it, and the files that it needs."""
+    private_data, path_map = context.private_data, isolation.path_map
+    runtime = private_data.path / f".receptor-runner-{secrets.token_hex(4)}"
+    context.own(str(runtime))
+    _make_runtime(runtime)
+    input_files = InputFiles(job.parameters, private_data, runtime, path_map, context.local)
+    asked = _asked(isolation.base_env, job, input_files, context.roles_path)
+    env = job_environment(asked, job.parameters, private_data, path_map, runtime, artifact_dir)
+    fact_cache = str(artifact_dir / job.fact_cache) if job.fact_cache is not None else ""
+    if fact_cache:
+        env["ANSIBLE_CACHE_PLUGIN"] = "jsonfile"
+        env["ANSIBLE_CACHE_PLUGIN_CONNECTION"] = path_map.inside(fact_cache)
+    return RunSpec(
+        ident=job.ident,
+        argv=command_line(job, private_data, input_files),
+        env=env,
+        cwd=str(private_data.path if "AD_HOC_COMMAND_ID" in env else private_data.cwd),
+        artifact_dir=str(artifact_dir),
+        prompts=job.prompts,
+        job_timeout=job.job_timeout,
+        idle_timeout=job.idle_timeout,
+        output_files=job.output_files,
+        fact_cache=_own_fact_cache(fact_cache, artifact_dir),
+        ssh_key=job.ssh_key,
+        event_key=secrets.token_hex(32),
+        event_key_path=str(runtime / "event-key"),
+        made=[*isolation.mount_points, *input_files.made],
+    )
+
+
+def _asked(base: Mapping[str, str], job: ResolvedJob, input_files: InputFiles, roles_path: str) -> dict[str, str]:
     """The environment that the job asks for, over ``base``."""
-    private_data = input_files.private_data
-    env: dict[str, Any] = {**base, **parameters["envvars"], **(private_data.mapping("env/envvars") or {})}
+    env = {**base, **job.envvars}
     configured = ":".join(filter(None, (roles_path, str(env.get("ANSIBLE_ROLES_PATH") or ""))))
     roles = input_files.roles_path(configured)
     if roles:
         env["ANSIBLE_ROLES_PATH"] = roles
     asked = {str(name): str(value) for name, value in env.items()}
-    return asked if input_files.path_map.own_root else bare_environment_filled(asked, str(private_data.path))
+    return (
+        asked if input_files.path_map.own_root else bare_environment_filled(asked, str(input_files.private_data.path))
+    )
 
 
-def _finish(command: RunSpec, wrapper: Wrapper, engine_env: Mapping[str, str]) -> None:
-    """Puts an agent for the ssh key, and what isolates the job, around its command."""
-    program = command.argv[0]
-    command.env[KEY_FILE_VARIABLE] = wrapper.path_map.inside(command.event_key_path)
-    if command.fact_cache and not wrapper.path_map.own_root:
-        command.core = core_version(program, command.env["PATH"])
-    if command.ssh_key:
-        command.ssh_key_path = os.path.join(command.artifact_dir, "ssh_key_data")
-        command.argv = with_ssh_agent(command.argv, wrapper.path_map.inside(command.ssh_key_path))
-    inside = Inside(command.argv, command.env, command.cwd, program, answers=bool(command.prompts))
-    command.argv, command.cwd, command.isolated = wrapper.put(inside, engine_env)
-    _check_passable(command)
+def _wrap(spec: RunSpec, isolation: Isolation, own_env: Mapping[str, str]) -> None:
+    """Puts an agent for the ssh key, and what isolates the job, around its command.
+
+    :param own_env: what an engine or a sandbox is started with.
+    """
+    program = spec.argv[0]
+    spec.env[KEY_FILE_VARIABLE] = isolation.path_map.inside(spec.event_key_path)
+    if spec.fact_cache and not isolation.path_map.own_root:
+        spec.core = core_version(program, spec.env["PATH"])
+    if spec.ssh_key:
+        spec.ssh_key_path = os.path.join(spec.artifact_dir, "ssh_key_data")
+        spec.argv = with_ssh_agent(spec.argv, isolation.path_map.inside(spec.ssh_key_path))
+    inner = InnerCommand(spec.argv, spec.env, spec.cwd, program, answers=bool(spec.prompts))
+    spec.argv, spec.cwd, spec.isolated = isolation.wrap(inner, own_env)
 
 
-def _check_passable(command: RunSpec) -> None:
+def _check_passable(spec: RunSpec) -> None:
     """What an operating system cannot pass to a program."""
-    for name, value in command.env.items():
+    for name, value in spec.env.items():
         if not name or "=" in name or "\0" in name + value or not _encodable(name + value):
             raise ConfigurationError(f"the environment variable {name[:80]!r} cannot be passed to a program")
         if len(os.fsencode(name + value)) > _LONGEST_VARIABLE:
             raise ConfigurationError(f"the environment variable {name[:80]!r} is longer than a program can be given")
-    for argument in command.argv:
+    for argument in spec.argv:
         if "\0" in argument or not _encodable(argument):
             raise ConfigurationError(f"the argument {argument[:80]!r} cannot be passed to a program")
 
@@ -214,39 +187,7 @@ def _make_runtime(runtime: Path) -> None:
         shutil.copy2(compiled, target / "__pycache__" / compiled.name)
 
 
-def _fact_cache(parameters: Parameters, settings: Mapping[str, Any], artifact_dir: Path) -> str:
-    """The directory of the job's fact cache; empty if it has none, or one that is configured elsewhere."""
-    if settings.get("fact_cache_type", parameters["fact_cache_type"]) != "jsonfile":
-        return ""
-    return str(artifact_dir / (settings.get("fact_cache", parameters["fact_cache"]) or "fact_cache"))
-
-
 def _own_fact_cache(fact_cache: str, artifact_dir: Path) -> str:
     """``fact_cache`` if it is this job's alone: a directory of its own among its artifacts."""
     below = os.path.relpath(fact_cache, artifact_dir) if fact_cache else "."
     return fact_cache if below != "." and not below.startswith("..") else ""
-
-
-def _prompts(passwords: Mapping[str, Any]) -> list[tuple[str, str]]:
-    prompts = []
-    for pattern, answer in passwords.items():
-        try:
-            re.compile(pattern, re.M)
-        except (re.error, TypeError) as exc:
-            raise ConfigurationError(
-                f"the password prompt {str(pattern)[:80]!r} is not a regular expression: {exc}"
-            ) from exc
-        prompts.append((pattern, "" if answer is None else str(answer)))
-    return prompts
-
-
-def _seconds(name: str, value: Any) -> float | None:
-    if value in (None, "", 0):
-        return None
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError, OverflowError):
-        seconds = math.nan
-    if not seconds >= 0:
-        raise ConfigurationError(f"{name} must be a number of seconds, not {str(value)[:80]!r}")
-    return None if math.isinf(seconds) else seconds

@@ -108,7 +108,9 @@ def render(files: Iterable[str], out: str | None) -> str:
     if [item._replace(file="", line=0) for item in read_text(joined, "the joined configuration")] != [
         item._replace(file="", line=0) for item in items
     ]:
-        raise ConfigurationError("the files cannot be joined; use --flags, or write them as plain lists")
+        raise ConfigurationError(
+            "the files cannot be joined into one", hint="use --flags, or write them as plain lists"
+        )
     if out is not None:
         try:
             replace_file(out, joined.encode(), mode=0o666)

@@ -1,111 +1,32 @@
-"""Records of submitted jobs: what a follower needs to go on after a crash of anything.
+"""All records of submitted jobs.
 
-Rules: a record is saved before the first byte of its payload leaves, always as a whole. A checkpoint is one short
-write, after each message: the offset of a message boundary, how many messages behind it are done, and how many events
-were delivered. A job has one follower at a time (flock on the record's directory)."""
+Rules: a record is saved before the first byte of its payload leaves, and always as a whole. A job has one follower at a time:
+the follower holds a lock (flock) on the record's directory."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import fcntl
 import json
 import logging
 import os
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from ..errors import InputError, OutputError, UsageError
+from ..errors import InputError, OutputError
 from ..job.parameters import check_ident
-from ..receptor.work_unit import check_unit_id
-from ..stream.messages import JSONObject
 from ..system.files import replace_file
 from ..system.removal import remove_tree
+from .journal import Journal
+from .record import Record
 
-__all__ = ["Journal", "NoJobError", "Record", "Records"]
+__all__ = ["NoJobError", "Records"]
 
 logger = logging.getLogger(__name__)
-
-_CHECKPOINT_LENGTH = 128
-
-
-@dataclass
-class Record:
-    """One job. Times are seconds since the epoch; ``units`` holds one dictionary each with ``unit``, ``node`` and
-    ``remote_unit`` (the id at the other end, once known).
-    """
-
-    id: str
-    private_data_dir: str
-    artifact_dir: str
-    endpoint: JSONObject
-    node: str
-    worktype: str
-    signwork: bool = False
-    tlsclient: str | None = None
-    ttl: str | None = None
-    #: Whether another controller submitted it: its units are then not ours to release unasked.
-    adopted: bool = False
-    #: The directory of the private node that runs it, if one does.
-    private_node: str | None = None
-    settings: JSONObject = field(default_factory=dict)
-    created: float = field(default_factory=time.time)
-    units: list[JSONObject] = field(default_factory=list)
-    state: str = "pending"
-    status: str | None = None
-    rc: int | None = None
-    exit_code: int | None = None
-    explanation: str | None = None
-    ended: float | None = None
-    #: Whether everything that the job said is saved and was handled.
-    delivered: bool = False
-    #: Whether its work units are gone, or will be without us.
-    released: bool = False
 
 
 class NoJobError(InputError):
     """There is no record of a job."""
-
-
-class Journal:
-    """How far a follower has come, as the process stage notes it: see
-    :class:`receptor_runner.stages.process.Journal`."""
-
-    def __init__(self, directory: Path) -> None:
-        self._state_path = directory / "progress.json"
-        self.offset, self.skip, self.events = 0, 0, 0
-        #: What else a follower must know: the last status, the statistics, whether artifacts came.
-        self.memory: JSONObject = {}
-        try:
-            self._fd = os.open(directory / "checkpoint", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            with contextlib.suppress(ValueError):
-                numbers = offset, skip, events = [int(n) for n in os.pread(self._fd, _CHECKPOINT_LENGTH, 0).split()]
-                if min(numbers) >= 0:
-                    self.offset, self.skip, self.events = offset, skip, events
-            with contextlib.suppress(FileNotFoundError, ValueError):
-                memory = json.loads(self._state_path.read_bytes())
-                self.memory = memory if isinstance(memory, dict) else {}
-        except OSError as exc:
-            raise OutputError(f"cannot use the job record {directory}: {exc.strerror}") from exc
-
-    def passed(self, offset: int, skip: int, events: int) -> None:
-        """:raises OutputError: it cannot be noted."""
-        self.offset, self.skip, self.events = offset, skip, events
-        try:
-            os.pwrite(self._fd, f"{offset} {skip} {events}".ljust(_CHECKPOINT_LENGTH - 1).encode() + b"\n", 0)
-        except OSError as exc:
-            raise OutputError(f"cannot write the checkpoint of the job: {exc.strerror}") from exc
-
-    def remember(self, **memory: Any) -> None:
-        """:raises OutputError: it cannot be noted."""
-        self.memory.update(memory)
-        _replace(self._state_path, self.memory)
-
-    def close(self) -> None:
-        os.close(self._fd)
 
 
 class Records:
@@ -128,12 +49,12 @@ class Records:
         try:
             data = json.loads(path.read_bytes())
         except FileNotFoundError:
-            raise NoJobError(f"there is no job {job}; receptor-runner jobs lists those there are") from None
+            raise NoJobError(f"there is no job {job}", hint="receptor-runner jobs lists those there are") from None
         except (OSError, ValueError) as exc:
             raise _damaged(path, job, exc) from exc
         try:
-            return _record(data, job)
-        except (TypeError, ValueError, KeyError, AttributeError, UsageError) as exc:
+            return Record.from_json(data, job)
+        except (TypeError, ValueError, KeyError, AttributeError) as exc:
             raise _damaged(path, job, exc) from exc
 
     def all(self) -> Iterator[Record]:
@@ -153,7 +74,11 @@ class Records:
             directory.mkdir(mode=0o700, exist_ok=True)
         except OSError as exc:
             raise OutputError(f"cannot make the job record {directory}: {exc.strerror}") from exc
-        _replace(directory / "job.json", dataclasses.asdict(record))
+        path = directory / "job.json"
+        try:
+            replace_file(path, json.dumps(record.to_json()).encode())
+        except OSError as exc:
+            raise OutputError(f"cannot write {path}: {exc.strerror}") from exc
 
     def remove(self, job: str) -> None:
         remove_tree(str(self.directory(job)))
@@ -203,29 +128,5 @@ class Records:
 
 
 def _damaged(path: Path, job: str, exc: Exception) -> InputError:
-    return InputError(f"the job record {path} is damaged ({exc}); receptor-runner release --force {job} removes it")
-
-
-def _record(data: Any, job: str) -> Record:
-    """:raises ValueError: or another error: it is no record of ``job``."""
-    known = {one.name for one in dataclasses.fields(Record)}
-    record = Record(**{name: value for name, value in data.items() if name in known})
-    texts = (record.private_data_dir, record.artifact_dir, record.node, record.worktype, record.state)
-    if record.id != job or not all(isinstance(text, str) for text in texts):
-        raise ValueError("it is not that of this job")
-    if not isinstance(record.endpoint, dict) or not isinstance(record.endpoint.get("socket"), str):
-        raise ValueError("it names no socket")
-    if not isinstance(record.units, list):
-        raise ValueError("it has no list of units")
-    for unit in record.units:
-        check_unit_id(unit["unit"])
-        if not isinstance(unit.get("local"), bool):
-            raise ValueError("it has a unit that is nowhere")
-    return record
-
-
-def _replace(path: Path, data: JSONObject) -> None:
-    try:
-        replace_file(path, json.dumps(data).encode())
-    except OSError as exc:
-        raise OutputError(f"cannot write {path}: {exc.strerror}") from exc
+    text = f"the job record {path} is damaged ({exc})"
+    return InputError(text, hint=f"receptor-runner release --force {job} removes it")

@@ -1,4 +1,4 @@
-"""Shows a job's output to whoever reads standard output.
+"""Printers: sinks that show a job's output to whoever reads standard output.
 
 Rules: a terminal gets colours (SGR) and no other escape sequence, since the text comes from strangers; a file or pipe
 gets the text as it is. A reader who goes away ends the printing and nothing else."""
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
-from ..stream.messages import JSONObject
+from .sinks import Event, EventSink
 
-__all__ = ["JSONPrinter", "Printer", "TextPrinter", "safe_for_terminal"]
+__all__ = ["JSONPrinter", "TextPrinter", "safe_for_terminal"]
 
 #: CSI sequences, OSC/DCS/APC/PM/SOS strings, other two-byte escapes, and C0/C1 controls other than tab and newline.
 _ESCAPES = re.compile(
@@ -25,18 +26,15 @@ def safe_for_terminal(text: str) -> str:
     return _ESCAPES.sub(lambda match: match[0] if _COLOUR.fullmatch(match[0]) else "", text.replace("\r\n", "\n"))
 
 
-class Printer(Protocol):
-    def event(self, data: JSONObject, raw: bytes) -> None: ...
+class _Printer(EventSink):
+    """:param file: a binary stream, buffered.
+    :param terminal: whether it is a terminal.
+    """
 
-    def flush(self) -> None: ...
-
-
-class _FilePrinter:
-    """``file`` is a binary stream, buffered."""
-
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: Any, *, terminal: bool) -> None:
         self._file = file
-        self.closed = False
+        self._terminal = terminal
+        self._closed = False
 
     def write(self, data: bytes) -> None:
         self._guarded(self._file.write, data)
@@ -44,37 +42,30 @@ class _FilePrinter:
     def flush(self) -> None:
         self._guarded(self._file.flush)
 
-    def _guarded(self, action: Any, *arguments: Any) -> None:
-        if self.closed:
+    def _guarded(self, action: Callable[..., object], *arguments: bytes) -> None:
+        if self._closed:
             return
         try:
             action(*arguments)
         except (OSError, ValueError):
-            self.closed = True
+            self._closed = True
 
 
-class TextPrinter(_FilePrinter):
+class TextPrinter(_Printer):
     """The output of the job, as Ansible showed it."""
 
-    def __init__(self, file: Any, *, terminal: bool) -> None:
-        super().__init__(file)
-        self._terminal = terminal
-
-    def event(self, data: JSONObject, raw: bytes) -> None:
-        text = data.get("stdout")
-        if not text or type(text) is not str:
-            return
-        if self._terminal:
-            text = safe_for_terminal(text)
-        self.write(text.encode("utf-8", "backslashreplace") + b"\n")
+    def event(self, event: Event) -> bool:
+        text = event.data.get("stdout")
+        if text and type(text) is str:
+            if self._terminal:
+                text = safe_for_terminal(text)
+            self.write(text.encode("utf-8", "backslashreplace") + b"\n")
+        return True
 
 
-class JSONPrinter(_FilePrinter):
+class JSONPrinter(_Printer):
     """The events, one JSON object a line: as they came, or in plain ASCII for a terminal."""
 
-    def __init__(self, file: Any, *, terminal: bool) -> None:
-        super().__init__(file)
-        self._terminal = terminal
-
-    def event(self, data: JSONObject, raw: bytes) -> None:
-        self.write((json.dumps(data).encode() if self._terminal else raw) + b"\n")
+    def event(self, event: Event) -> bool:
+        self.write((json.dumps(event.data).encode() if self._terminal else event.raw) + b"\n")
+        return True

@@ -1,7 +1,6 @@
-"""Takes in a job: its stream up to the end mark, its parameters kept, its archives extracted.
+"""Takes in a job: reads its stream up to the end mark, keeps its parameters, extracts its archives.
 
-Rules: nothing is started here. Whoever waits for input sees keep-alives on the wire and is asked whether to stop.
-"""
+Rules: nothing is started here. While it waits for input it sends keep-alives and asks whether to stop."""
 
 from __future__ import annotations
 
@@ -9,80 +8,67 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import InputError, TruncatedStreamError
-from ..limits import MAX_FOREIGN, StreamLimits
+from ..limits import StreamLimits
 from ..stream.archive_receiver import ArchiveReceiver
-from ..stream.codec import Decoder
 from ..stream.endpoints import Input
-from ..stream.messages import EXTENSION, ArchiveData, ArchiveEnd, ArchiveStart, Foreign, JSONObject, Kwargs
+from ..stream.messages import Extension, JSONObject, Kwargs
+from ..stream.reader import Item, StreamReader
 from ..stream.results_writer import ResultsWriter
 
 __all__ = ["JobReceiver"]
 
 
 class JobReceiver:
-    """Reads a job up to its end mark."""
+    """Reads a job from ``source`` up to its end mark, and extracts its archives into ``target``."""
 
     def __init__(
         self, source: Input, writer: ResultsWriter, check_stop: Callable[[], None], target: str, limits: StreamLimits
     ) -> None:
-        self.extension: JSONObject = {}
+        #: What the sender added to the parameters.
+        self.extension = Extension()
         self._source = source
         self._writer = writer
         self._check_stop = check_stop
         self._target = target
-        self._decoder = Decoder(limits)
         self._limits = limits
+        self._reader = StreamReader(limits)
         self._kwargs: Any = None
-        self._archive: ArchiveReceiver | None = None
-        self._foreign = b""
 
     def receive(self) -> JSONObject:
-        """The parameters; archives are extracted on the way.
+        """The parameters of the job, when its archives are extracted.
 
         :raises ReceptorRunnerError: the stream is not a whole job.
         """
-        while not self._decoder.finished:
-            data = self._source.read(self._decoder.wanted, self._writer.wait_seconds())
-            self._check_stop()
-            self._writer.tick()
-            if data is None:
-                continue
-            messages = self._decoder.receive(data) if data else self._decoder.receive_eof()
-            for message in messages:
-                self._take(message)
-            if not data and not self._decoder.finished:
-                raise TruncatedStreamError(self._ended_early())
+        try:
+            while not self._reader.finished:
+                data = self._source.read(self._reader.wanted, self._writer.wait_seconds())
+                self._check_stop()
+                self._writer.tick()
+                for item in self._reader.feed(data) if data is not None else ():
+                    self._take(item)
+        except TruncatedStreamError as exc:
+            raise self._ended_early(exc) from exc
+        finally:
+            self._reader.close()
         if not isinstance(self._kwargs, dict):
             raise InputError("the stream carried no parameters of a job; was it written by transmit?")
         return self._kwargs
 
-    def _take(self, message: object) -> None:
-        match message:
+    def _take(self, item: Item) -> None:
+        match item:
             case Kwargs(data):
                 self._kwargs = data["kwargs"]
-                extension = data.get(EXTENSION)
-                self.extension = extension if isinstance(extension, dict) else {}
-            case ArchiveStart():
-                self._archive = ArchiveReceiver(message)
-            case ArchiveData(chunk) if self._archive is not None:
-                self._archive.receive(chunk)
-            case ArchiveEnd() if self._archive is not None:
-                for _ in self._archive.extract(self._target, self._limits):
+                self.extension = item.extension
+            case ArchiveReceiver():
+                for _ in item.extract(self._target, self._limits):
                     self._writer.tick()
                     self._check_stop()
-                self.close()
-            case Foreign(text):
-                self._foreign = (self._foreign + text + b"\n")[-MAX_FOREIGN:]
             case _:
                 pass
 
-    def _ended_early(self) -> str:
-        text = f"the stream ended at byte {self._decoder.offset}, before its end mark; the job was not started"
-        if self._foreign:
-            text += f"; it contained text that is not part of it: {self._foreign[:1000].decode('utf-8', 'replace')!r}"
-        return text
-
-    def close(self) -> None:
-        if self._archive is not None:
-            self._archive.close()
-            self._archive = None
+    def _ended_early(self, exc: TruncatedStreamError) -> TruncatedStreamError:
+        text = f"{exc}; the job was not started"
+        foreign = self._reader.foreign
+        if foreign:
+            text += f"; it contained text that is not part of it: {foreign[:1000].decode('utf-8', 'replace')!r}"
+        return TruncatedStreamError(text)

@@ -1,42 +1,45 @@
-"""Runs a job on this machine, in a private data dir of the caller's, without a stream: what ``ansible_runner.run``
-does.
+"""Runs a job on this machine, in a private data dir of the caller's, without a stream: what ``ansible_runner.run`` does.
 
-Rules: the guard runs the command exactly as it does for a worker; its lines are delivered like a worker's. Works in
-any thread."""
+Rules: the guard runs the command exactly as it does for a worker, and its lines reach the same sinks as a worker's. It works
+in any thread."""
 
 from __future__ import annotations
 
 import json
 import os
-import select
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from ..errors import Interrupted, ReceptorRunnerError, exit_code_of
-from ..guard.client import Guard, Result
+from ..guard.client import Guard
+from ..guard.protocol import Lines
 from ..job.parameters import Parameters
 from ..job.private_data import PrivateDataDir
 from ..limits import CANCEL_POLL_SECONDS
-from ..preparation.fact_cache import kept_facts, plain_facts
-from ..preparation.prepare import PreparationContext, RunSpec, prepare
+from ..preparation.fact_cache import plain_facts
+from ..preparation.prepare import PreparationContext, prepare
+from ..preparation.run_spec import MaskedCommand, RunSpec
 from ..results.artifact_dir import ArtifactDir
-from ..results.delivery import Delivery, Handlers, RunnerConfig
-from ..results.printer import Printer
-from ..stream.codec import Decoder
+from ..results.event_files import EventFiles
+from ..results.handlers import Handlers, HandlerSink, RunnerConfig
+from ..results.sinks import EventSink, Sinks
+from ..results.verdict import Verdict, verdict_of
 from ..stream.messages import JobEvent, JSONObject
-from ..stream.status import CANCELED, ERROR, RUNNING, STARTING, TIMEOUT, UNSTARTED, error_status, exit_status
+from ..stream.reader import StreamReader
+from ..stream.status import CANCELED, ERROR, RUNNING, STARTING, TIMEOUT, UNSTARTED, error_status
 from ..system.directories import make
 from ..system.removal import remove_tree
-from ..system.waiting import milliseconds
+from .execution import execute
+from .handler_errors import tell_handler_error
 
 __all__ = ["Runner"]
 
 
 class Runner:
-    """One local job. After :meth:`run`, everything that ansible-runner's ``Runner`` offers: ``status``, ``rc``,
+    """One local job. After :meth:`run` it has everything that ansible-runner's ``Runner`` offers: ``status``, ``rc``,
     :attr:`events`, :attr:`stats` and so on.
 
     :param parameters: those of a job, and ``private_data_dir``, ``artifact_dir``, ``project_dir``, ``roles_path``,
@@ -48,21 +51,25 @@ class Runner:
         handlers: Handlers,
         *,
         cancel_callback: Callable[[], bool] | None = None,
-        printer: Printer | None = None,
+        printer: EventSink | None = None,
     ) -> None:
         self.status = UNSTARTED
         self.rc: int | None = None
-        self.exit_code = 0
+        self.verdict: Verdict | None = None
         self.config = RunnerConfig({})
         self._given = dict(parameters)
-        self._handlers = handlers
+        self._handlers = HandlerSink(handlers, self.config)
         self._cancel_callback = cancel_callback
         self._printer = printer
         self.private_data_dir = str(self._given.get("private_data_dir") or tempfile.mkdtemp(prefix="receptor-runner-"))
         self.parameters = Parameters.from_wire(self._given)
         root = self._given.get("artifact_dir") or os.path.join(self.private_data_dir, "artifacts")
         self.artifact_dir = os.path.join(os.path.abspath(root), self.parameters.ident)
-        self._delivery: Delivery | None = None
+        self._sinks: Sinks | None = None
+
+    @property
+    def exit_code(self) -> int:
+        return self.verdict.exit_code if self.verdict is not None else 0
 
     @property
     def canceled(self) -> bool:
@@ -80,88 +87,56 @@ class Runner:
         """:raises OutputError: the private data dir or the artifact directory cannot be written."""
         make(self.private_data_dir)
         with ArtifactDir(self.artifact_dir) as artifacts:
-            delivery = self._delivery = Delivery(self._handlers, self.config, artifacts, self._printer)
+            printers = [self._printer] if self._printer is not None else []
+            sinks = self._sinks = Sinks([*printers, self._handlers, EventFiles(artifacts)])
             try:
-                self._execute(delivery, artifacts)
+                self._execute(sinks, artifacts)
             except Exception as exc:
-                trace = traceback.format_exc()
-                self.exit_code = exit_code_of(exc)
-                delivery.status_change(error_status(str(exc), trace, self.exit_code, self.parameters.ident))
-            delivery.artifacts_ready(self.artifact_dir)
-            self._settle(delivery)
-            delivery.finished(self)
-            self._settle(delivery)
-            delivery.flush()
+                code = exit_code_of(exc)
+                self.verdict = verdict_of(ERROR, self.rc, code, str(exc))
+                sinks.status_change(error_status(str(exc), traceback.format_exc(), code, self.parameters.ident))
+            sinks.artifacts_ready(self.artifact_dir)
+            self._settle(sinks)
+            sinks.finished(self)
+            self._settle(sinks)
+            sinks.flush()
+            sinks.close()
         self._rotate()
         return self
 
-    def _settle(self, delivery: Delivery) -> None:
+    def _settle(self, sinks: Sinks) -> None:
         """The status so far, a handler's error included."""
-        if delivery.handler_failed(self.parameters.ident):
-            self.exit_code = ReceptorRunnerError.exit_code
-        self.status = delivery.status
+        self.verdict = tell_handler_error(self._handlers, sinks, self.verdict, self.parameters.ident)
+        self.status = sinks.status
 
     def _prepared(self, guard: Guard) -> RunSpec:
-        _, scratch = guard.setup()
+        scratch = guard.setup().scratch
         private_data = PrivateDataDir(self.private_data_dir)
         if self._given.get("project_dir"):
             private_data.project = Path(os.path.abspath(self._given["project_dir"]))
         given = self._given.get("roles_path") or ""
-        roles_path = given if isinstance(given, str) else ":".join(map(str, given))
-        artifacts = Path(self.artifact_dir).parent
         context = PreparationContext(
-            private_data, scratch, guard.own, artifacts=artifacts, roles_path=roles_path, local=True
+            private_data,
+            scratch,
+            guard.own,
+            artifacts=Path(self.artifact_dir).parent,
+            roles_path=given if isinstance(given, str) else ":".join(map(str, given)),
+            local=True,
         )
-        command = prepare(self.parameters, context)
+        spec = prepare(self.parameters, context)
         self.config.settings = private_data.settings(self.parameters["settings"])
-        return command
+        return spec
 
-    def _execute(self, delivery: Delivery, artifacts: ArtifactDir) -> None:
+    def _execute(self, sinks: Sinks, artifacts: ArtifactDir) -> None:
         with Guard() as guard:
-            command = self._prepared(guard)
+            spec = self._prepared(guard)
             if self.config.settings.get("suppress_ansible_output"):
-                delivery.printer = None
-            masked = command.masked()
-            artifacts.write_json("command", masked)
-            ident = self.parameters.ident
-            delivery.status_change({"status": STARTING, "runner_ident": ident, **masked})
-            delivery.status_change({"status": RUNNING, "runner_ident": ident})
-            self.status = RUNNING
-            with kept_facts(command.fact_cache, command.core, artifacts.write_json):
-                guard.run(command)
-                result = self._follow(guard, delivery)
+                sinks.mute(self._printer)
+            result = execute(guard, spec, artifacts, _LocalRelay(self, sinks, self._cancel_callback))
         self.rc = result.rc
-        artifacts.write("status", result.status.encode())
-        artifacts.write("rc", str(result.rc).encode())
         result.check()
-        self.exit_code = exit_status(result.status, result.rc)
-        delivery.status_change({"status": result.status, "runner_ident": ident})
-
-    def _follow(self, guard: Guard, delivery: Delivery) -> Result:
-        decoder = Decoder()
-        poll = select.poll()
-        poll.register(guard.fileno(), select.POLLIN)
-        wait = milliseconds(None if self._cancel_callback is None else CANCEL_POLL_SECONDS)
-        cancelled = False
-        while True:
-            ready = poll.poll(wait)
-            if not cancelled and self._cancel_callback is not None and self._asked_to_cancel(delivery):
-                cancelled = True
-                guard.cancel()
-            for kind, content in guard.frames() if ready else ():
-                if kind == b"R":
-                    return guard.result(content)
-                for message in decoder.receive(content):
-                    if type(message) is JobEvent:
-                        delivery.event(message.data, message.raw)
-            delivery.flush()
-
-    def _asked_to_cancel(self, delivery: Delivery) -> bool:
-        assert self._cancel_callback is not None
-        try:
-            return bool(self._cancel_callback())
-        except Exception as exc:
-            raise Interrupted(f"Exception in Cancel Callback: {exc}") from exc
+        self.verdict = verdict_of(result.status, result.rc)
+        sinks.status_change({"status": result.status, "runner_ident": spec.ident})
 
     def _rotate(self) -> None:
         """Keeps the newest ``rotate_artifacts`` directories, this one among them; 0 keeps all."""
@@ -205,7 +180,7 @@ class Runner:
     @property
     def stats(self) -> JSONObject | None:
         """The counts of ``playbook_on_stats``, host by host; None if the job did not get that far."""
-        found = self._delivery.stats if self._delivery is not None else None
+        found = self._sinks.stats if self._sinks is not None else None
         if found is None:
             return None
         names = ("skipped", "ok", "dark", "failures", "ignored", "rescued", "processed", "changed")
@@ -224,3 +199,44 @@ class Runner:
                 facts: JSONObject = plain_facts(json.loads(path.read_bytes()))
                 return facts
         return {}
+
+
+class _LocalRelay:
+    """Reads what the guard reports, and hands it to the sinks."""
+
+    def __init__(self, runner: Runner, sinks: Sinks, cancel_callback: Callable[[], bool] | None) -> None:
+        self._runner = runner
+        self._sinks = sinks
+        self._cancel_callback = cancel_callback
+        self._cancelled = False
+        self._reader = StreamReader(archives=False)
+
+    def announce(self, spec: RunSpec, masked: MaskedCommand) -> None:
+        self._sinks.status_change({"status": STARTING, "runner_ident": spec.ident, **masked})
+        self._sinks.status_change({"status": RUNNING, "runner_ident": spec.ident})
+        self._runner.status = RUNNING
+
+    def lines(self, lines: Lines) -> None:
+        for item in self._reader.feed(lines.data):
+            if type(item) is JobEvent:
+                self._sinks.event(item.data, item.raw)
+        self._sinks.flush()
+
+    def should_stop(self) -> bool:
+        """:raises Interrupted: the callback raised; the job ends as an error."""
+        if self._cancel_callback is None or self._cancelled:
+            return self._cancelled
+        try:
+            self._cancelled = bool(self._cancel_callback())
+        except Exception as exc:
+            raise Interrupted(f"Exception in Cancel Callback: {exc}") from exc
+        return self._cancelled
+
+    def waits(self) -> Iterable[float | None]:
+        yield CANCEL_POLL_SECONDS if self._cancel_callback is not None else None
+
+    def watched(self) -> Iterable[tuple[int, int]]:
+        return ()
+
+    def woke(self, ready: Collection[int]) -> None:
+        pass

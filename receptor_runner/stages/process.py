@@ -1,51 +1,42 @@
-"""The third stage: reads a worker's stream, prints, calls handlers, saves artifacts, and says how the job ended.
+"""The third stage: takes a worker's stream, hands it to sinks, saves artifacts, and says how the job ended.
 
-Rules: the stream is a stranger's; nothing outside of the artifact directory is touched. It is whole only if its end
-mark came, every event that the worker counted came, and its last status is a final one; otherwise the verdict is
-unknown and never success."""
+Rules: the stream is a stranger's, and nothing outside of the artifact directory is touched. :class:`Processor` knows no
+source: it is fed, so one thread can have any number of them. What it must note for another process to go on is noted in a
+journal, after each item."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
-import signal
-import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..errors import DetachedError, Interrupted, OutputError, ProtocolError, ReceptorRunnerError, TruncatedStreamError
 from ..job.parameters import check_ident
 from ..job.private_data import PrivateDataDir
-from ..limits import CANCEL_POLL_SECONDS, DEFAULT_LIMITS, DRAIN_SECONDS, LINGER_SECONDS, MAX_FOREIGN, StreamLimits
+from ..limits import CANCEL_POLL_SECONDS, DEFAULT_LIMITS, DRAIN_SECONDS, StreamLimits
 from ..results.artifact_dir import ArtifactDir
-from ..results.delivery import Delivery, Handlers, RunnerConfig
-from ..results.printer import Printer
+from ..results.event_files import EventFiles
+from ..results.handlers import Handlers, HandlerSink, RunnerConfig
+from ..results.sinks import EventSink, Sinks
+from ..results.verdict import TRUNCATED, Evidence, Verdict, judge
 from ..stream.archive_receiver import ArchiveReceiver
-from ..stream.codec import Decoder
 from ..stream.endpoints import Input
-from ..stream.messages import (
-    EXTENSION,
-    ArchiveData,
-    ArchiveEnd,
-    ArchiveStart,
-    Foreign,
-    JobEvent,
-    JSONObject,
-    Message,
-    Status,
-)
-from ..stream.status import CANCELED, ERROR, RUNNING, STARTING, UNSTARTED, error_status, exit_status
+from ..stream.messages import JobEvent, JSONObject, Status
+from ..stream.reader import Item, StreamReader
+from ..stream.status import CANCELED, ERROR, UNSTARTED, error_status
 from ..system.signals import StopFlag
+from .handler_errors import tell_handler_error
+from .interrupts import Interrupts, PipeInterrupts, Reaction
 
-__all__ = ["Journal", "Processor", "ProcessorOptions", "artifact_dir"]
+__all__ = ["NO_JOURNAL", "JobJournal", "Processor", "ProcessorOptions", "artifact_dir", "drain", "process"]
 
 logger = logging.getLogger(__name__)
 
-#: An archive is one message for a journal: done when its end is.
-_ARCHIVE_PARTS = (ArchiveStart, ArchiveData)
 _EMPTY = (
     "Unexpected empty line encountered during worker stream. "
     "Worker did not produce events or streaming was aborted, check execution node health."
@@ -54,11 +45,13 @@ _PARSE_ERROR = "Failed to JSON parse a line from worker stream. Error:"
 _READ_ERROR = "Failed to read from worker stream. Error:"
 
 
-class Journal(Protocol):
-    """Where another process stage can go on with the same stream: from ``offset`` (bytes, a message boundary), with
-    the first ``skip`` messages behind it done and ``events`` events delivered in all.
+class JobJournal(Protocol):
+    """Where another process stage can go on with the same stream: from ``offset`` (bytes, a message boundary), with the
+    first ``skip`` items behind it done and ``events`` events handled in all.
     """
 
+    #: Whether it is kept. Then a fault of this end, such as a full disk, ends the stage and not the job.
+    kept: bool
     offset: int
     skip: int
     events: int
@@ -69,69 +62,106 @@ class Journal(Protocol):
     def remember(self, **memory: Any) -> None: ...
 
 
+class _NoJournal:
+    """A pipe cannot be read again."""
+
+    kept = False
+    offset = skip = events = 0
+
+    def __init__(self) -> None:
+        self.memory: JSONObject = {}
+
+    def passed(self, offset: int, skip: int, events: int) -> None:
+        pass
+
+    def remember(self, **memory: Any) -> None:
+        pass
+
+
+NO_JOURNAL: JobJournal = _NoJournal()
+
+
 @dataclass
 class ProcessorOptions:
-    """Where things go. ``artifact_dir`` holds the artifacts of this job directly."""
+    """Where results go. ``artifact_dir`` holds the artifacts of this job directly."""
 
     artifact_dir: str
     handlers: Handlers = field(default_factory=Handlers)
     settings: JSONObject = field(default_factory=dict)
-    printer: Printer | None = None
+    #: The printer and the other sinks are told about each event before the handlers are, and before it is saved.
+    printer: EventSink | None = None
+    sinks: Sequence[EventSink] = ()
     limits: StreamLimits = DEFAULT_LIMITS
+    #: Asked several times a second whether the job is to be cancelled.
     cancel_callback: Callable[[], bool] | None = None
-    #: Called on the first signal, to cancel the job whose end is then awaited.
-    on_interrupt: Callable[[], None] | None = None
-    #: How long the stream may go on after that, in seconds.
-    linger: float = LINGER_SECONDS
-    #: With one, a fault of this end (a full disk, a lost source) ends the stage and not the job: the error is raised,
-    #: nothing is reported as final, and another stage may go on.
-    journal: Journal | None = None
+    interrupts: Interrupts = field(default_factory=PipeInterrupts)
+    #: Sends a cancel to where the job runs.
+    cancel: Callable[[], None] = lambda: None
+    journal: JobJournal = NO_JOURNAL
 
 
 def artifact_dir(private_data: PrivateDataDir, given: Any, ident: Any) -> str:
-    """Where ansible-runner's ``process`` puts artifacts: ``given`` itself, else ``artifacts`` with the ident if there
-    is one."""
+    """Where ansible-runner's ``process`` puts artifacts: ``given`` itself, else ``artifacts`` with the ident if there is
+    one.
+    """
     if given:
         return os.path.abspath(str(given))
     return str(private_data.artifacts / check_ident(ident)) if ident not in (None, "") else str(private_data.artifacts)
 
 
 class Processor:
-    """One job's results.
+    """The results of one job. Enter it, feed it, and conclude.
 
-    After :meth:`run`: ``status``, ``rc`` (of the job, None if it did not tell), ``exit_code``, ``stats`` (the data of
-    ``playbook_on_stats``), ``artifact_dir``, ``config``, ``job_explanation`` and ``result_traceback`` (of an
-    ``error``)."""
+    After :meth:`conclude`: ``verdict``, ``status``, ``rc`` (of the job, None if it did not tell), ``exit_code``, ``stats``
+    (the data of ``playbook_on_stats``), ``artifact_dir``, ``config``, ``job_explanation`` and ``result_traceback`` (of an
+    ``error``).
 
-    def __init__(self, source: Input, flag: StopFlag, options: ProcessorOptions) -> None:
+    :raises OutputError: the artifact directory cannot be used at all.
+    """
+
+    def __init__(self, flag: StopFlag, options: ProcessorOptions) -> None:
         self.artifact_dir = options.artifact_dir
         self.config = RunnerConfig(options.settings)
-        self.rc: int | None = None
-        self.exit_code = 0
-        #: Whether the stream came to its own end, with everything in it.
-        self.whole = False
-        self._source = source
+        self.verdict: Verdict | None = None
         self._flag = flag
         self._options = options
         self._journal = options.journal
-        self._base = options.journal.offset if options.journal is not None else 0
-        self._done = 0
-        self._skip = options.journal.skip if options.journal is not None else 0
-        self._decoder = Decoder(options.limits, self._base)
-        self._delivery: Delivery | None = None
-        self._archive: ArchiveReceiver | None = None
-        self._foreign = b""
-        self._give_up_at: float | None = None
+        self._reader = StreamReader(options.limits, start=self._journal.offset, skip=self._journal.skip)
         self._acknowledged = False
-        self._extracted = False
+        self._handlers = HandlerSink(options.handlers, self.config)
+        memory = self._journal.memory
+        self._extracted = bool(memory.get("extracted"))
+        self._artifacts = ArtifactDir(self.artifact_dir)
+        if self._artifacts.has_events() and not self._journal.offset:
+            logger.warning("%s has the events of an earlier run; those of this one are added", self.artifact_dir)
+        printers = [options.printer] if options.printer is not None else []
+        self._sinks = Sinks([*printers, *options.sinks, self._handlers, EventFiles(self._artifacts)])
+        if self._journal.kept:
+            self._sinks.resume(self._journal.events, memory.get("status") or {}, memory.get("stats"))
+
+    def __enter__(self) -> Processor:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._reader.close()
+        self._sinks.close()
+        self._artifacts.close()
 
     @property
     def status(self) -> str:
-        return self._delivery.status if self._delivery is not None else UNSTARTED
+        return self._sinks.status
+
+    @property
+    def rc(self) -> int | None:
+        return self.verdict.rc if self.verdict is not None else None
+
+    @property
+    def exit_code(self) -> int:
+        return self.verdict.exit_code if self.verdict is not None else 0
 
     @property
     def stats(self) -> JSONObject | None:
-        return self._delivery.stats if self._delivery is not None else None
+        return self._sinks.stats
 
     @property
     def job_explanation(self) -> str | None:
@@ -142,219 +172,171 @@ class Processor:
         return self._told("result_traceback")
 
     def _told(self, name: str) -> str | None:
-        value = self._delivery.status_data.get(name) if self._delivery is not None else None
+        value = self._sinks.status_data.get(name)
         return value if isinstance(value, str) else None
 
-    def run(self) -> Processor:
-        """:raises OutputError: the artifact directory cannot be used at all; with a journal: cannot be written.
-        :raises DetachedError: only with a journal.
+    @property
+    def finished(self) -> bool:
+        """Whether the stream's own end came."""
+        return self._reader.finished
+
+    @property
+    def wanted(self) -> int:
+        """What :meth:`receptor_runner.stream.endpoints.Input.read` is to be given."""
+        return self._reader.wanted
+
+    def feed(self, data: bytes) -> None:
+        """Takes the next bytes of the stream; empty at the end of the input.
+
+        :raises ReceptorRunnerError: see :meth:`conclude`, which takes it.
         """
-        with ArtifactDir(self.artifact_dir) as artifacts:
-            if artifacts.has_events() and not self._base:
-                logger.warning("%s has the events of an earlier run; those of this one are added", self.artifact_dir)
-            self._delivery = Delivery(self._options.handlers, self.config, artifacts, self._options.printer)
-            self._resume(self._delivery)
-            try:
-                self._read(self._delivery)
-            except DetachedError:
-                raise
-            except Interrupted as exc:
-                self._end_interrupted(self._delivery, exc)
-            except ReceptorRunnerError as exc:
-                if self._journal is not None and isinstance(exc, OutputError):
-                    raise
-                self._end_badly(self._delivery, self._in_ansible_runner_words(exc), exc.exit_code)
-            except Exception as exc:
-                if self._journal is not None:
-                    raise
-                self._end_badly(self._delivery, f"the process stage failed: {exc!r}", ReceptorRunnerError.exit_code)
-            else:
-                self._end_well(self._delivery, artifacts)
-            finally:
-                self._close_archive()
-            self._finish(self._delivery)
-        return self
-
-    def _resume(self, delivery: Delivery) -> None:
-        if self._journal is None:
-            return
-        memory = self._journal.memory
-        self._extracted = bool(memory.get("extracted"))
-        delivery.resume(self._journal.events, memory.get("status") or {}, memory.get("stats"))
-
-    def _read(self, delivery: Delivery) -> None:
-        while not self._decoder.finished:
-            data = self._source.read(self._decoder.wanted, self._wait_seconds())
-            self._check_stop()
-            if data is None:
-                continue
-            messages = self._decoder.receive(data) if data else self._decoder.receive_eof()
-            for message in messages:
-                if self._skip and type(message) not in (ArchiveData, ArchiveEnd):
-                    self._skip -= 1
-                    self._done += 1
-                elif type(message) is JobEvent:
-                    delivery.event(message.data, message.raw)
-                    self._note(delivery)
+        try:
+            for item in self._reader.feed(data):
+                if type(item) is JobEvent:
+                    self._sinks.event(item.data, item.raw)
                 else:
-                    self._take(message, delivery)
-            self._note_batch(delivery)
-            delivery.flush()
-            if not data and not self._decoder.finished:
-                if self._give_up_at is not None and delivery.status == UNSTARTED:
-                    raise Interrupted("interrupted before the job had started")
-                raise TruncatedStreamError(self._ended_early(delivery))
+                    self._take(item)
+                self._note()
+        except TruncatedStreamError as exc:
+            raise self._ended_early(exc) from exc
+        if not self._reader.finished:
+            self._journal.passed(self._reader.boundary, self._reader.done, self._sinks.events)
+        self._sinks.flush()
 
-    def _note(self, delivery: Delivery) -> None:
-        """One more message is done. What it changed is remembered first: the order that a crash between them needs."""
-        if self._journal is not None:
-            self._done += 1
-            if delivery.stats is not None and not self._journal.memory.get("stats"):
-                self._journal.remember(stats=delivery.stats)
-            self._journal.passed(self._base, self._done, delivery.events)
-
-    def _note_batch(self, delivery: Delivery) -> None:
-        """A whole batch is done: a follower may start behind it, but not inside of an archive."""
-        if self._decoder.finished:
-            return  # who comes after us must find the end mark
-        if self._journal is not None and self._decoder.boundary != self._base and not self._decoder.in_archive:
-            self._base, self._done = self._decoder.boundary, 0
-            self._journal.passed(self._base, 0, delivery.events)
-
-    def _wait_seconds(self) -> float | None:
-        if self._give_up_at is not None:
-            return max(0.0, self._give_up_at - time.monotonic())
-        return CANCEL_POLL_SECONDS if self._options.cancel_callback is not None else None
-
-    def _check_stop(self) -> None:
-        """The first Ctrl-C lets a stream that has begun come to its end; anything else ends the stage."""
-        asked = self._options.cancel_callback
-        if self._give_up_at is None and asked is not None and asked():
-            if self._options.on_interrupt is None:
-                raise Interrupted("cancelled by the cancel callback")
-            self._begin_end()
-        if self._give_up_at is not None and time.monotonic() >= self._give_up_at:
-            text = f"the stream did not end within {self._options.linger:.0f} s of the interrupt"
-            if self._journal is not None:
-                raise DetachedError(f"{text}; the cancel cannot be shown to have worked", ReceptorRunnerError.exit_code)
-            raise Interrupted(text)
-        if not self._flag.raised:
-            return
-        reasons = self._flag.reasons
-        cancel = self._options.on_interrupt
-        if self._journal is not None:
-            self._check_detach(reasons)
-        if len(reasons) > 1 or (cancel is None and (self._decoder.offset == 0 or signal.SIGTERM in reasons)):
-            raise Interrupted("interrupted; the job may go on where it runs")
-        if self._give_up_at is None or not self._acknowledged:
-            self._acknowledged = True
-            self._flag.acknowledge()
-            self._begin_end()
-
-    def _begin_end(self) -> None:
-        """The job is cancelled, if that can be done from here, and its end is awaited for a while."""
-        if self._give_up_at is None:
-            self._give_up_at = time.monotonic() + self._options.linger
-            if self._options.on_interrupt is not None:
-                self._options.on_interrupt()
-
-    def _check_detach(self, reasons: list[int]) -> None:
-        if signal.SIGHUP in reasons:
-            raise DetachedError("detached; the job goes on")
-        if len(reasons) > 1:
-            self._begin_end()
-            raise DetachedError("no longer waiting for the job to end; it may go on", Interrupted.exit_code)
-
-    def _take(self, message: Message, delivery: Delivery) -> None:
-        whole = self._archive is not None if type(message) is ArchiveEnd else type(message) not in _ARCHIVE_PARTS
-        match message:
+    def _take(self, item: Item) -> None:
+        match item:
             case Status(data):
-                delivery.status_change(data)
-                self._remember(status=data)
-            case ArchiveStart():
-                self._close_archive()
-                self._archive = ArchiveReceiver(message)
-            case ArchiveData(chunk) if self._archive is not None:
-                self._archive.receive(chunk)
-            case ArchiveEnd() if self._archive is not None:
-                for _ in self._archive.extract(self.artifact_dir, self._options.limits, private=True):
-                    self._check_stop()
-                self._close_archive()
+                self._sinks.status_change(data)
+                self._journal.remember(status=data)
+            case ArchiveReceiver():
+                for _ in item.extract(self.artifact_dir, self._options.limits, private=True):
+                    self.check_stop()
                 self._extracted = True
-                delivery.artifacts_ready(self.artifact_dir)
-                self._remember(extracted=True)
-            case Foreign(text):
-                self._foreign = (self._foreign + text + b"\n")[-MAX_FOREIGN:]
+                self._sinks.artifacts_ready(self.artifact_dir)
+                self._journal.remember(extracted=True)
             case _:
                 pass
-        if whole:
-            self._note(delivery)
 
-    def _remember(self, **memory: Any) -> None:
-        if self._journal is not None:
-            self._journal.remember(**memory)
+    def _note(self) -> None:
+        """One more item is done. What it changed is remembered first: a crash between the two may repeat the item."""
+        if self._sinks.stats is not None and not self._journal.memory.get("stats"):
+            self._journal.remember(stats=self._sinks.stats)
+        self._journal.passed(self._reader.boundary, self._reader.done, self._sinks.events)
 
-    def _close_archive(self) -> None:
-        if self._archive is not None:
-            self._archive.close()
-            self._archive = None
+    def _ended_early(self, exc: TruncatedStreamError) -> ReceptorRunnerError:
+        if self._options.interrupts.give_up_at is not None and self._sinks.status == UNSTARTED:
+            return Interrupted("interrupted before the job had started")
+        text = f"{exc}, after {self._sinks.events} events"
+        return TruncatedStreamError(
+            f"{text}; the last status was {self._sinks.status}" if self._sinks.status != UNSTARTED else text
+        )
 
-    def _ended_early(self, delivery: Delivery) -> str:
-        text = f"the stream ended at byte {self._decoder.offset}, before its end mark, after {delivery.events} events"
-        if delivery.status != UNSTARTED:
-            text += f"; the last status was {delivery.status}"
-        return text
+    def wait_seconds(self) -> float | None:
+        """How long one may wait for more of the stream before :meth:`check_stop` is to be called."""
+        if self._options.interrupts.give_up_at is not None:
+            return max(0.0, self._options.interrupts.give_up_at - time.monotonic())
+        return CANCEL_POLL_SECONDS if self._options.cancel_callback is not None else None
 
-    def _in_ansible_runner_words(self, exc: ReceptorRunnerError) -> str:
-        if isinstance(exc, ProtocolError):
-            return f"{_PARSE_ERROR} {exc}"
-        if isinstance(exc, TruncatedStreamError):
-            if self._foreign:
-                shown = self._foreign[-1000:].decode("utf-8", "replace")
-                return f"{_PARSE_ERROR} {exc} Line with invalid JSON data: {shown!r}"
-            return f"{_EMPTY} {exc}"
-        return f"{_READ_ERROR} {exc}"
+    def check_stop(self) -> None:
+        """Heeds the cancel callback, the flag and the deadline.
 
-    def _end_well(self, delivery: Delivery, artifacts: ArtifactDir) -> None:
-        """The end mark came; whether the job is believed is decided here."""
-        if self._extracted and delivery.status != ERROR:
-            self.rc = artifacts.rc()
-        extension = delivery.status_data.get(EXTENSION)
-        told: JSONObject = extension if isinstance(extension, dict) else {}
-        expected = told.get("events")
-        if delivery.status in (UNSTARTED, STARTING, RUNNING):
-            self._end_badly(
-                delivery, f"{_EMPTY} the stream ended without a final status", TruncatedStreamError.exit_code
-            )
-        elif type(expected) is int and expected != delivery.events:
-            text = f"the worker sent {expected} events and {delivery.events} arrived"
-            self._end_badly(delivery, f"{_EMPTY} {text}", TruncatedStreamError.exit_code)
+        :raises Interrupted: the stage is to end.
+        :raises DetachedError: it is to leave the job to itself.
+        """
+        interrupts = self._options.interrupts
+        asked = self._options.cancel_callback
+        if interrupts.give_up_at is None and asked is not None and asked():
+            self._react(interrupts.cancelled(time.monotonic()))
+        if interrupts.give_up_at is not None:
+            self._react(interrupts.expired(time.monotonic()))
+        if self._flag.raised:
+            self._react(interrupts.signalled(self._flag.reasons, time.monotonic(), begun=self._reader.offset > 0))
+            if not self._acknowledged:
+                self._acknowledged = True
+                self._flag.acknowledge()
+
+    def _react(self, reaction: Reaction) -> None:
+        if reaction.cancel:
+            self._options.cancel()
+        if reaction.error is not None:
+            raise reaction.error
+
+    def conclude(self, fault: Exception | None = None) -> None:
+        """Says how the job ended, and tells the sinks.
+
+        :param fault: why its stream did not come to its own end, or could not be taken.
+        :raises DetachedError: that was the fault; the job goes on.
+        :raises OutputError: that was the fault, and a journal is kept: another stage can go on.
+        """
+        if isinstance(fault, DetachedError) or (self._journal.kept and _is_ours(fault)):
+            assert fault is not None
+            raise fault
+        rc = self._artifacts.rc() if self._extracted and fault is None and self._sinks.status != ERROR else None
+        verdict = judge(
+            Evidence(self._sinks.status_data, self._reader.finished, self._sinks.events, rc=rc, fault=fault)
+        )
+        if fault is not None or verdict.state == TRUNCATED:
+            self._sinks.status_change(self._status_line(verdict, fault))
+        self.verdict = dataclasses.replace(verdict, explanation=self.job_explanation)
+        self._tell_handler_error()
+        self._sinks.finished(self)
+        self._tell_handler_error()
+        self._sinks.flush()
+
+    def _status_line(self, verdict: Verdict, fault: Exception | None) -> JSONObject:
+        if verdict.status == CANCELED:
+            return {"status": CANCELED, "job_explanation": verdict.explanation}
+        explanation = self._in_ansible_runner_words(verdict, fault)
+        trace = "".join(traceback.format_exception(fault)) if fault is not None else explanation
+        return error_status(explanation, trace, verdict.exit_code)
+
+    def _in_ansible_runner_words(self, verdict: Verdict, fault: Exception | None) -> str:
+        """Controllers look for the words that ansible-runner begins with."""
+        match fault:
+            case None:
+                return f"{_EMPTY} {verdict.explanation}"
+            case ProtocolError():
+                return f"{_PARSE_ERROR} {fault}"
+            case TruncatedStreamError() if self._reader.foreign:
+                shown = self._reader.foreign[-1000:].decode("utf-8", "replace")
+                return f"{_PARSE_ERROR} {fault} Line with invalid JSON data: {shown!r}"
+            case TruncatedStreamError():
+                return f"{_EMPTY} {fault}"
+            case ReceptorRunnerError():
+                return f"{_READ_ERROR} {fault}"
+        return f"the process stage failed: {fault!r}"
+
+    def _tell_handler_error(self) -> None:
+        self.verdict = tell_handler_error(self._handlers, self._sinks, self.verdict)
+
+
+def _is_ours(fault: Exception | None) -> bool:
+    """Whether it is a fault of this end, and not of the stream."""
+    return isinstance(fault, OutputError) or not isinstance(fault, (ReceptorRunnerError, type(None)))
+
+
+def process(source: Input, flag: StopFlag, options: ProcessorOptions) -> Processor:
+    """Reads one stream from ``source`` to its end; how the job ended is in the result.
+
+    :raises OutputError: the artifact directory cannot be used at all.
+    """
+    with Processor(flag, options) as processor:
+        try:
+            while not processor.finished:
+                data = source.read(processor.wanted, processor.wait_seconds())
+                processor.check_stop()
+                if data is not None:
+                    processor.feed(data)
+        except Exception as exc:
+            processor.conclude(exc)
         else:
-            self.whole = True
-            self.exit_code = exit_status(delivery.status, self.rc, told.get("exit_status"))
+            processor.conclude()
+    return processor
 
-    def _end_badly(self, delivery: Delivery, explanation: str, code: int) -> None:
-        trace = traceback.format_exc() if sys.exc_info()[0] is not None else explanation
-        delivery.status_change(error_status(explanation, trace, code))
-        self.exit_code = code
 
-    def _end_interrupted(self, delivery: Delivery, exc: Interrupted) -> None:
-        delivery.status_change({"status": CANCELED, "job_explanation": str(exc)})
-        self.exit_code = exc.exit_code
-
-    def _finish(self, delivery: Delivery) -> None:
-        self._tell_handler_error(delivery)
-        delivery.finished(self)
-        self._tell_handler_error(delivery)
-        delivery.flush()
-
-    def _tell_handler_error(self, delivery: Delivery) -> None:
-        if delivery.handler_failed():
-            self.exit_code = ReceptorRunnerError.exit_code
-
-    def drain(self) -> None:
-        """Reads what a writer says behind the end mark, for a moment, so that it does not die of a closed pipe."""
-        until = time.monotonic() + DRAIN_SECONDS
-        while not self._flag.raised and (left := until - time.monotonic()) > 0:
-            if self._source.read(0, left) in (None, b""):
-                return
+def drain(source: Input, flag: StopFlag) -> None:
+    """Reads what a writer says behind the end mark, for a moment, so that it does not die of a closed pipe."""
+    until = time.monotonic() + DRAIN_SECONDS
+    while not flag.raised and (left := until - time.monotonic()) > 0:
+        if source.read(0, left) in (None, b""):
+            return

@@ -1,85 +1,44 @@
 """The first stage: a private data dir and parameters become a stream.
 
-Rules: the private data dir is only read. What ansible-runner writes into it travels in the parameters or in the archive
-instead: settings and extra variables as the files they would be, secrets in the parameters alone. Nothing is written
-to the output before everything is packed, so an error leaves an empty output."""
+Rules: nothing is written to the output before everything is packed, so an error leaves an empty output."""
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from ..archive.collect import collect, excluded
-from ..archive.entry import Entry
-from ..archive.pack import Packer
+from ..archive.format import ZIP, ArchiveFormat
 from ..archive.spool import spool
-from ..errors import ConfigurationError, InputError, Interrupted
-from ..isolation.kinds import PODMAN
-from ..isolation.path_map import CONTAINER_HOME, PathMap
-from ..job.inventory import as_files, external_files, find_source, is_host_list, merged_files
-from ..job.parameters import check_ident, to_wire, unknown_names
-from ..job.private_data import PrivateDataDir
-from ..preparation.input_files import is_collection_playbook
+from ..errors import InputError, Interrupted
 from ..stream.codec import END_OF_STREAM, encode, encode_archive
 from ..stream.endpoints import Output
 from ..stream.messages import EXTENSION, JSONObject
 from ..stream.status import UNSTARTED
 from ..system.signals import StopFlag
+from .outgoing import OutgoingJob, TransmitterOptions
 
 __all__ = ["Transmitter", "TransmitterOptions"]
-
-logger = logging.getLogger(__name__)
-
-_EXTERNAL_INVENTORY = "inventory-external"
-_MERGED_INVENTORY = "inventory-merged"
-_GIVEN_INVENTORY = "inventory-given"
-
-
-@dataclass
-class TransmitterOptions:
-    """What travels beside the parameters."""
-
-    exclude: tuple[str, ...] = ()
-    #: Old artifacts stay behind, except those of the job's own ident (facts).
-    only_own_artifacts: bool = False
-    #: Goes onto the ``kwargs`` line and comes back on the ``starting`` status.
-    extension: JSONObject = field(default_factory=dict)
-    #: As on a command line: an inventory is a path, looked for in the working directory first, or a list of hosts.
-    inventory_from_cwd: bool = False
 
 
 class Transmitter:
     """One job on its way out. ``parameters`` have the names of :data:`receptor_runner.job.parameters.DEFAULTS`.
 
+    :param archive_format: one that the worker reads.
     :raises InputError: the private data dir, or something that the parameters name, is missing.
     :raises ConfigurationError: a parameter cannot be used.
     """
 
-    def __init__(self, parameters: Mapping[str, Any], options: TransmitterOptions | None = None) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, Any],
+        options: TransmitterOptions | None = None,
+        archive_format: ArchiveFormat = ZIP,
+    ) -> None:
         self.status = UNSTARTED
         self.rc: int | None = None
-        self.private_data = PrivateDataDir.existing(parameters.get("private_data_dir") or "")
-        for name in unknown_names(parameters):
-            logger.warning("ignoring the unknown parameter %s", name)
         self._options = options or TransmitterOptions()
-        self._parameters = dict(parameters)
-        self._wire = to_wire(parameters)
-        self._with_archive = not parameters.get("only_transmit_kwargs")
-        self._extra: list[Iterable[Entry]] = []
-        self._skip: set[str] = set()
-        self._problems: list[str] = []
-        try:
-            json.dumps(self._wire)
-            if "ident" in self._wire:
-                check_ident(self._wire["ident"])
-        except (TypeError, ValueError) as exc:
-            raise ConfigurationError(f"the parameters cannot travel: {exc}") from exc
-        self._arrange()
+        self._format = archive_format
+        self._job = OutgoingJob(parameters, self._options)
 
     def run(self, output: Output, flag: StopFlag | None = None) -> Transmitter:
         """Writes the stream.
@@ -88,22 +47,21 @@ class Transmitter:
         :raises OutputError: the output or the temporary directory cannot be written.
         :raises Interrupted: ``flag`` was raised.
         """
-        head: JSONObject = {"kwargs": self._wire}
-        if self._options.extension:
-            head[EXTENSION] = self._options.extension
-        if not self._with_archive:
+        head: JSONObject = {"kwargs": self._job.kwargs}
+        extension = self._options.extension.to_json()
+        if extension:
+            head[EXTENSION] = extension
+        if not self._job.with_archive:
             output.write(encode(head) + END_OF_STREAM)
             return self
         with spool() as file:
-            packer = Packer(file, self._report)
+            packer = self._format.packer(file, self._job.report)
             try:
-                for _ in packer.pack(self._entries()):
+                for _ in packer.pack(self._job.entries()):
                     _check(flag)
             except OSError as exc:
                 raise InputError(f"cannot read {exc.filename}: {exc.strerror}") from exc
-            if self._problems:
-                more = f" (and {len(self._problems) - 1} more)" if len(self._problems) > 1 else ""
-                raise InputError(f"{self._problems[0]}{more}; leave it out with --exclude or mend it")
+            self._job.check()
             output.while_waiting = lambda: _check(flag)
             output.write(encode(head))
             for piece in encode_archive(packer.size, packer.sha256, packer.chunks()):
@@ -111,192 +69,6 @@ class Transmitter:
                 output.write(piece)
             output.write(END_OF_STREAM)
         return self
-
-    def _entries(self) -> Iterator[Entry]:
-        added: set[str] = set(self._skip)
-        for entries in self._extra:
-            for entry in entries:
-                added.add(entry.name)
-                if not self._left_out(entry.name):
-                    yield entry
-        yield from collect(
-            str(self.private_data.path), self._report, exclude=self._options.exclude, skip=frozenset(added)
-        )
-
-    def _left_out(self, name: str) -> bool:
-        """Whether what comes from elsewhere, or a directory that it is in, matches ``exclude``."""
-        parts = name.split("/")
-        return any(excluded("/".join(parts[:end]), self._options.exclude) for end in range(1, len(parts) + 1))
-
-    def _report(self, path: str, reason: str, fatal: bool) -> None:
-        if fatal:
-            self._problems.append(f"{path} {reason}")
-        else:
-            logger.warning("%s: %s", path, reason)
-
-    def _arrange(self) -> None:
-        """Paths become relative to the private data dir; what is elsewhere, or is data, becomes members of the
-        archive.
-        """
-        self._arrange_isolation()
-        self._arrange_project()
-        self._arrange_playbook()
-        self._arrange_inventory()
-        self._arrange_roles()
-        if self._with_archive:
-            self._arrange_env("settings", "env/settings")
-            if not self._parameters.get("suppress_env_files"):
-                self._arrange_env("extravars", "env/extravars")
-        if self._options.only_own_artifacts and self.private_data.artifacts.is_dir():
-            own = str(self._wire.get("ident", ""))
-            self._skip.update(f"artifacts/{name}" for name in os.listdir(self.private_data.artifacts) if name != own)
-
-    def _arrange_isolation(self) -> None:
-        """A project can turn off what the caller asked for. A worker of ansible-runner dies without the executable's
-        name."""
-        if not self._wire.get("process_isolation"):
-            return
-        settings = self.private_data.settings(self._wire.get("settings"))
-        if settings.get("process_isolation") is False:
-            logger.warning(
-                "%s/settings turns process isolation off; the job will run without it", self.private_data.env
-            )
-        self._wire.setdefault("process_isolation_executable", settings.get("process_isolation_executable") or PODMAN)
-
-    def _arrange_project(self) -> None:
-        given = self._parameters.get("project_dir")
-        if not given or not self._with_archive:
-            return
-        project = Path(os.path.abspath(given))
-        if project == self.private_data.project:
-            return
-        if not project.is_dir():
-            raise InputError(f"the project directory {project} does not exist")
-        self._skip.add("project")
-        found = project.stat()
-        self._extra.append([Entry("project", found.st_mode, found.st_mtime_ns, path=str(project))])
-        self._extra.append(collect(str(project), self._report, prefix="project/", exclude=self._options.exclude))
-        self.private_data.project = project
-
-    def _arrange_playbook(self) -> None:
-        playbook = self._wire.get("playbook")
-        if not isinstance(playbook, str):
-            return
-        playbook = self._wire["playbook"] = self._here(playbook)
-        if os.path.isabs(playbook):
-            relative = os.path.relpath(playbook, self.private_data.cwd)
-            if relative.startswith("../"):
-                raise InputError(f"the playbook {playbook} is not in the project directory {self.private_data.cwd}")
-            playbook = self._wire["playbook"] = relative
-        if not self._with_archive or self.private_data.args.is_file() or is_collection_playbook(playbook):
-            return
-        if not (self.private_data.cwd / playbook).is_file():
-            raise InputError(f"the playbook {playbook} does not exist in {self.private_data.cwd}")
-
-    def _arrange_inventory(self) -> None:
-        source = self._wire.get("inventory")
-        if isinstance(source, list) and len(source) == 1:
-            source = self._wire["inventory"] = source[0]
-        if not source:
-            return
-        if isinstance(source, str):
-            source = self._wire["inventory"] = self._here(source)
-        found = find_source(source, self._inventory_bases()) if isinstance(source, str) else None
-        if found is not None:
-            self._arrange_inventory_file(found)
-        elif not self._with_archive:
-            return
-        elif isinstance(source, list):
-            if not all(isinstance(one, (str, Mapping)) for one in source):
-                raise ConfigurationError("each inventory of a list must be a text or a dictionary")
-            self._wire["inventory"] = _MERGED_INVENTORY
-            entries = merged_files(source, self._inventory_bases(), f"{_MERGED_INVENTORY}/", self._report)
-            self._extra.append(entries)
-        elif isinstance(source, (str, Mapping)):
-            if isinstance(source, str):
-                self._check_inventory_text(source)
-            directory = _GIVEN_INVENTORY if self.private_data.inventory.is_file() else "inventory"
-            name, data = as_files(source)
-            self._wire["inventory"] = f"{directory}/{name}"
-            self._extra.append([Entry.of_bytes(f"{directory}/{name}", data)])
-        else:
-            raise ConfigurationError(
-                f"an inventory cannot be {type(source).__name__}; give a path, text, dictionary or list"
-            )
-
-    def _here(self, path: str) -> str:
-        """What ``path`` is here, if it is one in a container."""
-        inside = PathMap([(str(self.private_data.path), CONTAINER_HOME)]).outside(path)
-        return inside if inside != path and os.path.exists(inside) and not os.path.exists(path) else path
-
-    def _check_inventory_text(self, source: str) -> None:
-        """What looks like a path, or can only be one, must be there."""
-        only_a_path = self._options.inventory_from_cwd and not is_host_list(source)
-        if only_a_path or (source.startswith("/") and "\n" not in source):
-            raise InputError(f"the inventory {source[:200]} does not exist")
-
-    def _inventory_bases(self) -> tuple[Path, ...]:
-        bases = (self.private_data.inventory, self.private_data.path)
-        return (Path.cwd(), *bases) if self._options.inventory_from_cwd else bases
-
-    def _arrange_inventory_file(self, found: Path) -> None:
-        if not (found.is_file() or found.is_dir()):
-            raise InputError(f"the inventory {found} is neither a file nor a directory")
-        inside = _relative(found, self.private_data.path)
-        if inside is not None:
-            self._wire["inventory"] = inside
-        elif self._with_archive:
-            name = _EXTERNAL_INVENTORY if found.is_dir() else f"{_EXTERNAL_INVENTORY}/{found.name}"
-            self._wire["inventory"] = name
-            self._extra.append(external_files(found, f"{_EXTERNAL_INVENTORY}/", self._report))
-        else:
-            self._wire["inventory"] = os.path.abspath(found)
-
-    def _arrange_roles(self) -> None:
-        """Roles from elsewhere travel in ``roles``; a path below the private data dir becomes relative to that."""
-        given = self._parameters.get("roles_path") or []
-        paths = given.split(":") if isinstance(given, str) else [part for one in given for part in str(one).split(":")]
-        envvars = dict(self._wire.get("envvars") or {})
-        own = envvars.get("ANSIBLE_ROLES_PATH")
-        if own:
-            envvars["ANSIBLE_ROLES_PATH"] = ":".join(self._relative_roles(part) for part in str(own).split(":"))
-            self._wire["envvars"] = envvars
-        paths = [os.path.expanduser(part) for part in paths if part]
-        if not paths or not self._with_archive:
-            return
-        taken = set(os.listdir(self.private_data.roles)) if self.private_data.roles.is_dir() else set()
-        for given_path in paths:
-            found = [base / given_path for base in (Path.cwd(), self.private_data.path) if (base / given_path).is_dir()]
-            if not found:
-                logger.warning("the roles directory %s does not exist", given_path)
-                continue
-            path = Path(os.path.abspath(found[0]))
-            if _relative(path, self.private_data.path) != "roles":
-                skip = frozenset(f"roles/{name}" for name in taken)
-                self._extra.append(collect(str(path), self._report, prefix="roles/", skip=skip))
-                taken.update(os.listdir(path))
-        joined = ":".join(filter(None, (".", envvars.get("ANSIBLE_ROLES_PATH"))))
-        self._wire["envvars"] = {**envvars, "ANSIBLE_ROLES_PATH": joined}
-
-    def _relative_roles(self, part: str) -> str:
-        if part.startswith("/") and _relative(Path(part), self.private_data.path) is not None:
-            return os.path.relpath(part, self.private_data.roles)
-        return part
-
-    def _arrange_env(self, name: str, file: str) -> None:
-        value = self._wire.get(name)
-        if isinstance(value, dict) and value and not (self.private_data.path / file).exists():
-            self._extra.append([Entry.of_bytes(file, json.dumps(value).encode())])
-            del self._wire[name]
-
-
-def _relative(path: Path, base: Path) -> str | None:
-    """``path`` below ``base``, or None; a link out of ``base`` is not below it."""
-    real_base, real = os.path.realpath(base), os.path.realpath(path)
-    if real != real_base and not real.startswith(real_base + os.sep):
-        return None
-    inside = os.path.relpath(os.path.abspath(path), base)
-    return None if inside.startswith("..") else inside
 
 
 def _check(flag: StopFlag | None) -> None:

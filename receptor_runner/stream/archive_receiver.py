@@ -1,7 +1,7 @@
-"""Takes an archive out of a stream and puts it where it belongs.
+"""Takes one archive out of a stream and extracts it.
 
-Rules: the archive is spooled to a file without a name, checked against the digest if the sender told one, and only
-then extracted."""
+Rules: the archive goes to a file without a name first. It is checked against its digest if the sender told one, and only
+then extracted. Whoever has a receiver closes it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import IO, Any
 
+from ..archive.format import ArchiveFormat, format_named
 from ..archive.spool import spool
-from ..archive.unpack import unpack
 from ..errors import ArchiveError, OutputError
 from ..limits import StreamLimits
 from .messages import ArchiveStart
@@ -22,6 +22,7 @@ class ArchiveReceiver:
     """One archive on its way in."""
 
     def __init__(self, start: ArchiveStart) -> None:
+        self._format: ArchiveFormat = format_named(start.format)
         self._expected = start.sha256
         self._digest = _sha256() if start.sha256 else None
         self._file: IO[bytes] = spool()
@@ -47,7 +48,7 @@ class ArchiveReceiver:
             self._file.flush()
         except OSError as exc:
             raise OutputError(f"cannot store an archive on its way in: {exc.strerror}") from exc
-        yield from unpack(self._file, target, limits, private=private)
+        yield from self._format.unpack(self._file, target, limits, private=private)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # what a full disk did not take is not needed any more
@@ -55,7 +56,7 @@ class ArchiveReceiver:
 
 
 def _sha256() -> Any:
-    """hashlib takes 4 MB of memory, and an archive of ansible-runner's has no digest."""
+    """Imports hashlib, which takes 4 MB of memory; an archive from ansible-runner has no digest."""
     import hashlib
 
     return hashlib.sha256()

@@ -23,6 +23,7 @@ from .messages import (
     ArchiveEnd,
     ArchiveStart,
     EndOfStream,
+    Extension,
     Foreign,
     JobEvent,
     JSONObject,
@@ -248,9 +249,7 @@ class Decoder:
             raise ProtocolError(f"the size of an archive is {str(size)[:80]!r}, not a number of bytes", start)
         if size > self._limits.archive:
             raise ProtocolError(f"an archive of {size} bytes is larger than the limit of {self._limits.archive}", start)
-        extension = value.get(EXTENSION)
-        digest = extension.get("sha256") if isinstance(extension, dict) else None
-        return ArchiveStart(size, digest if isinstance(digest, str) else None)
+        return ArchiveStart(size, Extension.of(value).sha256)
 
     def _take_odd_line(self, line: bytes, start: int, messages: list[Message]) -> None:
         """A blank line, several objects on one line, or text with objects behind it."""

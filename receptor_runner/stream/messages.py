@@ -1,24 +1,97 @@
-"""What a stream says, one class for each kind of line.
+"""What a stream says: one class for each kind of line.
 
-Rules: data only; no bytes on the wire, no IO. A field named ``data`` is the JSON object of the line, as it came.
-"""
+Rules: data only, no bytes on the wire and no IO. A field named ``data`` is the JSON object of the line, as it came. What
+our own stages add to a line is an :class:`Extension`, read once, when it is asked for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, TypeAlias
+
+__all__ = [
+    "EXTENSION",
+    "EXTENSIONS",
+    "ArchiveData",
+    "ArchiveEnd",
+    "ArchiveStart",
+    "EndOfStream",
+    "Extension",
+    "Foreign",
+    "JSONObject",
+    "JobEvent",
+    "Keepalive",
+    "Kwargs",
+    "Message",
+    "Status",
+    "Unknown",
+]
 
 JSONObject: TypeAlias = dict[str, Any]
 
-#: The key under which our stages put what ansible-runner does not know, inside lines that it does know.
+#: The key under which our stages add what ansible-runner does not know, inside lines that it does know.
 EXTENSION = "receptor_runner"
-#: What our stages say there: whose job it is, which parameters were ignored, the digest of an archive, how the job
-#: ended and how many events it had.
-EXTENSIONS = ("job", "owner", "ignored", "sha256", "exit_status", "events")
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """What our stages add to a line. Everything may be missing: ansible-runner's stages add nothing.
+
+    ``job`` and ``owner`` say whose job it is. ``ignored`` names parameters that the worker does not know. ``sha256`` is an
+    archive's digest in hex. ``exit_status`` and ``events`` say how the job ended and how many events it had. ``archives``
+    names the archive formats that the sender reads beside zip."""
+
+    job: str | None = None
+    owner: str | None = None
+    ignored: tuple[str, ...] = ()
+    sha256: str | None = None
+    exit_status: int | None = None
+    events: int | None = None
+    archives: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, line: Mapping[str, Any]) -> Extension:
+        """The extension of a line. A value of the wrong type counts as missing: a stranger may have written it."""
+        data = line.get(EXTENSION)
+        if not isinstance(data, dict):
+            return _NO_EXTENSION
+        return cls(
+            _text(data.get("job")),
+            _text(data.get("owner")),
+            _texts(data.get("ignored")),
+            _text(data.get("sha256")),
+            _number(data.get("exit_status")),
+            _number(data.get("events")),
+            _texts(data.get("archives")),
+        )
+
+    def to_json(self) -> JSONObject:
+        """What is there, by name; empty if nothing is."""
+        values = ((name, getattr(self, name)) for name in EXTENSIONS)
+        return {
+            name: list(value) if type(value) is tuple else value for name, value in values if value not in (None, ())
+        }
+
+
+#: The names of all that our stages add.
+EXTENSIONS = tuple(field.name for field in fields(Extension))
+_NO_EXTENSION = Extension()
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()
+
+
+def _number(value: object) -> int | None:
+    return value if type(value) is int else None
 
 
 class JobEvent(NamedTuple):
-    """One job event. ``raw`` is its line without the newline; a named tuple because there are many."""
+    """One job event. ``raw`` is its line without the newline. A named tuple, because there are many."""
 
     data: JSONObject
     raw: bytes
@@ -30,6 +103,10 @@ class Kwargs:
 
     data: JSONObject
 
+    @property
+    def extension(self) -> Extension:
+        return Extension.of(self.data)
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -37,13 +114,18 @@ class Status:
 
     data: JSONObject
 
+    @property
+    def extension(self) -> Extension:
+        return Extension.of(self.data)
+
 
 @dataclass(frozen=True, slots=True)
 class ArchiveStart:
-    """An archive of ``size`` bytes follows; ``sha256`` in hex if the sender told."""
+    """An archive of ``size`` bytes follows; ``sha256`` in hex if the sender told it."""
 
     size: int
     sha256: str | None = None
+    format: str = "zip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +150,7 @@ class EndOfStream:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A JSON object of no known kind: another version's business."""
+    """A JSON object of no known kind. Another version may know it."""
 
     data: JSONObject
 

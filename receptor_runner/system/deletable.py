@@ -60,7 +60,8 @@ def check_deletable(path: str) -> None:
         reason = "a file system is mounted there"
     if reason:
         raise UsageError(
-            f"--delete refuses {path or 'an empty path'}: {reason}; name a directory that only this worker uses"
+            f"refuses to delete {path or 'an empty path'}: {reason}",
+            hint="with --delete name a directory that only this worker uses",
         )
 
 

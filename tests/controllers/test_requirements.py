@@ -18,7 +18,7 @@ import pytest
 import receptor_runner
 from receptor_runner.errors import RefusedError
 from receptor_runner.mesh.connection import refusal
-from receptor_runner.mesh.route import Offer
+from receptor_runner.mesh.route import MeshStatus
 from receptor_runner.receptor.control_protocol import CommandError
 from receptor_runner.stream.codec import END_OF_STREAM, encode
 
@@ -306,9 +306,9 @@ def test_a_slow_handler_does_not_grow_memory(tmp_path: Path) -> None:
 
 def test_a_node_is_where_the_routing_table_has_it() -> None:
     """AWX reads advertisements, which come once a minute: a node that came back is missing so long."""
-    offer = Offer({"NodeID": "ctl", "RoutingTable": {"back": "hop"}, "Advertisements": []})
+    offer = MeshStatus({"NodeID": "ctl", "RoutingTable": {"back": "hop"}, "Advertisements": []})
     assert offer.node("back").reachable
-    stale = Offer({"NodeID": "ctl", "RoutingTable": {}, "Advertisements": [{"NodeID": "gone", "Service": "control"}]})
+    stale = MeshStatus({"NodeID": "ctl", "RoutingTable": {}, "Advertisements": [{"NodeID": "gone", "Service": "control"}]})
     assert not stale.node("gone").reachable
 
 

@@ -16,7 +16,8 @@ from receptor_runner.errors import ConfigurationError
 from receptor_runner.isolation.path_map import PathMap
 from receptor_runner.job.parameters import Parameters
 from receptor_runner.job.private_data import PrivateDataDir
-from receptor_runner.preparation.prepare import PreparationContext, RunSpec, prepare
+from receptor_runner.preparation.prepare import PreparationContext, prepare
+from receptor_runner.preparation.run_spec import RunSpec
 
 from ..conftest import DirFactory, ours, stream_lines, tasks
 

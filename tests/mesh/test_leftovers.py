@@ -18,8 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from receptor_runner.receptor.address import Address
+from receptor_runner.records.record import Record, Route
 from receptor_runner.records.state_dir import jobs_directory
-from receptor_runner.records.store import Record, Records
+from receptor_runner.records.store import Records
 
 from ..conftest import OURS, DirFactory, ours, tasks, wait_for
 from .nodes import BOTH, Mesh, running
@@ -219,7 +221,8 @@ def test_a_submitter_that_died_before_its_job_was_accepted(mesh: Mesh, make_dir:
     """Its record is no job: the next submit of that name submits."""
     directory = make_dir(tasks("debug: {msg: hello}"))
     records = Records(jobs_directory())
-    records.save(Record("early", str(directory), "", {"socket": str(mesh.controller.socket)}, "x", "receptor-runner"))
+    address = Address(str(mesh.controller.socket))
+    records.save(Record("early", str(directory), "", address, Route("x", "receptor-runner")))
     assert prune(mesh) == [("record", "early", False)]
     assert mesh.run("submit", directory, "-p", "test.yml", "-i", "early").returncode == 0
     assert b"hello" in ours("attach", "early").stdout

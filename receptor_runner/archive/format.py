@@ -1,0 +1,81 @@
+"""The formats that an archive can have, and which of them two ends share.
+
+Rules: a format packs and unpacks, and knows nothing about streams. Every stage of ansible-runner reads zip, so zip is what a
+sender uses for an end that names no format. A new format is one more class here and one more name in :data:`FORMATS`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import IO, Protocol
+
+from ..limits import StreamLimits
+from .collect import Report
+from .entry import Entry
+from .pack import ZipPacker
+from .unpack import unpack_zip
+
+__all__ = ["FORMATS", "ZIP", "ArchiveFormat", "Packer", "best_format", "format_named"]
+
+
+class Packer(Protocol):
+    """One archive being written."""
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+
+    @property
+    def sha256(self) -> str:
+        """The digest of what is written so far, in hex."""
+
+    def pack(self, entries: Iterable[Entry]) -> Iterator[None]:
+        """Writes ``entries`` and the end of the archive, yielding often.
+
+        :raises OutputError: the file cannot be written, most likely because the disk is full.
+        """
+
+    def chunks(self) -> Iterator[bytes]:
+        """The whole archive from its beginning."""
+
+
+class ArchiveFormat(Protocol):
+    """One way to turn a directory into bytes and back. ``name`` is what the two ends call it."""
+
+    name: str
+
+    def packer(self, file: IO[bytes], report: Report) -> Packer:
+        """A packer that writes to ``file`` and tells ``report`` what it cannot read."""
+
+    def unpack(self, file: IO[bytes], target: str, limits: StreamLimits, *, private: bool) -> Iterator[None]:
+        """Extracts the archive in ``file`` into the directory ``target``, yielding often.
+
+        :param private: nothing is left readable for others.
+        :raises ArchiveError: the archive is damaged, hostile or too large.
+        :raises OutputError: ``target`` cannot be written.
+        """
+
+
+class _Zip:
+    name = "zip"
+
+    def packer(self, file: IO[bytes], report: Report) -> Packer:
+        return ZipPacker(file, report)
+
+    def unpack(self, file: IO[bytes], target: str, limits: StreamLimits, *, private: bool) -> Iterator[None]:
+        return unpack_zip(file, target, limits, private=private)
+
+
+ZIP: ArchiveFormat = _Zip()
+#: By name; the best one comes first.
+FORMATS: dict[str, ArchiveFormat] = {ZIP.name: ZIP}
+
+
+def best_format(readable: Iterable[str]) -> ArchiveFormat:
+    """The best format that the other end says it can read; zip if it names none that we have."""
+    names = set(readable)
+    return next((one for name, one in FORMATS.items() if name in names), ZIP)
+
+
+def format_named(name: str) -> ArchiveFormat:
+    """:raises KeyError: there is no such format here."""
+    return FORMATS[name]

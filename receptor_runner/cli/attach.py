@@ -1,0 +1,68 @@
+"""The command ``attach``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from .context import name_job
+from .following import FOLLOW_STOPS, follow
+from .mesh_options import SocketOptions, lost_after_option, socket_options
+from .options import LimitOptions, PrintOptions, limit_options, log_options, option, output_option, print_options
+from .output import job_printer, print_json
+from .views import job_view
+
+if TYPE_CHECKING:
+    from ..mesh.submitted import SubmittedJob
+    from ..system.signals import StopFlag
+
+__all__ = ["attach"]
+
+
+@click.command()
+@click.argument("job", required=False)
+@click.option("--unit", help="Take over the job that another controller submitted, by its work unit ...")
+@option("--node", help="... on this node.")
+@option("-i", "--ident", help="The name that it gets here. [default: its work unit]")
+@click.option("--private-data-dir", default=".", metavar="DIR", help="Where its artifacts go. [default: .]")
+@socket_options
+@print_options
+@limit_options
+@log_options
+@output_option
+@lost_after_option
+def attach(  # noqa: PLR0913 - a group of options each
+    job: str | None,
+    unit: str | None,
+    node: str | None,
+    ident: str | None,
+    private_data_dir: str,
+    at: SocketOptions,
+    printing: PrintOptions,
+    limits: LimitOptions,
+    output: str,
+    lost_after: float,
+) -> int:
+    """Follow the submitted JOB from where its last follower stopped, or take over --unit U on --node N."""
+    from ..mesh.client import Mesh
+    from ..system.signals import ignore_signals, stop_on_signals
+
+    if (job is None) == (unit is None):
+        raise click.UsageError("name a job, or another controller's work unit by --unit and --node")
+    name_job(str(job or ident or unit))
+
+    def found(flag: StopFlag) -> SubmittedJob:
+        if unit is None:
+            return Mesh.job(str(job))
+        if not node:
+            raise click.UsageError("--unit needs --node, the node that has the work unit")
+        return at.mesh().adopt(node, unit, ident=ident, private_data_dir=private_data_dir, flag=flag)
+
+    with stop_on_signals(*FOLLOW_STOPS) as flag:
+        submitted = found(flag)
+        code = follow(submitted, job_printer(printing, output), flag, limits, lost_after)
+        ignore_signals()
+    if output == "json":
+        print_json(job_view(submitted.record))
+    return 0 if printing.exit_zero else code

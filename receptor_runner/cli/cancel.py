@@ -1,0 +1,23 @@
+"""The command ``cancel``."""
+
+from __future__ import annotations
+
+import click
+
+from .options import log_options, output_option
+from .views import show_each
+
+__all__ = ["cancel"]
+
+
+@click.command()
+@click.argument("names", metavar="JOB...", nargs=-1, required=True)
+@output_option
+@log_options
+def cancel(names: tuple[str, ...], output: str) -> int:
+    """Cancel every JOB; succeeds only when each is shown to have ended."""
+    from ..mesh.client import Mesh
+    from ..system.signals import stop_on_signals
+
+    with stop_on_signals() as flag:
+        return show_each(names, lambda name: Mesh.job(name).cancel(flag), output)

@@ -1,0 +1,25 @@
+"""What this process is doing, for its log and for its last words.
+
+Rules: one process runs one command, so this is the only state that the command line keeps."""
+
+from __future__ import annotations
+
+__all__ = ["about", "name_job"]
+
+
+class _About:
+    """The command that runs."""
+
+    def __init__(self) -> None:
+        #: The job that it is about, for the log.
+        self.job = "-"
+        #: Whether it is a worker whose standard output is the stream: its errors go there, and nowhere else.
+        self.writes_stream = False
+
+
+about = _About()
+
+
+def name_job(job: str) -> None:
+    """From here on every line of the log carries the id of ``job``."""
+    about.job = job

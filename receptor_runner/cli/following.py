@@ -1,0 +1,83 @@
+"""What ``run``, ``submit`` and ``attach`` share: handing a job to a mesh, and following it.
+
+Rules: a line on the terminal says what is going on, and is gone when the command ends."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import DetachedError
+from .output import complain, print_json
+from .progress import progress
+from .views import job_view
+
+if TYPE_CHECKING:
+    from ..mesh.client import Mesh
+    from ..mesh.job import Job
+    from ..mesh.submitted import SubmittedJob
+    from ..results.sinks import EventSink
+    from ..system.signals import StopFlag
+    from .mesh_options import RouteOptions
+    from .options import LimitOptions
+
+__all__ = ["FOLLOW_STOPS", "follow", "submit_and_leave", "submit_job"]
+
+#: The signals that end the following of a job.
+FOLLOW_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def submit_job(mesh: Mesh, job: Job, to: RouteOptions, flag: StopFlag, *, again: bool = False) -> SubmittedJob:
+    """Returns when a node has accepted the job."""
+    line = progress(to.node or "this machine")
+    try:
+        return mesh.submit(
+            job,
+            to.node,
+            worktype=to.worktype,
+            ttl=to.ttl,
+            signwork=to.signwork,
+            again=again,
+            flag=flag,
+            progress=line.sent,
+        )
+    finally:
+        line.close()
+
+
+def submit_and_leave(mesh: Mesh, job: Job, to: RouteOptions, output: str) -> int:
+    """Submits the job and prints its id. Once a node has accepted the job, no signal changes the exit status."""
+    from ..system.signals import ignore_signals, stop_on_signals
+
+    with stop_on_signals() as flag:
+        submitted = submit_job(mesh, job, to, flag)
+        ignore_signals()
+    if output == "json":
+        print_json(job_view(submitted.record))
+    else:
+        click.echo(submitted.id)
+    return 0
+
+
+def follow(
+    submitted: SubmittedJob, printer: EventSink | None, flag: StopFlag, limits: LimitOptions, lost_after: float
+) -> int:
+    """Follows the job to its end, and returns the exit status."""
+    line = progress(submitted.record.route.node)
+    try:
+        outcome = submitted.follow(
+            printer=line.wrap(printer),
+            flag=flag,
+            lost_after=lost_after,
+            changed=line.state,
+            limits=limits.stream_limits(),
+        )
+    except DetachedError as exc:
+        raise DetachedError(str(exc), exc.exit_code, hint=f"receptor-runner attach {submitted.id}") from exc
+    finally:
+        line.close()
+    if outcome.explanation:
+        complain(outcome.explanation)
+    return outcome.exit_code

@@ -1,0 +1,185 @@
+"""The options that say what a job is, and the parameters that they become.
+
+Rules: names and meanings are those of ``ansible-runner transmit``; what it lacks stands at the end. Options that contradict
+each other are a usage error. Variables take the forms that Ansible's own ``-e`` takes."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import InputError
+from .options import option, option_group
+from .variables import extra_vars, file_text, load_mapping, role_vars
+
+if TYPE_CHECKING:
+    from ..mesh.job import Job
+
+__all__ = ["JobOptions", "check_ident_option", "job_options"]
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What a job is. The names are those of the job's parameters, except for ``exclude``, ``extra_vars`` and
+    ``container_auth_data``, which is a file here.
+    """
+
+    playbook: str | None
+    module: str | None
+    role: str | None
+    module_args: str | None
+    hosts: str | None
+    limit: str | None
+    inventory: str | None
+    forks: str | None
+    cmdline: str | None
+    verbosity: int
+    ident: str | None
+    binary: str | None
+    rotate_artifacts: int
+    artifact_dir: str | None
+    project_dir: str | None
+    omit_event_data: bool
+    only_failed_event_data: bool
+    suppress_env_files: bool
+    roles_path: str | None
+    role_vars: str | None
+    role_skip_facts: bool
+    container_image: str | None
+    container_volume_mounts: tuple[str, ...]
+    container_options: tuple[str, ...]
+    process_isolation: bool
+    process_isolation_executable: str | None
+    process_isolation_path: str | None
+    process_isolation_hide_paths: tuple[str, ...]
+    process_isolation_show_paths: tuple[str, ...]
+    process_isolation_ro_paths: tuple[str, ...]
+    directory_isolation_base_path: str | None
+    container_workdir: str | None
+    container_auth_data: str | None
+    tags: str | None
+    skip_tags: str | None
+    extra_vars: tuple[str, ...]
+    exclude: tuple[str, ...]
+
+    def parameters(self, directory: str) -> dict[str, Any]:
+        """The parameters of the job in ``directory``.
+
+        :raises click.UsageError: the options contradict each other.
+        :raises InputError: there is no such directory, or no such file of variables.
+        """
+        self._check(directory)
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("exclude", "extra_vars"):
+            del given[name]
+        parameters = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in given.items()
+            if value not in (None, (), 0, False, "")
+        }
+        parameters.update(private_data_dir=directory, ident=self.ident or uuid.uuid4().hex)
+        if self.module and self.hosts:
+            parameters["host_pattern"] = parameters.pop("hosts")
+        if self.container_image:
+            parameters["process_isolation"] = True
+        if self.container_auth_data:
+            file = self.container_auth_data
+            parameters["container_auth_data"] = load_mapping(file_text(file), f"--container-auth-data {file}")
+        if self.role_vars:
+            parameters["role_vars"] = role_vars(self.role_vars)
+        if self.extra_vars:
+            parameters["extravars"] = extra_vars(self.extra_vars)
+        return parameters
+
+    def job(self, directory: str) -> Job:
+        """The job in ``directory``, for a mesh."""
+        from ..mesh.job import Job
+
+        parameters = self.parameters(directory)
+        del parameters["private_data_dir"]
+        return Job(directory, exclude=self.exclude, inventory_from_cwd=True, **parameters)
+
+    def _check(self, directory: str) -> None:
+        given = [name for name in ("playbook", "module", "role") if getattr(self, name)]
+        if len(given) > 1:
+            raise click.UsageError(f"give one of --{', --'.join(given)}, not {len(given)}")
+        if self.hosts and not (self.module or self.role):
+            raise click.UsageError("The --hosts option can only be used with -m or -r")
+        if not given and not self.binary and not os.path.isfile(os.path.join(directory, "args")):
+            if not os.path.isdir(directory):
+                raise InputError(f"the private data dir {os.path.abspath(directory)} does not exist")
+            raise click.UsageError("The -p option must be specified when not using -m or -r, or a file DIR/args")
+        check_ident_option(self.ident)
+
+
+def check_ident_option(ident: str | None) -> None:
+    """:raises click.UsageError: it was meant as an inventory."""
+    if ident and os.path.isfile(ident):
+        raise click.UsageError(f"-i is the ident of the job, and {ident} is a file; did you mean --inventory?")
+
+
+_what = [
+    option("-p", "--playbook", envvar=["RUNNER_PLAYBOOK"], help="The playbook to run, in the project directory."),
+    option("-m", "--module", envvar=["RUNNER_MODULE"], help="The module to run, without a playbook."),
+    option("-r", "--role", envvar=["RUNNER_ROLE"], help="The role to run, without a playbook."),
+    option("-a", "--args", "module_args", help="Arguments for the module."),
+    option("--hosts", help="The hosts to run a module or role on."),
+    option("--limit", help="Run on these hosts of the inventory only."),
+    option("--inventory", help="An inventory file, directory or script, or host1,host2."),
+    option("--forks", help="How many hosts at once."),
+    option("--cmdline", help="Options for ansible-playbook or ansible."),
+    option("-v", "verbosity", "--verbosity", count=True, help="More output of Ansible; up to five times."),
+]
+
+_runner = [
+    option("-i", "--ident", help="Name of the job, and of its directory of artifacts. [default: random]"),
+    option("-b", "--binary", envvar=["RUNNER_BINARY"], help="Full path of the command to run instead of Ansible's."),
+    option("--rotate-artifacts", type=int, default=0, help="Accepted as ansible-runner does; nothing is removed."),
+    option("--artifact-dir", help="Directory of artifacts. [default: DIR/artifacts]"),
+    option("--project-dir", help="Directory of playbooks; travels as DIR/project."),
+    option("--omit-event-data", is_flag=True, help="Leave the data out of events."),
+    option("--only-failed-event-data", is_flag=True, help="Leave the data out of events that are not failures."),
+    option("--omit-env-files", "suppress_env_files", is_flag=True, help="Have no files of the env directory written."),
+    option("--roles-path", envvar=["ANSIBLE_ROLES_PATH"], help="Directories of roles; they travel along."),
+    option("--role-vars", help="Variables for the role: 'name=value name2=value2'."),
+    option("--role-skip-facts", is_flag=True, help="Gather no facts for the role."),
+]
+
+_containers = [
+    option("--container-image", help="Run the job in a container of this image."),
+    option(
+        "--container-volume-mount", "container_volume_mounts", multiple=True, help="HOST_DIR:CONTAINER_DIR[:OPTIONS]."
+    ),
+    option("--container-option", "container_options", multiple=True, help="An option for the container engine."),
+]
+
+# what ansible-runner transmit lacks
+
+_isolation = [
+    option("--process-isolation", is_flag=True, help="Isolate the job in a container or sandbox."),
+    option("--process-isolation-executable", help="podman, docker or bwrap."),
+    option("--process-isolation-path", help="Where a sandbox keeps its files."),
+    option("--process-isolation-hide-paths", multiple=True, help="A path that the sandbox does not show."),
+    option("--process-isolation-show-paths", multiple=True, help="A path that the sandbox shows."),
+    option("--process-isolation-ro-paths", multiple=True, help="A path that the sandbox shows read-only."),
+    option("--directory-isolation-base-path", help="Run on a copy of the project, below this directory."),
+    option("--container-workdir", help="Where the command runs in the container. [default: /runner/project]"),
+    option(
+        "--container-auth-data",
+        metavar="FILE",
+        help="Credentials for the registry: host, username, password, verify_ssl.",
+    ),
+]
+
+_more = [
+    option("--tags", help="Only tasks with these tags."),
+    option("--skip-tags", help="No tasks with these tags."),
+    option("-e", "--extra-vars", multiple=True, help="Variables: name=value, JSON, YAML, or @FILE."),
+    option("--exclude", multiple=True, metavar="GLOB", help="Leave out what matches, by path in DIR or by name."),
+]
+
+job_options = option_group(JobOptions, "what", [*_what, *_runner, *_containers, *_isolation, *_more])

@@ -1,0 +1,62 @@
+"""The log: warnings to standard error, or all that happens to a file.
+
+Rules: a worker keeps silent, because Receptor joins its standard error to its stream. Every line of a log file carries the
+id of the job."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import click
+
+from ..errors import UsageError
+from .context import about
+
+__all__ = ["configure", "silence", "track"]
+
+_ROOT = "receptor_runner"
+
+
+def configure(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """The callback of the log options. The log is set up anew for each of them, with what is known so far."""
+    known = ctx.meta.setdefault(__name__, {"debug": False, "log_file": None})
+    known[parameter.name] = value
+    root = logging.getLogger(_ROOT)
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+    root.addHandler(_handler(known["log_file"]))
+    root.setLevel(logging.DEBUG if known["debug"] else logging.WARNING)
+
+
+def _handler(path: str | None) -> logging.Handler:
+    """:raises UsageError: the file cannot be written."""
+    if path is None:
+        handler: logging.Handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("receptor-runner: %(levelname)s: %(message)s"))
+        return handler
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as exc:
+        raise UsageError(f"cannot write the log file {path}: {exc.strerror}") from exc
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(job)s: %(message)s"))
+    handler.addFilter(_add_job)
+    return handler
+
+
+def _add_job(record: Any) -> bool:
+    record.job = about.job
+    return True
+
+
+def silence() -> None:
+    """Nothing is logged."""
+    root = logging.getLogger(_ROOT)
+    root.addHandler(logging.NullHandler())
+    root.propagate = False
+
+
+def track(exc: Exception) -> None:
+    """Logs where an error of ours came from, for ``--debug``."""
+    logging.getLogger(_ROOT).debug("internal error", exc_info=exc)

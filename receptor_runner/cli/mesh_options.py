@@ -1,0 +1,95 @@
+"""The options that say which mesh, and where on it a job goes.
+
+Rules: names and variables of the socket options are receptorctl's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..limits import LOST_AFTER_SECONDS
+from .options import option, option_group
+
+if TYPE_CHECKING:
+    from ..mesh.client import Mesh
+
+__all__ = ["RouteOptions", "SocketOptions", "lost_after_option", "route_options", "socket_options"]
+
+
+@dataclass(frozen=True)
+class SocketOptions:
+    """The control service that the commands talk to."""
+
+    socket: str | None
+    config: str | None
+    tls_client: str | None
+    rootcas: str | None
+    key: str | None
+    cert: str | None
+    insecureskipverify: bool
+
+    @property
+    def given(self) -> bool:
+        """Whether a mesh is named."""
+        return bool(self.socket or self.config)
+
+    def mesh(self) -> Mesh:
+        """:raises UnreachableError: no mesh is named."""
+        from ..mesh.client import Mesh
+
+        return Mesh(
+            self.socket,
+            config=self.config,
+            tlsclient=self.tls_client,
+            rootcas=self.rootcas,
+            key=self.key,
+            cert=self.cert,
+            insecureskipverify=self.insecureskipverify,
+        )
+
+
+socket_options = option_group(
+    SocketOptions,
+    "at",
+    [
+        option(
+            "--socket", envvar=["RECEPTORCTL_SOCKET"], help="The control socket of a node: a path, tcp:// or tls://."
+        ),
+        option("-c", "--config", envvar=["RECEPTORCTL_CONFIG"], help="Receptor's configuration, for socket and TLS."),
+        option("--tls-client", envvar=["RECEPTORCTL_TLSCLIENT"], help="Name of a tls-client of that configuration."),
+        option("--rootcas", help="Root certificates for a tls:// socket."),
+        option("--key", help="Client key for a tls:// socket."),
+        option("--cert", help="Client certificate for a tls:// socket."),
+        option("--insecureskipverify", is_flag=True, help="Accept any certificate of a tls:// socket."),
+    ],
+)
+
+
+@dataclass(frozen=True)
+class RouteOptions:
+    """Where on a mesh a job goes; None where the mesh is to decide."""
+
+    node: str | None
+    worktype: str | None
+    ttl: str | None
+    signwork: bool | None
+
+
+route_options = option_group(
+    RouteOptions,
+    "to",
+    [
+        option("--node", help="The node to run on. [default: the node of the socket]"),
+        option("--worktype", help="The worktype there. [default: receptor-runner, else ansible-runner]"),
+        option("--ttl", metavar="TIME", help="Permit a node that is absent now, for so long: 30s, 10m, 1h."),
+        option("--signwork/--no-signwork", default=None, help="Sign the work. [default: as the node advertises]"),
+    ],
+)
+
+lost_after_option = option(
+    "--lost-after",
+    type=float,
+    default=LOST_AFTER_SECONDS,
+    metavar="SECONDS",
+    help="Detach when the mesh was away so long.",
+)

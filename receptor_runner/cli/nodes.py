@@ -1,0 +1,65 @@
+"""The command ``nodes``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import ReceptorRunnerError
+from .mesh_options import SocketOptions, socket_options
+from .options import log_options, output_option
+from .output import print_json, print_table, text_of
+
+if TYPE_CHECKING:
+    from ..mesh.client import Mesh
+    from ..mesh.route import NodeStatus
+
+__all__ = ["nodes"]
+
+
+@click.command()
+@click.argument("node", required=False)
+@click.option("--info", is_flag=True, help="Ask each node for its processors, memory and versions.")
+@socket_options
+@output_option
+@log_options
+def nodes(node: str | None, info: bool, at: SocketOptions, output: str) -> int:
+    """Show what the mesh offers: its nodes, or NODE alone."""
+    mesh = at.mesh()
+    status = mesh.status()
+    found = [status.node(node)] if node else status.nodes()
+    if node and not found[0].reachable and found[0].worktypes is None:
+        raise status.absent(node)
+    infos = [_worker_info(mesh, one) for one in found] if info else None
+    if output == "json":
+        views = [{**one._asdict(), "here": one.node == status.own} for one in found]
+        for view, told in zip(views, infos or [], strict=False):
+            view["info"] = told
+        print_json(views[0] if node else views)
+        return 0
+    rows = [_row(one) for one in found]
+    if infos is not None:
+        rows = [(*row, *_info_cells(told)) for row, told in zip(rows, infos, strict=True)]
+    more = ("CPUS", "MEMORY", "ANSIBLE", "ERRORS") if info else ()
+    print_table(("NODE", "REACHABLE", "WORKTYPES", *more), rows)
+    return 0
+
+
+def _row(one: NodeStatus) -> tuple[str, ...]:
+    worktypes = [f"{name} (signed)" if secure else name for name, secure in (one.worktypes or {}).items()]
+    return one.node, "yes" if one.reachable else "no", ", ".join(worktypes) or "-"
+
+
+def _worker_info(mesh: Mesh, one: NodeStatus) -> dict[str, Any]:
+    """What a node tells about itself. What prevents that is an error of the node's, not of the command."""
+    try:
+        return mesh.worker_info(one.node) if one.reachable else {"errors": ["out of reach"]}
+    except ReceptorRunnerError as exc:
+        return {"errors": [text_of(exc)]}
+
+
+def _info_cells(info: dict[str, Any]) -> tuple[str, ...]:
+    memory = f"{info['mem_in_bytes'] / 2**30:.1f} GiB" if "mem_in_bytes" in info else "-"
+    errors = "; ".join(map(str, info.get("errors") or ())) or "-"
+    return str(info.get("cpu_count", "-")), memory, str(info.get("ansible_core_version") or "-"), errors

@@ -1,0 +1,61 @@
+"""What the commands print: lists and records on standard output, complaints on standard error.
+
+Rules: what comes from a mesh or a job is a stranger's, and no escape sequence of it reaches a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ..results.sinks import EventSink
+    from .options import PrintOptions
+
+__all__ = ["complain", "job_printer", "print_json", "print_table", "text_of"]
+
+
+def complain(text: str) -> None:
+    """One line on standard error."""
+    from ..results.printer import safe_for_terminal
+
+    line = safe_for_terminal(" ".join(text.splitlines()))
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        sys.stderr.write(f"receptor-runner: {line}\n")
+        sys.stderr.flush()
+
+
+def text_of(exc: BaseException) -> str:
+    """An error with its hint."""
+    hint = getattr(exc, "hint", None)
+    return f"{exc}; {hint}" if hint else str(exc)
+
+
+def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from ..results.printer import safe_for_terminal
+
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    for row in (head, *rows):
+        line = "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True))
+        click.echo(safe_for_terminal(line.rstrip()))
+
+
+def print_json(data: Any) -> None:
+    click.echo(json.dumps(data, indent=1))
+
+
+def job_printer(options: PrintOptions, output: str = "text") -> EventSink | None:
+    """What prints the output of a job; None if nothing is to be printed.
+
+    :param output: with ``json`` the one object at the end is all that is printed.
+    """
+    from ..results.printer import JSONPrinter, TextPrinter
+
+    if options.quiet or sys.stdout is None or output == "json":
+        return None
+    printer = JSONPrinter if options.json_mode else TextPrinter
+    return printer(sys.stdout.buffer, terminal=sys.stdout.isatty())

@@ -1,0 +1,54 @@
+"""The command ``process``."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from .job_options import check_ident_option
+from .options import LimitOptions, PrintOptions, limit_options, log_options, option, print_options
+from .output import complain, job_printer
+
+__all__ = ["process"]
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@option("-i", "--ident", help="Put the artifacts into DIR/artifacts/IDENT. [default: DIR/artifacts]")
+@click.option("--in", "file", metavar="FILE", help="Read the stream from FILE instead of standard input.")
+@print_options
+@limit_options
+@log_options
+def process(directory: str, ident: str | None, file: str | None, printing: PrintOptions, limits: LimitOptions) -> int:
+    """Read a worker's stream from standard input: print, save artifacts in the private data dir DIR, and exit as the
+    job did.
+    """
+    from ..errors import InputError
+    from ..job.private_data import PrivateDataDir
+    from ..stages import process as stage
+    from ..stream.endpoints import FdInput
+    from ..system.signals import stop_on_signals
+
+    check_ident_option(ident)
+    if file is None and os.isatty(0):
+        raise click.UsageError("process reads a stream from standard input or --in FILE, not from a terminal")
+    private_data = PrivateDataDir(directory)
+    try:
+        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC) if file is not None else 0
+    except OSError as exc:
+        raise InputError(f"cannot read {file}: {exc.strerror}") from exc
+    options = stage.ProcessorOptions(
+        stage.artifact_dir(private_data, None, ident),
+        settings=private_data.settings(),
+        printer=job_printer(printing),
+        limits=limits.stream_limits(),
+    )
+    with stop_on_signals() as flag:
+        source = FdInput(fd, flag)
+        result = stage.process(source, flag, options)
+        if file is None and result.exit_code != InputError.exit_code:
+            stage.drain(source, flag)
+    if result.job_explanation:
+        complain(result.job_explanation)
+    return 0 if printing.exit_zero else result.exit_code

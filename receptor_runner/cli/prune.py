@@ -1,0 +1,40 @@
+"""The command ``prune``."""
+
+from __future__ import annotations
+
+import click
+
+from ..errors import ReceptorRunnerError
+from .mesh_options import SocketOptions, socket_options
+from .options import log_options, output_option
+from .output import complain, print_json, text_of
+
+__all__ = ["prune"]
+
+
+@click.command()
+@socket_options
+@click.option("--yes", is_flag=True, help="Delete what is listed.")
+@output_option
+@log_options
+def prune(at: SocketOptions, yes: bool, output: str) -> int:
+    """List what finished jobs have left, records and work units of ours; delete it with --yes."""
+    from ..mesh.prunable import find_prunable
+
+    worst = 0
+    views = []
+    for one in find_prunable(at.mesh() if at.given else None):
+        deleted = False
+        if yes:
+            try:
+                one.delete()
+                deleted = True
+            except ReceptorRunnerError as exc:
+                complain(text_of(exc))
+                worst = max(worst, exc.exit_code)
+        views.append({"kind": one.kind, "name": one.name, "why": one.why, "deleted": deleted})
+        if output == "text":
+            click.echo(f"{'deleted' if deleted else 'would delete'} {one.kind} {one.name}: {one.why}")
+    if output == "json":
+        print_json(views)
+    return worst

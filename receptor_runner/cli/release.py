@@ -1,0 +1,37 @@
+"""The command ``release``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from .options import log_options, output_option
+from .views import show_each
+
+if TYPE_CHECKING:
+    from ..records.record import Record
+
+__all__ = ["release"]
+
+
+@click.command()
+@click.argument("names", metavar="JOB...", nargs=-1, required=True)
+@click.option("--force", is_flag=True, help="Also a job that runs, or whose node is out of reach.")
+@output_option
+@log_options
+def release(names: tuple[str, ...], force: bool, output: str) -> int:
+    """Remove every JOB from the mesh, and its record; artifacts stay."""
+    from ..mesh.client import Mesh
+    from ..records.record import Record
+    from ..records.state_dir import jobs_directory
+    from ..records.store import Records
+
+    def released(name: str) -> Record:
+        if force and Records(jobs_directory()).remove_damaged(name):
+            return Record.damaged(name)
+        job = Mesh.job(name)
+        job.release(force=force)
+        return job.record
+
+    return show_each(names, released, output)

@@ -1,0 +1,62 @@
+"""The command ``run``.
+
+Rules: a socket or a node that is named is used, or the command fails with 69. With neither, a private embedded node runs
+the job."""
+
+from __future__ import annotations
+
+import click
+
+from .context import name_job
+from .following import FOLLOW_STOPS, follow, submit_and_leave, submit_job
+from .job_options import JobOptions, job_options
+from .mesh_options import RouteOptions, SocketOptions, lost_after_option, route_options, socket_options
+from .options import LimitOptions, PrintOptions, limit_options, log_options, output_option, print_options
+from .output import job_printer, print_json
+from .views import job_view
+
+__all__ = ["run"]
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@job_options
+@print_options
+@limit_options
+@route_options
+@lost_after_option
+@socket_options
+@log_options
+@output_option
+@click.option("--detach", is_flag=True, help="Only submit the job, and print its id.")
+def run(  # noqa: PLR0913 - a group of options each
+    directory: str,
+    what: JobOptions,
+    printing: PrintOptions,
+    limits: LimitOptions,
+    to: RouteOptions,
+    lost_after: float,
+    at: SocketOptions,
+    output: str,
+    detach: bool,
+) -> int:
+    """Run the job in the private data dir DIR: on a node of the mesh, or on this machine if none is named."""
+    from ..mesh.client import Mesh
+    from ..system.signals import ignore_signals, stop_on_signals
+
+    printer = job_printer(printing, output)
+    job = what.job(directory)
+    name_job(job.ident)
+    mesh = at.mesh() if to.node or at.given else Mesh.private()
+    if detach:
+        return submit_and_leave(mesh, job, to, output)
+    with stop_on_signals(*FOLLOW_STOPS) as flag:
+        submitted = submit_job(mesh, job, to, flag, again=True)
+        try:
+            code = follow(submitted, printer, flag, limits, lost_after)
+        finally:
+            ignore_signals()
+            submitted.forget_finished()
+    if output == "json":
+        print_json(job_view(submitted.record))
+    return 0 if printing.exit_zero else code

@@ -1,0 +1,28 @@
+"""The command ``status``."""
+
+from __future__ import annotations
+
+import click
+
+from .options import log_options, output_option
+from .output import print_json
+from .views import job_view
+
+__all__ = ["status"]
+
+
+@click.command()
+@click.argument("job")
+@output_option
+@log_options
+def status(job: str, output: str) -> int:
+    """Show the state of the submitted JOB."""
+    from ..mesh.client import Mesh
+
+    view = job_view(Mesh.job(job).refresh())
+    if output == "json":
+        print_json(view)
+    else:
+        for name, value in view.items():
+            click.echo(f"{name + ':':18}{value if value is not None else '-'}")
+    return 0

@@ -1,0 +1,30 @@
+"""The command ``submit``."""
+
+from __future__ import annotations
+
+import click
+
+from .context import name_job
+from .following import submit_and_leave
+from .job_options import JobOptions, job_options
+from .mesh_options import RouteOptions, SocketOptions, lost_after_option, route_options, socket_options
+from .options import log_options, output_option
+
+__all__ = ["submit"]
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@job_options
+@route_options
+@lost_after_option
+@socket_options
+@log_options
+@output_option
+def submit(  # noqa: PLR0913 - a group of options each
+    directory: str, what: JobOptions, to: RouteOptions, lost_after: float, at: SocketOptions, output: str
+) -> int:
+    """Submit the job in the private data dir DIR to the mesh, and print its id when a node has accepted it."""
+    job = what.job(directory)
+    name_job(job.ident)
+    return submit_and_leave(at.mesh(), job, to, output)

@@ -1,0 +1,33 @@
+"""The command ``transmit``."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import click
+
+from .job_options import JobOptions, job_options
+from .options import PrintOptions, log_options, print_options
+
+__all__ = ["transmit"]
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@job_options
+@print_options
+@log_options
+def transmit(directory: str, what: JobOptions, printing: PrintOptions) -> int:
+    """Turn the job in the private data dir DIR into a stream on standard output."""
+    from ..stages.transmit import Transmitter, TransmitterOptions
+    from ..stream.endpoints import FdOutput
+    from ..system.signals import stop_on_signals
+
+    if stat.S_ISCHR(os.fstat(1).st_mode) and os.isatty(1):
+        raise click.UsageError("the stream is not for a terminal; pipe it into a worker or a file")
+    parameters = what.parameters(directory)
+    with stop_on_signals() as flag:
+        options = TransmitterOptions(exclude=what.exclude, inventory_from_cwd=True)
+        Transmitter(parameters, options).run(FdOutput(1), flag)
+    return 0

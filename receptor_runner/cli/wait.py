@@ -1,0 +1,36 @@
+"""The command ``wait``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from .options import log_options, output_option
+from .views import show_each
+
+if TYPE_CHECKING:
+    from ..records.record import Record
+
+__all__ = ["wait"]
+
+
+@click.command()
+@click.argument("names", metavar="JOB...", nargs=-1, required=True)
+@click.option("--timeout", type=float, metavar="SECONDS", help="Stop waiting after so long. [default: never]")
+@output_option
+@log_options
+def wait(names: tuple[str, ...], timeout: float | None, output: str) -> int:
+    """Wait until every JOB has ended, and exit as the worst of them did."""
+    from ..mesh.client import Mesh
+    from ..system.signals import stop_on_signals
+
+    until = None if timeout is None else time.monotonic() + timeout
+    with stop_on_signals() as flag:
+
+        def waited(name: str) -> Record:
+            left = None if until is None else max(0.0, until - time.monotonic())
+            return Mesh.job(name).wait(left, flag)
+
+        return show_each(names, waited, output, own_codes=True)

@@ -1,0 +1,46 @@
+"""The commands ``worktype print`` and ``worktype render``."""
+
+from __future__ import annotations
+
+import click
+
+from .output import complain
+
+__all__ = ["worktype"]
+
+
+@click.group()
+def worktype() -> None:
+    """Make a node offer the worker as a worktype."""
+
+
+@worktype.command("print")
+@click.option("--name", default="receptor-runner", help="Name of the worktype. [default: receptor-runner]")
+@click.option("--signed", is_flag=True, help="Take signed work only.")
+def print_fragment(name: str, signed: bool) -> int:
+    """Print the work-command for this machine, for a file in receptor.conf.d."""
+    from ..receptor.worktype import RESTART, fragment
+
+    click.echo(fragment(name, signed=signed), nl=False)
+    complain(RESTART)
+    return 0
+
+
+@worktype.command()
+@click.argument("directory", metavar="DIR")
+@click.option("--base", metavar="FILE", help="A configuration that comes first: node, listeners, peers.")
+@click.option("--out", metavar="FILE", help="Write FILE as a whole. [default: standard output]")
+@click.option("--flags", "as_flags", is_flag=True, help="Print --config options for the daemon instead.")
+def render(directory: str, base: str | None, out: str | None, as_flags: bool) -> int:
+    """Join the *.yml in DIR into one configuration, checked, because the daemon reads no directory."""
+    from ..receptor.worktype import RESTART, flags, fragments
+    from ..receptor.worktype import render as render_files
+
+    if out and as_flags:
+        raise click.UsageError("--flags prints; it has no --out")
+    files = fragments(directory, base)
+    text = flags(files) if as_flags else render_files(files, out)
+    if out is None:
+        click.echo(text, nl=False)
+    complain(RESTART)
+    return 0

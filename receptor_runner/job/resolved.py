@@ -1,0 +1,103 @@
+"""A job as its parameters and the files of its private data dir say together.
+
+Rules: reads only. Every rule of precedence is here: what is in ``env`` wins over a parameter of the same name, except for
+``cmdline`` and ``ssh_key``, where the parameter wins (ansible_runner/config). What cannot be used is an error that names
+it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ConfigurationError
+from .parameters import Parameters
+from .private_data import PrivateDataDir
+
+__all__ = ["ResolvedJob"]
+
+
+@dataclass(frozen=True)
+class ResolvedJob:
+    """One job. Times are seconds, None for no limit."""
+
+    parameters: Parameters
+    settings: Mapping[str, Any]
+    #: What the job asks to have in its environment.
+    envvars: Mapping[str, Any]
+    #: Pairs of a regular expression and the answer to what matches it, in the user's order.
+    prompts: list[tuple[str, str]]
+    ssh_key: str | None
+    #: Options for Ansible's command.
+    cmdline: str
+    job_timeout: float | None
+    idle_timeout: float | None
+    #: Whether the command's output is kept as an artifact.
+    output_files: bool
+    #: The fact cache below the artifact directory; None if the job has none, or one that is configured elsewhere.
+    fact_cache: str | None
+
+    @classmethod
+    def of(cls, parameters: Parameters, private_data: PrivateDataDir) -> ResolvedJob:
+        """:raises ConfigurationError: a parameter or a file of ``env`` cannot be used.
+        :raises InputError: a file cannot be read.
+        """
+        settings = private_data.settings(parameters["settings"])
+        return cls(
+            parameters,
+            settings,
+            envvars={**parameters["envvars"], **(private_data.mapping("env/envvars") or {})},
+            prompts=_prompts({**parameters["passwords"], **(private_data.mapping("env/passwords") or {})}),
+            ssh_key=parameters["ssh_key"] or private_data.text("env/ssh_key") or None,
+            cmdline=str(parameters["cmdline"] or private_data.text("env/cmdline") or ""),
+            job_timeout=_seconds("timeout", parameters["timeout"])
+            or _seconds("job_timeout", settings.get("job_timeout")),
+            idle_timeout=_seconds("idle_timeout", settings.get("idle_timeout")),
+            output_files=not _over("suppress_output_file", settings, parameters),
+            fact_cache=_fact_cache(settings, parameters),
+        )
+
+    @property
+    def ident(self) -> str:
+        return self.parameters.ident
+
+    def setting(self, name: str) -> Any:
+        """What ``env/settings`` says, else the parameter of that name; None if neither is there."""
+        return self.settings.get(name, self.parameters.values.get(name))
+
+
+def _over(name: str, settings: Mapping[str, Any], parameters: Parameters) -> Any:
+    return settings.get(name, parameters[name])
+
+
+def _fact_cache(settings: Mapping[str, Any], parameters: Parameters) -> str | None:
+    if _over("fact_cache_type", settings, parameters) != "jsonfile":
+        return None
+    return _over("fact_cache", settings, parameters) or "fact_cache"
+
+
+def _prompts(passwords: Mapping[str, Any]) -> list[tuple[str, str]]:
+    prompts = []
+    for pattern, answer in passwords.items():
+        try:
+            re.compile(pattern, re.M)
+        except (re.error, TypeError) as exc:
+            raise ConfigurationError(
+                f"the password prompt {str(pattern)[:80]!r} is not a regular expression: {exc}"
+            ) from exc
+        prompts.append((pattern, "" if answer is None else str(answer)))
+    return prompts
+
+
+def _seconds(name: str, value: Any) -> float | None:
+    if value in (None, "", 0):
+        return None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if not seconds >= 0:
+        raise ConfigurationError(f"{name} must be a number of seconds, not {str(value)[:80]!r}")
+    return None if math.isinf(seconds) else seconds

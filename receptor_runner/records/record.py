@@ -1,0 +1,190 @@
+"""One submitted job: what a follower needs to go on after a crash of anything.
+
+Rules: no IO. The JSON form is that of the first version, so a record outlives upgrades in both directions. What cannot be
+understood is a ``ValueError``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import UsageError
+from ..receptor.address import Address
+from ..receptor.work_unit import check_unit_id
+from ..results.verdict import Verdict
+from ..stream.messages import JSONObject
+
+__all__ = ["DETACHED", "PENDING", "RUNNING", "UNREACHABLE", "Record", "Route", "UnitRef"]
+
+#: States of a job that has not ended, as far as is known here.
+PENDING = "pending"
+RUNNING = "running"
+DETACHED = "detached"
+UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where a job runs, and how to get there. ``local``: the node that we are connected to runs it itself."""
+
+    node: str
+    worktype: str
+    local: bool = False
+    ttl: str | None = None
+    signwork: bool = False
+    #: The daemon's ``tls-client`` for the way to the node.
+    tlsclient: str | None = None
+
+    @property
+    def direct(self) -> bool:
+        """Whether results may be read at the node itself: a signed worktype wants a signature for that."""
+        return not self.local and not self.signwork
+
+
+@dataclass
+class UnitRef:
+    """One work unit. ``unit`` is its id at the node that we are connected to, ``remote_unit`` at the node that runs it, once
+    that is known.
+    """
+
+    unit: str
+    node: str
+    local: bool
+    remote_unit: str | None = None
+
+    @property
+    def far_unit(self) -> str:
+        """Its id where it runs, as far as is known."""
+        return self.remote_unit or self.unit
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> UnitRef:
+        """:raises ValueError: it is no unit."""
+        local, remote = data.get("local"), data.get("remote_unit")
+        if not isinstance(local, bool):
+            raise ValueError("it does not say whether a unit is local")
+        try:
+            return cls(check_unit_id(str(data["unit"])), str(data.get("node")), local, remote)
+        except (KeyError, UsageError) as exc:
+            raise ValueError(f"it has a unit without an id: {exc}") from exc
+
+    def to_json(self) -> JSONObject:
+        return {"unit": self.unit, "node": self.node, "local": self.local, "remote_unit": self.remote_unit}
+
+
+@dataclass
+class Record:
+    """One job. Times are seconds since the epoch."""
+
+    id: str
+    private_data_dir: str
+    artifact_dir: str
+    address: Address
+    route: Route
+    #: Whether another controller submitted it: its units are then not ours to release unasked.
+    adopted: bool = False
+    #: The directory of the private node that runs it, if one does.
+    private_node: str | None = None
+    settings: JSONObject = field(default_factory=dict)
+    created: float = field(default_factory=time.time)
+    #: Its work units: one today.
+    units: list[UnitRef] = field(default_factory=list)
+    #: What is known of a job that has not ended, and why.
+    phase: str = PENDING
+    note: str | None = None
+    #: How it ended; None as long as that is not known.
+    verdict: Verdict | None = None
+    ended: float | None = None
+    #: Whether everything that the job said is saved and was handled.
+    delivered: bool = False
+    #: Whether its work units are gone, or will be without us.
+    released: bool = False
+
+    @property
+    def state(self) -> str:
+        return self.verdict.state if self.verdict is not None else self.phase
+
+    @property
+    def explanation(self) -> str | None:
+        return self.verdict.explanation if self.verdict is not None else self.note
+
+    @classmethod
+    def damaged(cls, job: str) -> Record:
+        """Stands for a record that could not be read."""
+        return cls(job, "", "", Address(""), Route("", ""), phase="damaged")
+
+    def to_json(self) -> JSONObject:
+        verdict = self.verdict
+        return {
+            "id": self.id,
+            "private_data_dir": self.private_data_dir,
+            "artifact_dir": self.artifact_dir,
+            "endpoint": self.address.to_json(),
+            "node": self.route.node,
+            "worktype": self.route.worktype,
+            "signwork": self.route.signwork,
+            "tlsclient": self.route.tlsclient,
+            "ttl": self.route.ttl,
+            "adopted": self.adopted,
+            "private_node": self.private_node,
+            "settings": self.settings,
+            "created": self.created,
+            "units": [unit.to_json() for unit in self.units],
+            "state": self.state,
+            "status": verdict.status if verdict is not None else None,
+            "rc": verdict.rc if verdict is not None else None,
+            "exit_code": verdict.exit_code if verdict is not None else None,
+            "explanation": self.explanation,
+            "ended": self.ended,
+            "delivered": self.delivered,
+            "released": self.released,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], job: str) -> Record:
+        """:raises ValueError: it is no record of ``job``."""
+        texts = {name: data.get(name) for name in ("private_data_dir", "artifact_dir", "node", "worktype", "state")}
+        texts["state"] = texts["state"] or PENDING
+        if data.get("id") != job or not all(isinstance(text, str) for text in texts.values()):
+            raise ValueError("it is not that of this job")
+        if not isinstance(data.get("endpoint"), dict):
+            raise ValueError("it names no socket")
+        if not isinstance(data.get("units"), list):
+            raise ValueError("it has no list of units")
+        units = [UnitRef.from_json(unit) for unit in data["units"]]
+        explanation = data.get("explanation")
+        verdict = _verdict(data)
+        return cls(
+            job,
+            str(texts["private_data_dir"]),
+            str(texts["artifact_dir"]),
+            Address.from_json(data["endpoint"]),
+            Route(
+                str(texts["node"]),
+                str(texts["worktype"]),
+                units[0].local if units else False,
+                data.get("ttl"),
+                bool(data.get("signwork")),
+                data.get("tlsclient"),
+            ),
+            adopted=bool(data.get("adopted")),
+            private_node=data.get("private_node"),
+            settings=data.get("settings") or {},
+            created=float(data.get("created") or 0.0),
+            units=units,
+            phase=str(texts["state"]) if verdict is None else RUNNING,
+            note=explanation if verdict is None else None,
+            verdict=verdict,
+            ended=data.get("ended"),
+            delivered=bool(data.get("delivered")),
+            released=bool(data.get("released")),
+        )
+
+
+def _verdict(data: Mapping[str, Any]) -> Verdict | None:
+    code, state = data.get("exit_code"), str(data.get("state"))
+    if not isinstance(code, int):
+        return None
+    return Verdict(state, str(data.get("status") or state), code, data.get("rc"), data.get("explanation"))

@@ -1,0 +1,26 @@
+"""Event files as a sink: one file for each event in the artifact directory.
+
+Rules: an event that cannot be saved ends whoever delivers it, and not the job."""
+
+from __future__ import annotations
+
+import json
+
+from .artifact_dir import ArtifactDir
+from .sinks import Event, EventSink
+
+__all__ = ["EventFiles"]
+
+
+class EventFiles(EventSink):
+    """Writes the events of one job into ``artifacts``."""
+
+    essential = True
+
+    def __init__(self, artifacts: ArtifactDir) -> None:
+        self._artifacts = artifacts
+
+    def event(self, event: Event) -> bool:
+        """:raises OutputError: the file cannot be written."""
+        self._artifacts.write_event(event.name, event.raw or json.dumps(event.data, default=str).encode())
+        return True

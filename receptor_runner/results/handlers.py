@@ -1,0 +1,79 @@
+"""A caller's handlers as a sink.
+
+Rules: this is the only place where a caller's functions are called, with the arguments that ansible-runner gives them. A
+handler that raises is not called again, and the others are. The first error is told when the job has ended."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..stream.messages import JSONObject
+from ..stream.status import STARTING
+from .sinks import Event, EventSink
+
+__all__ = ["HandlerSink", "Handlers", "RunnerConfig"]
+
+
+@dataclass
+class Handlers:
+    """A caller's functions; each may be missing."""
+
+    event: Callable[[JSONObject], Any] | None = None
+    status: Callable[..., Any] | None = None
+    artifacts: Callable[[str], Any] | None = None
+    finished: Callable[[Any], Any] | None = None
+
+
+@dataclass
+class RunnerConfig:
+    """What status handlers get as ``runner_config``."""
+
+    settings: JSONObject
+    command: Any = None
+    env: Any = None
+    cwd: Any = None
+
+
+class HandlerSink(EventSink):
+    """Calls ``handlers``. A false answer to an event means no event file, as with ansible-runner."""
+
+    def __init__(self, handlers: Handlers, config: RunnerConfig) -> None:
+        #: The traceback of the first handler that raised.
+        self.error: str | None = None
+        self._handlers = handlers
+        self._config = config
+
+    def event(self, event: Event) -> bool:
+        """The handler may change the event: what it leaves goes on, not the line that came."""
+        if self._handlers.event is None:
+            return True
+        event.raw = b""
+        return bool(self._call("event", event.data))
+
+    def status(self, data: JSONObject) -> None:
+        if data["status"] == STARTING:
+            self._config.command = data.get("command")
+            self._config.env = data.get("env")
+            self._config.cwd = data.get("cwd")
+        self._call("status", data, runner_config=self._config)
+
+    def artifacts(self, directory: str) -> None:
+        self._call("artifacts", directory)
+
+    def finished(self, result: Any) -> None:
+        self._call("finished", result)
+
+    def _call(self, kind: str, *arguments: Any, **named: Any) -> Any:
+        handler = getattr(self._handlers, kind)
+        if handler is None:
+            return True
+        try:
+            return handler(*arguments, **named)
+        except Exception:
+            setattr(self._handlers, kind, None)
+            if self.error is None:
+                self.error = traceback.format_exc()
+            return True

@@ -1,0 +1,70 @@
+"""Sends a worker's artifact directory as an archive: all of it, or a small part when there is no time for more.
+
+Rules: keep-alives go out while it packs. A job that is being cancelled must have its end written before Receptor kills the
+worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+
+from ..archive.collect import collect
+from ..archive.entry import Entry
+from ..archive.format import Packer, best_format
+from ..archive.spool import spool
+from ..results.artifact_dir import ArtifactDir
+from ..stream.results_writer import ResultsWriter
+
+__all__ = ["ArtifactSender"]
+
+#: How fast an archive is believed to be written while a job is being cancelled, in bytes a second: a slow disk, written
+#: synchronously.
+_HURRIED_RATE = 20 * 1024 * 1024
+_CUT_OUTPUT = 1024 * 1024
+
+
+class ArtifactSender:
+    """:param in_time: whether there is time for something that takes so many seconds.
+    :param readable: the names of the archive formats that the receiver says it reads.
+    """
+
+    def __init__(self, writer: ResultsWriter, in_time: Callable[[float], bool], readable: Iterable[str]) -> None:
+        self._writer = writer
+        self._in_time = in_time
+        self._format = best_format(readable)
+
+    def send(self, artifact_dir: str) -> None:
+        """:raises OutputError: the archive cannot be written."""
+        if not self._sent(collect(artifact_dir, _ignore), hurry=True):
+            self._sent(_few_entries(artifact_dir), hurry=False)
+
+    def _sent(self, entries: Iterable[Entry], *, hurry: bool) -> bool:
+        """False if the archive takes longer to write than there is time."""
+        with spool() as file:
+            packer: Packer = self._format.packer(file, _ignore)
+            for _ in packer.pack(entries):
+                self._writer.tick()
+                if hurry and not self._in_time(packer.size / _HURRIED_RATE):
+                    return False
+            self._writer.archive(packer.size, packer.sha256, packer.chunks())
+            return True
+
+
+def _ignore(path: str, reason: str, fatal: bool) -> None:
+    """A job may remove its artifacts while they are packed."""
+
+
+def _few_entries(artifact_dir: str) -> Iterator[Entry]:
+    """What matters most: how the job ended, and the end of its output."""
+    with ArtifactDir(artifact_dir) as artifacts:
+        for name in ("rc", "status", "command", "stderr"):
+            content = artifacts.read(name, _CUT_OUTPUT)
+            if content is not None:
+                yield Entry.of_bytes(name, content)
+    try:
+        fd = os.open(os.path.join(artifact_dir, "stdout"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as output:
+            output.seek(max(0, os.fstat(output.fileno()).st_size - _CUT_OUTPUT))
+            yield Entry.of_bytes("stdout", output.read(_CUT_OUTPUT))
+    except OSError:
+        return

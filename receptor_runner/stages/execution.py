@@ -1,0 +1,76 @@
+"""Runs one command and relays its lines: the same for a worker and for a local run.
+
+Rules: the guard runs the command; this waits for what it reports. What a stage does with lines and signals is its
+:class:`Relay`. The artifacts ``command``, ``status`` and ``rc`` are written here and nowhere else."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Collection, Iterable
+from typing import Protocol
+
+from ..guard.client import CommandResult, Guard
+from ..guard.protocol import Lines
+from ..preparation.fact_cache import kept_facts
+from ..preparation.run_spec import MaskedCommand, RunSpec
+from ..results.artifact_dir import ArtifactDir
+from ..system.waiting import milliseconds
+
+__all__ = ["Relay", "execute"]
+
+
+class Relay(Protocol):
+    """What a stage does while its command runs."""
+
+    def announce(self, spec: RunSpec, masked: MaskedCommand) -> None:
+        """The command is about to start; ``masked`` is what may be told about it."""
+
+    def lines(self, lines: Lines) -> None:
+        """Event lines, encoded."""
+
+    def should_stop(self) -> bool:
+        """Whether the command is to be stopped. Asked after each wait."""
+
+    def waits(self) -> Iterable[float | None]:
+        """Seconds after which :meth:`should_stop` is to be asked at the latest; None for no limit."""
+
+    def watched(self) -> Iterable[tuple[int, int]]:
+        """Descriptors whose poll events end a wait."""
+
+    def woke(self, ready: Collection[int]) -> None:
+        """A wait has ended; ``ready`` are the descriptors with events. May raise."""
+
+
+def execute(guard: Guard, spec: RunSpec, artifacts: ArtifactDir, relay: Relay) -> CommandResult:
+    """Runs ``spec`` to its end. The caller checks whether the end can be believed: :meth:`CommandResult.check`.
+
+    :raises ReceptorRunnerError: the command could not be run.
+    """
+    masked = spec.masked()
+    artifacts.write_json("command", masked)
+    relay.announce(spec, masked)
+    with kept_facts(spec.fact_cache, spec.core, artifacts.write_json):
+        guard.run(spec)
+        result = _relayed(guard, relay)
+    artifacts.write("status", result.status.encode())
+    artifacts.write("rc", str(result.rc).encode())
+    return result
+
+
+def _relayed(guard: Guard, relay: Relay) -> CommandResult:
+    """Hands on what the guard reports until it reports the end."""
+    poll = select.poll()
+    poll.register(guard.fileno(), select.POLLIN)
+    for fd, events in relay.watched():
+        poll.register(fd, events)
+    stopping = False
+    while True:
+        ready = {fd for fd, _ in poll.poll(milliseconds(*relay.waits()))}
+        relay.woke(ready)
+        if not stopping and relay.should_stop():
+            stopping = True
+            guard.cancel()
+        for report in guard.reports() if guard.fileno() in ready else ():
+            if isinstance(report, CommandResult):
+                return report
+            relay.lines(report)
