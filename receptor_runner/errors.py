@@ -15,10 +15,9 @@
     ├── DetachedError                  75  the job goes on without us
     └── Interrupted                   130  a signal or a cancel callback asked to stop
 
-Rules: the text of an error is one line that says what is wrong, and where. What a user of the command line may type stands in
-``hint``, which only the command line shows. The exit status belongs to the class. A foreign error becomes one of these where
-it appears, with ``from``. A module may derive a class of its own that says more.
-"""
+Rules: the text of an error is one line that says what is wrong, and where. What a user of the command line may type
+stands in ``hint``, which only the command line shows. The exit status belongs to the class. A foreign error becomes
+one of these where it appears, with ``from``. A module may derive a class of its own that says more."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ import pytest
 import receptor_runner
 from receptor_runner.errors import UsageError
 from receptor_runner.system.directories import lock
-
-from .conftest import OURS, ours, wait_for
+from tests.support.commands import OURS, ours
+from tests.support.processes import wait_for
 
 
 def cleanup(**options: Any) -> str:
@@ -45,7 +45,7 @@ def left(top: Path) -> list[str]:
     return sorted(path.name for path in top.iterdir())
 
 
-def test_old_directories_go(old: Path) -> None:
+def test_cleanup_removes_old_directories(old: Path) -> None:
     (old / "awx_4_new").mkdir()
     (old / "other").mkdir()
     assert (
@@ -117,7 +117,7 @@ def test_a_part_of_a_minute_of_grace(old: Path) -> None:
     assert left(old) == []
 
 
-def test_a_dry_run_only_lists(old: Path) -> None:
+def test_a_dry_run_of_cleanup_only_lists(old: Path) -> None:
     said = cleanup(file_pattern=f"{old}/awx_*_*", dry_run=True)
     assert f"Would remove {old}/awx_1_x" in said
     assert said.endswith("(changed: False)\n")
@@ -135,7 +135,7 @@ USES = {
 
 @pytest.mark.parametrize("use", USES)
 def test_what_a_worker_or_any_process_uses_stays(use: str, old: Path) -> None:
-    """Of several uses each alone is enough: the peer's worker holds no lock, and a container only a file."""
+    """Of several uses each alone is enough: ansible-runner's worker holds no lock, and a container only a file."""
     used = old / "awx_2_x"
     with contextlib.ExitStack() as ends:
         if use == "lock":
@@ -181,7 +181,7 @@ def test_several_cleanups_at_once_all_come_to_their_end(tmp_path: Path) -> None:
     assert left(tmp_path) == []
 
 
-def test_one_that_cannot_be_removed_is_named_and_stops_no_other(old: Path) -> None:
+def test_a_directory_that_cannot_be_removed_is_named_and_stops_no_other(old: Path) -> None:
     held = lock(str(old / "awx_1_x"), exclusive=False)
     said = cleanup(file_pattern=f"{old}/awx_*_*")
     os.close(held)
@@ -204,7 +204,7 @@ def test_a_wildcard_never_goes_through_a_link(old: Path, tmp_path_factory: pytes
     assert left(elsewhere) == ["awx_9_x"]
 
 
-def test_credentials_of_the_peers_jobs_go_too(old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_of_ansible_runners_jobs_go_too(old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (old / "awx_1_x" / "artifacts" / "1").mkdir()
     registries = [tmp_path / f"ansible_runner_registry_{ident}_abc" for ident in ("1", "11")]
@@ -248,7 +248,7 @@ def test_patterns_that_could_match_a_system_directory_are_refused(pattern: str) 
         cleanup(file_pattern=pattern, grace_period=10**9)
 
 
-def test_without_an_engine_images_are_no_error() -> None:
+def test_cleanup_without_an_engine_is_no_error() -> None:
     assert (
         cleanup(remove_images=["a"], image_prune=True, process_isolation_executable="/nowhere/podman")
         == "(changed: False)\n"

@@ -16,9 +16,8 @@ from _pytest.mark.structures import ParameterSet
 from receptor_runner.errors import ReceptorRunnerError
 from receptor_runner.stream.codec import Decoder
 from receptor_runner.stream.messages import Unknown
-
-from .conftest import BIN
-from .mesh.nodes import NO_DAEMON, daemon_binary, free_port
+from tests.support.commands import BIN
+from tests.support.nodes import NO_DAEMON, daemon_binary, free_port
 
 TOP = Path(__file__).parent.parent
 PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
@@ -44,7 +43,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("block", blocks("console"))
-def test_commands_run(block: str, demo: Path) -> None:
+def test_commands_of_the_documentation_run(block: str, demo: Path) -> None:
     """Each as it stands, with this environment in the place of a new one."""
     for line in block.splitlines():
         command = re.sub(r"python3 -m venv \.venv && \.venv/bin/pip install [^&]*&& ", "", line.removeprefix("$ "))
@@ -77,7 +76,7 @@ def test_the_mesh_of_the_readme_works(demo: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("block", blocks("python"))
-def test_python_runs(block: str, demo: Path) -> None:
+def test_python_blocks_of_the_documentation_run(block: str, demo: Path) -> None:
     done = subprocess.run([sys.executable, "-c", block], capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout
@@ -91,7 +90,7 @@ def test_examples_of_the_stream_are_understood(block: str) -> None:
         assert not isinstance(message, Unknown)
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_of_the_documentation_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"

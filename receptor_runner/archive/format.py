@@ -1,7 +1,8 @@
 """The formats that an archive can have, and which of them two ends share.
 
-Rules: a format packs and unpacks, and knows nothing about streams. Every stage of ansible-runner reads zip, so zip is what a
-sender uses for an end that names no format. A new format is one more class here and one more name in :data:`FORMATS`."""
+Rules: a format packs and unpacks, and knows nothing about streams. Every stage of ansible-runner reads zip, so zip is
+what a sender uses for an end that names no format. A new format is one more class here and one more name in
+:data:`FORMATS`."""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ __all__ = ["attach"]
 @output_option
 @lost_after_option
 def attach(  # noqa: PLR0913 - a group of options each
+    *,
     job: str | None,
     unit: str | None,
     node: str | None,

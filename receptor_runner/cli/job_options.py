@@ -1,7 +1,7 @@
 """The options that say what a job is, and the parameters that they become.
 
-Rules: names and meanings are those of ``ansible-runner transmit``; what it lacks stands at the end. Options that contradict
-each other are a usage error. Variables take the forms that Ansible's own ``-e`` takes."""
+Rules: names and meanings are those of ``ansible-runner transmit``; what it lacks stands at the end. Options that
+contradict each other are a usage error. Variables take the forms that Ansible's own ``-e`` takes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The log: warnings to standard error, or all that happens to a file.
 
-Rules: a worker keeps silent, because Receptor joins its standard error to its stream. Every line of a log file carries the
-id of the job."""
+Rules: a worker keeps silent, because Receptor joins its standard error to its stream. Every line of a log file carries
+the id of the job."""
 
 from __future__ import annotations
 

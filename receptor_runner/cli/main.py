@@ -1,7 +1,7 @@
 """The entry point: one group of commands, and the one place where errors become a line and an exit status.
 
-Rules: usage errors are 64, and every other error has its status in its class. A worker says what went wrong in its stream,
-not on standard error. The name of this module is in the configuration of private nodes on disk: it stays."""
+Rules: usage errors are 64, and every other error has its status in its class. A worker says what went wrong in its
+stream, not on standard error. The name of this module is in the configuration of private nodes on disk: it stays."""
 
 from __future__ import annotations
 

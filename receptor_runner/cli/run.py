@@ -1,7 +1,7 @@
 """The command ``run``.
 
-Rules: a socket or a node that is named is used, or the command fails with 69. With neither, a private embedded node runs
-the job."""
+Rules: a socket or a node that is named is used, or the command fails with 69. With neither, a private embedded node
+runs the job."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ __all__ = ["run"]
 @output_option
 @click.option("--detach", is_flag=True, help="Only submit the job, and print its id.")
 def run(  # noqa: PLR0913 - a group of options each
+    *,
     directory: str,
     what: JobOptions,
     printing: PrintOptions,

@@ -21,7 +21,7 @@ __all__ = ["submit"]
 @socket_options
 @log_options
 @output_option
-def submit(  # noqa: PLR0913 - a group of options each
+def submit(
     directory: str, what: JobOptions, to: RouteOptions, lost_after: float, at: SocketOptions, output: str
 ) -> int:
     """Submit the job in the private data dir DIR to the mesh, and print its id when a node has accepted it."""

@@ -30,7 +30,7 @@ from ..preparation.run_spec import RunSpec
 from ..stream.status import CANCELED, ERROR, RC_STOPPED, TIMEOUT, status_from_rc
 from ..system.process_tree import Stopper, descendants
 from ..system.subreaper import reap
-from ..system.waiting import milliseconds
+from ..system.timeouts import milliseconds
 from .channel import Channel
 from .event_carver import Carver
 from .prompts import Prompts

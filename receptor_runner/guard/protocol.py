@@ -1,9 +1,9 @@
 """What a stage and its guard say to each other: orders one way, reports the other.
 
-Rules: no IO. Both ends use the classes here. A stage writes orders as lines of JSON to the guard's standard input; the end
-of that input means: stop everything, remove what is temporary, end. The guard writes reports as frames to its standard
-output: one byte for the kind, four for the length (big endian), and the content. The JSON keeps its form from version to
-version, because a stage that started before an upgrade starts the guard of the version after it."""
+Rules: no IO. Both ends use the classes here. A stage writes orders as lines of JSON to the guard's standard input; the
+end of that input means: stop everything, remove what is temporary, end. The guard writes reports as frames to its
+standard output: one byte for the kind, four for the length (big endian), and the content. The JSON keeps its form from
+version to version, because a stage that started before an upgrade starts the guard of the version after it."""
 
 from __future__ import annotations
 

@@ -17,9 +17,8 @@ __all__ = ["Isolated"]
 class Isolated:
     """``kind`` is ``podman``, ``docker`` or ``bwrap``; ``program`` is what runs inside.
 
-    ``env`` and ``cwd`` are those that an engine or sandbox is started with; None if the command's own are meant. The other
-    attributes are a container's, empty for a sandbox.
-    """
+    ``env`` and ``cwd`` are those that an engine or sandbox is started with; None if the command's own are meant. The
+    other attributes are a container's, empty for a sandbox."""
 
     kind: str
     program: str

@@ -1,6 +1,7 @@
 """How a job is isolated: not at all, in a sandbox, or in a container; one interface for all three.
 
-Rules: a job is prepared for the inside first, with the paths that it will see, and wrapped last. Nothing is started here."""
+Rules: a job is prepared for the inside first, with the paths that it will see, and wrapped last. Nothing is started
+here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A mesh, by the control service of one of its nodes: what it offers, and handing jobs to it.
 
-Rules: everything works in any thread. If a job is not accepted, its unit and its record are removed. Otherwise the record says
-where the unit is."""
+Rules: everything works in any thread. If a job is not accepted, its unit and its record are removed. Otherwise the
+record says where the unit is."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from ..records.store import NoJobError, Records
 from ..stream.messages import Extension, JSONObject
 from ..system.signals import StopFlag, pause
 from .endpoint import connect
-from .io import run
 from .job import Job
 from .private_node import PrivateNode
 from .route import MeshStatus, NodeStatus, RouteRequest, select_route
@@ -30,6 +29,7 @@ from .signing import signing_key
 from .submission import Sender, submit
 from .submitted import SubmittedJob
 from .units import JOB_TAG, OWNER_TAG, UnitGoneError, UnitHandle
+from .waiting import run
 from .worker_queries import ask_worker_info
 
 __all__ = ["Mesh"]
@@ -168,8 +168,8 @@ class Mesh:
         if address.through is not None and (mesh.node(node).worktypes or {}).get(status.worktype):
             if self._signing is None:
                 raise RefusedError(
-                    f"the worktype {status.worktype} of {node} is signed, and no key is named",
-                    hint="name a receptor configuration with the work-signing that it believes: --config",
+                    f"the worktype {status.worktype} of {node} is signed, and no work-signing is named",
+                    hint="name a receptor configuration with one that the node believes: --config",
                 )
             key, seconds = self._signing
             address = dataclasses.replace(address, signing_key=os.path.abspath(key), signature_seconds=seconds)

@@ -1,8 +1,8 @@
 """One connection to a control service: receptorctl makes it, and from its greeting on we read and write it.
 
-Rules: receptorctl has no timeouts, hides a unit's id until its payload is gone, and poisons its object after an error. So its
-class is used for addresses and TLS settings, and its commands are not. Every command is a coroutine and has a deadline (see
-``io``). Every foreign error becomes one of ours here."""
+Rules: receptorctl has no timeouts, hides a unit's id until its payload is gone, and poisons its object after an error.
+So its class is used for addresses and TLS settings, and its commands are not. Every command is a coroutine and has a
+deadline (see ``waiting``). Every foreign error becomes one of ours here."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from ..receptor.control_protocol import (
     parse_reply,
 )
 from ..stream.messages import JSONObject
-from .io import Wait, ready
 from .receptorctl import ReceptorControl, shutdown_write
+from .waiting import Wait, ready
 
 __all__ = ["Connection", "SilenceError", "refusal"]
 

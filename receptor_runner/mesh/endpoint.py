@@ -1,8 +1,8 @@
 """Connects to a control service, by its address.
 
-Rules: receptorctl's class is used for addresses and TLS settings, and for nothing that waits without end. Whatever prevents a
-connection is told by what a user can do about it. The connection itself and its TLS are made without waiting for others;
-all that follows is a coroutine."""
+Rules: receptorctl's class is used for addresses and TLS settings, and for nothing that waits without end. Whatever
+prevents a connection is told by what a user can do about it. The connection itself and its TLS are made without
+waiting for others; all that follows is a coroutine."""
 
 from __future__ import annotations
 

@@ -23,9 +23,9 @@ from ..stream.messages import Extension, JSONObject
 from ..system.removal import remove_tree
 from .client import Mesh
 from .endpoint import connect
-from .io import run
 from .submitted import SubmittedJob
 from .units import JOB_TAG, OWNER_TAG, UnitHandle
+from .waiting import run
 
 __all__ = ["Prunable", "find_prunable"]
 

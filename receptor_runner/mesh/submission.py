@@ -20,8 +20,8 @@ from ..stream.messages import JSONObject
 from ..system.signals import StopFlag, check
 from .connection import Connection, refusal
 from .endpoint import connect
-from .io import run
 from .units import UnitHandle
+from .waiting import run
 
 __all__ = ["Sender", "submit"]
 

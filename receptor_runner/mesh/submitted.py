@@ -36,10 +36,10 @@ from ..system.signals import StopFlag, pause
 from .endpoint import connect
 from .following.driver import FollowedJob, follow
 from .following.policy import FollowedUnit, FollowPolicy
-from .io import run
 from .private_node import PrivateNode
 from .unit_verdict import ended_unit_verdict
 from .units import UnitGoneError, UnitHandle
+from .waiting import run
 from .worker_queries import probe
 
 __all__ = ["Outcome", "SubmittedJob"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 __all__ = ["core_version"]
 
-_PLACES = ("lib/python3*/context-packages", "lib/python3*/dist-packages", "lib64/python3*/context-packages")
+_PLACES = ("lib/python3*/site-packages", "lib/python3*/dist-packages", "lib64/python3*/site-packages")
 _DISTRIBUTION = re.compile(r"ansible_core-(\d[^-]*)(?:\.dist-info|(?:-py[\d.]+)?\.egg-info)")
 
 

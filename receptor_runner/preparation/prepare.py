@@ -78,7 +78,8 @@ def prepare(parameters: Parameters, context: PreparationContext) -> RunSpec:
 
 
 def _isolation(request: IsolationRequest, context: PreparationContext, artifact_dir: Path) -> Isolation:
-    """What will be around the command. If the job asks for a copy of its project, the copy takes the project's place."""
+    """What will be around the command. If the job asks for a copy of its project, the copy takes the project's
+    place."""
     private_data, scratch = context.private_data, context.scratch
     if request.project_copies and private_data.project.is_dir():
         own_copy = context.own if not request.keep_project_copy else lambda _: None

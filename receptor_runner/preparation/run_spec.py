@@ -1,7 +1,7 @@
 """What is to be run: the outcome of the preparation, and the guard's order.
 
-Rules: plain data that travels as JSON. Loads next to nothing, because each guard has it. A field that is unknown or missing
-is no error: a stage of the version before may have written it."""
+Rules: plain data that travels as JSON. Loads next to nothing, because each guard has it. A field that is unknown or
+missing is no error: a stage of the version before may have written it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Where a control service is, as plain data: a socket, TLS settings, another node behind it.
 
-Rules: no IO. The JSON form is part of the records on disk: what is unknown there is left out, because a newer version may
-have written it."""
+Rules: no IO. The JSON form is part of the records on disk: what is unknown there is left out, because a newer version
+may have written it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ __all__ = ["Address"]
 
 @dataclass(frozen=True)
 class Address:
-    """``socket`` is a path, ``tcp://host:port`` or ``tls://host:port``. ``tlsclient`` names a ``tls-client`` of the file
-    ``config`` here, and of the daemon's own configuration for the way to other nodes.
-    """
+    """``socket`` is a path, ``tcp://host:port`` or ``tls://host:port``. ``tlsclient`` names a ``tls-client`` of the
+    file ``config`` here, and of the daemon's own configuration for the way to other nodes."""
 
     socket: str
     config: str | None = None

@@ -1,7 +1,8 @@
 """How far the follower of a job has come.
 
-Rules: a checkpoint is one short write, after each item of the stream: the offset of a message boundary, how many items behind
-it are done, and how many events were handled. Whatever else the next follower must know is replaced as a whole."""
+Rules: a checkpoint is one short write, after each item of the stream: the offset of a message boundary, how many items
+behind it are done, and how many events were handled. Whatever else the next follower must know is replaced as a
+whole."""
 
 from __future__ import annotations
 

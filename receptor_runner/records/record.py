@@ -1,7 +1,7 @@
 """One submitted job: what a follower needs to go on after a crash of anything.
 
-Rules: no IO. The JSON form is that of the first version, so a record outlives upgrades in both directions. What cannot be
-understood is a ``ValueError``."""
+Rules: no IO. The JSON form is that of the first version, so a record outlives upgrades in both directions. What cannot
+be understood is a ``ValueError``."""
 
 from __future__ import annotations
 
@@ -45,9 +45,8 @@ class Route:
 
 @dataclass
 class UnitRef:
-    """One work unit. ``unit`` is its id at the node that we are connected to, ``remote_unit`` at the node that runs it, once
-    that is known.
-    """
+    """One work unit. ``unit`` is its id at the node that we are connected to, ``remote_unit`` at the node that runs
+    it, once that is known."""
 
     unit: str
     node: str

@@ -1,7 +1,7 @@
 """All records of submitted jobs.
 
-Rules: a record is saved before the first byte of its payload leaves, and always as a whole. A job has one follower at a time:
-the follower holds a lock (flock) on the record's directory."""
+Rules: a record is saved before the first byte of its payload leaves, and always as a whole. A job has one follower at
+a time: the follower holds a lock (flock) on the record's directory."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A caller's handlers as a sink.
 
-Rules: this is the only place where a caller's functions are called, with the arguments that ansible-runner gives them. A
-handler that raises is not called again, and the others are. The first error is told when the job has ended."""
+Rules: this is the only place where a caller's functions are called, with the arguments that ansible-runner gives them.
+A handler that raises is not called again, and the others are. The first error is told when the job has ended."""
 
 from __future__ import annotations
 

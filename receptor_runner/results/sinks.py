@@ -1,8 +1,8 @@
 """Where a job's results go: any number of sinks, each told in turn.
 
 Rules: sinks are told in order, and one that answers an event with false keeps it from those behind it. An error of an
-essential sink ends whoever delivers, and not the job. Any other sink that raises is told about once, in the log, and gets
-nothing more: a sink cannot harm the job. What is printed or handled never decides how a job ended."""
+essential sink ends whoever delivers, and not the job. Any other sink that raises is told about once, in the log, and
+gets nothing more: a sink cannot harm the job. What is printed or handled never decides how a job ended."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ logger = logging.getLogger(__name__)
 
 
 class Event:
-    """One job event on its way through the sinks. ``name`` is that of its file. ``raw`` is its line as it came, empty if a
-    sink may have changed ``data``.
-    """
+    """One job event on its way through the sinks. ``name`` is that of its file. ``raw`` is its line as it came, empty
+    if a sink may have changed ``data``."""
 
     __slots__ = ("data", "name", "raw")
 

@@ -1,8 +1,8 @@
 """How a job ended: one verdict, and one judge.
 
-Rules: no IO. The tables here are those of ``docs/mesh.md`` and ``docs/exit-status.md``. Every stage and every command that
-says how a job ended asks :func:`judge`. Success needs proof: the end mark, a final status, and every event that the worker
-counted."""
+Rules: no IO. The tables here are those of ``docs/mesh.md`` and ``docs/exit-status.md``. Every stage and every command
+that says how a job ended asks :func:`judge`. Success needs proof: the end mark, a final status, and every event that
+the worker counted."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class Verdict:
     """How a job ended.
 
     ``status`` is the last status of its stream, or ``error``. ``state`` is the same, or ``lost`` or ``truncated``.
-    ``exit_code`` is what a command ends with because of it. ``rc`` is the job's own return code, None if it did not tell.
-    """
+    ``exit_code`` is what a command ends with because of it. ``rc`` is the job's own return code, None if it did not
+    tell."""
 
     state: str
     status: str

@@ -1,7 +1,7 @@
 """Sends a worker's artifact directory as an archive: all of it, or a small part when there is no time for more.
 
-Rules: keep-alives go out while it packs. A job that is being cancelled must have its end written before Receptor kills the
-worker."""
+Rules: keep-alives go out while it packs. A job that is being cancelled must have its end written before Receptor kills
+the worker."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from ..guard.protocol import Lines
 from ..preparation.fact_cache import kept_facts
 from ..preparation.run_spec import MaskedCommand, RunSpec
 from ..results.artifact_dir import ArtifactDir
-from ..system.waiting import milliseconds
+from ..system.timeouts import milliseconds
 
 __all__ = ["Relay", "execute"]
 

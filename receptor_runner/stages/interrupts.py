@@ -1,7 +1,8 @@
 """What signals and cancel callbacks do to a job whose results are being read.
 
-Rules: no IO. A policy is told what arrived and when, and answers with a :class:`Reaction`. There is one policy for a pipe,
-where nobody can cancel the job from here, and one for a mesh, where a cancel can be sent and the job outlives its reader."""
+Rules: no IO. A policy is told what arrived and when, and answers with a :class:`Reaction`. There is one policy for a
+pipe, where nobody can cancel the job from here, and one for a mesh, where a cancel can be sent and the job outlives
+its reader."""
 
 from __future__ import annotations
 
@@ -67,9 +68,8 @@ class PipeInterrupts:
 
 
 class MeshInterrupts:
-    """The first signal cancels the job, and its end is awaited for ``linger`` seconds. The second one, and SIGHUP, leave
-    the job to itself.
-    """
+    """The first signal cancels the job, and its end is awaited for ``linger`` seconds. The second one, and SIGHUP,
+    leave the job to itself."""
 
     def __init__(self, linger: float = MESH_LINGER_SECONDS) -> None:
         self.give_up_at: float | None = None

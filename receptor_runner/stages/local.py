@@ -1,7 +1,8 @@
-"""Runs a job on this machine, in a private data dir of the caller's, without a stream: what ``ansible_runner.run`` does.
+"""Runs a job on this machine, in a private data dir of the caller's, without a stream: what ``ansible_runner.run``
+does.
 
-Rules: the guard runs the command exactly as it does for a worker, and its lines reach the same sinks as a worker's. It works
-in any thread."""
+Rules: the guard runs the command exactly as it does for a worker, and its lines reach the same sinks as a worker's. It
+works in any thread."""
 
 from __future__ import annotations
 

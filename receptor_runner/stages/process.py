@@ -1,8 +1,8 @@
 """The third stage: takes a worker's stream, hands it to sinks, saves artifacts, and says how the job ended.
 
-Rules: the stream is a stranger's, and nothing outside of the artifact directory is touched. :class:`Processor` knows no
-source: it is fed, so one thread can have any number of them. What it must note for another process to go on is noted in a
-journal, after each item."""
+Rules: the stream is a stranger's, and nothing outside of the artifact directory is touched. :class:`Processor` knows
+no source: it is fed, so one thread can have any number of them. What it must note for another process to go on is
+noted in a journal, after each item."""
 
 from __future__ import annotations
 
@@ -101,9 +101,8 @@ class ProcessorOptions:
 
 
 def artifact_dir(private_data: PrivateDataDir, given: Any, ident: Any) -> str:
-    """Where ansible-runner's ``process`` puts artifacts: ``given`` itself, else ``artifacts`` with the ident if there is
-    one.
-    """
+    """Where ansible-runner's ``process`` puts artifacts: ``given`` itself, else ``artifacts`` with the ident if there
+    is one."""
     if given:
         return os.path.abspath(str(given))
     return str(private_data.artifacts / check_ident(ident)) if ident not in (None, "") else str(private_data.artifacts)
@@ -112,9 +111,9 @@ def artifact_dir(private_data: PrivateDataDir, given: Any, ident: Any) -> str:
 class Processor:
     """The results of one job. Enter it, feed it, and conclude.
 
-    After :meth:`conclude`: ``verdict``, ``status``, ``rc`` (of the job, None if it did not tell), ``exit_code``, ``stats``
-    (the data of ``playbook_on_stats``), ``artifact_dir``, ``config``, ``job_explanation`` and ``result_traceback`` (of an
-    ``error``).
+    After :meth:`conclude`: ``verdict``, ``status``, ``rc`` (of the job, None if it did not tell), ``exit_code``,
+    ``stats`` (the data of ``playbook_on_stats``), ``artifact_dir``, ``config``, ``job_explanation`` and
+    ``result_traceback`` (of an ``error``).
 
     :raises OutputError: the artifact directory cannot be used at all.
     """

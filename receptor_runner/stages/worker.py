@@ -1,8 +1,8 @@
 """The second stage: reads a job, runs it, streams events and artifacts back.
 
 Rules: the output is the wire, and nothing else reaches it or standard error. Nothing starts before the input's own end
-mark. Whatever happens, short of SIGKILL, the output ends with a status and the end mark. Everything that is needed until
-then is imported before the job starts."""
+mark. Whatever happens, short of SIGKILL, the output ends with a status and the end mark. Everything that is needed
+until then is imported before the job starts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Takes one archive out of a stream and extracts it.
 
-Rules: the archive goes to a file without a name first. It is checked against its digest if the sender told one, and only
-then extracted. Whoever has a receiver closes it."""
+Rules: the archive goes to a file without a name first. It is checked against its digest if the sender told one, and
+only then extracted. Whoever has a receiver closes it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from ..errors import InputError, OutputClosedError, OutputError
 from ..limits import MAX_LINE, READ_BLOCK
 from ..system.signals import StopFlag
-from ..system.waiting import milliseconds
+from ..system.timeouts import milliseconds
 
 __all__ = ["FdInput", "FdOutput", "FileInput", "FileOutput", "Input", "Output", "open_input", "open_output"]
 

@@ -1,7 +1,7 @@
 """What a stream says: one class for each kind of line.
 
-Rules: data only, no bytes on the wire and no IO. A field named ``data`` is the JSON object of the line, as it came. What
-our own stages add to a line is an :class:`Extension`, read once, when it is asked for."""
+Rules: data only, no bytes on the wire and no IO. A field named ``data`` is the JSON object of the line, as it came.
+What our own stages add to a line is an :class:`Extension`, read once, when it is asked for."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ EXTENSION = "receptor_runner"
 class Extension:
     """What our stages add to a line. Everything may be missing: ansible-runner's stages add nothing.
 
-    ``job`` and ``owner`` say whose job it is. ``ignored`` names parameters that the worker does not know. ``sha256`` is an
-    archive's digest in hex. ``exit_status`` and ``events`` say how the job ended and how many events it had. ``archives``
-    names the archive formats that the sender reads beside zip."""
+    ``job`` and ``owner`` say whose job it is. ``ignored`` names parameters that the worker does not know. ``sha256``
+    is an archive's digest in hex. ``exit_status`` and ``events`` say how the job ended and how many events it had.
+    ``archives`` names the archive formats that the sender reads beside zip."""
 
     job: str | None = None
     owner: str | None = None

@@ -1,8 +1,8 @@
 """Reads a stream, wherever its bytes come from: bytes in, whole items out.
 
-Rules: no source is known here. Whoever has the bytes feeds them, so one thread can read any number of streams. An item is a
-message, or a whole archive that is ready to be extracted. The reader counts items, so that another reader can go on where
-this one stopped."""
+Rules: no source is known here. Whoever has the bytes feeds them, so one thread can read any number of streams. An item
+is a message, or a whole archive that is ready to be extracted. The reader counts items, so that another reader can go
+on where this one stopped."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from ..errors import Interrupted
-from .waiting import milliseconds
+from .timeouts import milliseconds
 
 __all__ = ["StopFlag", "check", "ignore_signals", "pause", "remember_interrupts", "stop_on_signals"]
 

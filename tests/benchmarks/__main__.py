@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from . import controllers
-from .measure import Measured, measure
-from .mesh import mesh
+from tests.benchmarks import controllers
+from tests.benchmarks.measure import Measured, measure
+from tests.benchmarks.mesh import mesh
 
 BIN = Path(sys.executable).parent
 OURS = [str(BIN / "receptor-runner")]

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from .measure import Measured, measure
+from tests.benchmarks.measure import Measured, measure
 
 __all__ = ["JOBS", "handle", "through"]
 

@@ -21,9 +21,8 @@ from typing import Any, NamedTuple
 import psutil
 
 from receptor_runner import Mesh as Client
-
-from ..mesh.nodes import Mesh, Node, free_port
-from ..mesh.nodes import daemon_binary as find_daemon
+from tests.support.nodes import Mesh, Node, free_port
+from tests.support.nodes import daemon_binary as find_daemon
 
 ROUNDS = 5
 JOB = """- hosts: all

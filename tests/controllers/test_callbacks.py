@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 import receptor_runner
-
-from ..conftest import DirFactory, tasks
+from tests.support.private_data import DirFactory, tasks
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

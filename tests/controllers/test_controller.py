@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 import receptor_runner
-
-from ..conftest import CHILDREN, tasks, wait_for
-from ..mesh.nodes import BOTH, Mesh, running
-from .controller import Controller, ControllerJob, wait_all
+from tests.support.commands import CHILDREN
+from tests.support.controller import Controller, ControllerJob, wait_all
+from tests.support.nodes import BOTH, Mesh, running
+from tests.support.private_data import tasks
+from tests.support.processes import wait_for
 
 
 @pytest.fixture(scope="module", params=BOTH)
@@ -128,7 +129,7 @@ def test_thirty_jobs_of_every_kind(controller: Controller, mesh: Mesh, tmp_path:
     assert not list((tmp_path / "there").glob("*")), "--delete"
 
 
-def test_cleanup_while_jobs_run(controller: Controller, mesh: Mesh, tmp_path: Path) -> None:
+def test_cleanup_spares_jobs_that_run(controller: Controller, mesh: Mesh, tmp_path: Path) -> None:
     """A cleanup deleted the directories of running jobs (awx PR 15721)."""
     job = ControllerJob(50, "successful", tasks("pause: {seconds: 4}", "debug: {msg: done}"))
     old = tmp_path / "there" / "awx_49_x" / "project"

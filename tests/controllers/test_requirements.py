@@ -21,9 +21,11 @@ from receptor_runner.mesh.connection import refusal
 from receptor_runner.mesh.route import MeshStatus
 from receptor_runner.receptor.control_protocol import CommandError
 from receptor_runner.stream.codec import END_OF_STREAM, encode
-
-from ..conftest import CHILDREN, OURS, DirFactory, events_of, ours, tasks, wait_for
-from ..test_process import Calls, event, results
+from tests.support.commands import CHILDREN, OURS, ours
+from tests.support.handlers import Calls
+from tests.support.private_data import DirFactory, tasks
+from tests.support.processes import wait_for
+from tests.support.streams import event, events_of, results
 
 
 def process(stream: Any, directory: Path, **parameters: Any) -> Any:
@@ -200,7 +202,7 @@ def test_a_stream_with_foreign_lines_ends_well(tmp_path: Path) -> None:
 
 
 def test_the_log_of_a_pod_that_lost_its_beginning(tmp_path: Path) -> None:
-    """What is there is delivered; what is missing makes no success of it. The peer's worker counts no events."""
+    """What is there is delivered; what is missing makes no success of it. ansible-runner's worker counts no events."""
     counted = results(events=20)
     outcome = process(counted[len(counted) // 3 :], tmp_path / "ours")
     assert (outcome.status, outcome.exit_code) == ("error", 76)
@@ -308,7 +310,9 @@ def test_a_node_is_where_the_routing_table_has_it() -> None:
     """AWX reads advertisements, which come once a minute: a node that came back is missing so long."""
     offer = MeshStatus({"NodeID": "ctl", "RoutingTable": {"back": "hop"}, "Advertisements": []})
     assert offer.node("back").reachable
-    stale = MeshStatus({"NodeID": "ctl", "RoutingTable": {}, "Advertisements": [{"NodeID": "gone", "Service": "control"}]})
+    stale = MeshStatus(
+        {"NodeID": "ctl", "RoutingTable": {}, "Advertisements": [{"NodeID": "gone", "Service": "control"}]}
+    )
     assert not stale.node("gone").reachable
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .engines import Engine, Podman, Sandbox, podman_in, sandbox_refusal
+from tests.support.engines import Engine, Podman, Sandbox, podman_in, sandbox_refusal
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,9 @@ from receptor_runner.job.parameters import Parameters
 from receptor_runner.job.private_data import PrivateDataDir
 from receptor_runner.preparation.prepare import PreparationContext, prepare
 from receptor_runner.preparation.run_spec import RunSpec
-
-from ..conftest import DirFactory, ours, stream_lines, tasks
+from tests.support.commands import ours
+from tests.support.private_data import DirFactory, tasks
+from tests.support.streams import stream_lines
 
 PLAY = tasks("debug: {msg: hello}")
 DOCKER = {"process_isolation": True, "process_isolation_executable": "docker", "container_image": "image:1"}
@@ -94,7 +95,9 @@ def test_dockers_client_takes_the_arguments(make_dir: DirFactory, tmp_path: Path
 
 
 @pytest.mark.parametrize("option", ["--user=1000", "-u1000", "--userns=keep-id"])
-def test_who_runs_the_job_can_be_chosen(option: str, docker_client: str, make_dir: DirFactory, tmp_path: Path) -> None:
+def test_the_user_of_a_container_can_be_chosen(
+    option: str, docker_client: str, make_dir: DirFactory, tmp_path: Path
+) -> None:
     command = prepared(make_dir(PLAY), tmp_path / "scratch", **DOCKER, container_options=[option])
     assert [word for word in command.argv if word.startswith(("--user", "-u"))] == [option]
 
@@ -144,7 +147,7 @@ def test_what_no_program_can_be_given(docker_client: str, make_dir: DirFactory, 
         ({"container_volume_mounts": ["//:/x"]}, "cannot mount '/'"),
     ],
 )
-def test_what_would_go_wrong_later(
+def test_render_refuses_what_would_go_wrong_later(
     what: dict[str, Any], text: str, docker_client: str, make_dir: DirFactory, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigurationError, match=text):
@@ -184,14 +187,14 @@ def test_paths_of_a_container_are_understood_by_transmit(make_dir: DirFactory) -
 
 
 def test_an_inventory_that_only_the_controller_has(docker_client: str, make_dir: DirFactory, tmp_path: Path) -> None:
-    """A transmit of the peer sends the controller's own path: the job gets the inventory that travelled."""
+    """A transmit of ansible-runner sends the controller's own path: the job gets the inventory that travelled."""
     (tmp_path / "same").write_text("not the one that is meant")
     for number, path in enumerate(("/controller/only/inventory", str(tmp_path / "same"))):
         command = prepared(make_dir(PLAY), tmp_path / f"scratch{number}", **DOCKER, inventory=path)
         assert command.argv[command.argv.index("-i") + 1] == "/runner/inventory"
 
 
-def test_a_view_translates_both_ways() -> None:
+def test_a_path_map_translates_both_ways() -> None:
     view = PathMap([("/tmp/pdd", "/runner"), ("/srv/project", "/runner/project"), ("/etc/pki", "/etc/pki")])
     pairs = {
         "/tmp/pdd": "/runner", "/tmp/pdd/env/x": "/runner/env/x", "/srv/project/a": "/runner/project/a",

@@ -12,15 +12,14 @@ from typing import Any
 import pytest
 
 from receptor_runner.isolation.engine_errors import isolation_fault
+from tests.support.commands import ours
+from tests.support.commands_in_isolation import READY_AND_WAIT
+from tests.support.engines import IMAGE, Podman
+from tests.support.jobs import job, start, statuses, work
+from tests.support.private_data import DirFactory, tasks
+from tests.support.processes import processes_with, wait_for
+from tests.support.registry import PASSWORD, USER, registry
 
-from ..conftest import DirFactory, ours, processes_with, tasks, wait_for
-from ..test_kill import start
-from ..test_worker import job, statuses, work
-from .engines import IMAGE, Podman
-from .registry import PASSWORD, USER, registry
-
-#: Says that it runs, and ends when there is a file ``go`` in its private data dir.
-READY_AND_WAIT = 'echo rea""dy; until test -e /runner/go; do sleep 0.1; done'
 PLAY = tasks("debug: {msg: hello}")
 
 
@@ -63,7 +62,7 @@ def test_a_missing_engine(name: str, make_dir: DirFactory) -> None:
         ({"process_isolation": "perhaps"}, 78, "process_isolation must be true or false"),
     ],
 )
-def test_what_cannot_be_had(
+def test_serve_refuses_a_configuration_that_it_cannot_honour(
     settings: dict[str, Any], code: int, text: str, podman: Podman, make_dir: DirFactory
 ) -> None:
     stream = job(make_dir(PLAY, env__settings=json.dumps(podman.settings(**settings))))

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import DirFactory, ours, wait_for
-from ..test_kill import start
-from ..test_worker import job
-from .engines import Podman
-from .test_faults import READY_AND_WAIT
+from tests.support.commands import ours
+from tests.support.commands_in_isolation import READY_AND_WAIT
+from tests.support.engines import Podman
+from tests.support.jobs import job, start
+from tests.support.private_data import DirFactory
+from tests.support.processes import wait_for
 
 CHANGED, UNCHANGED = "(changed: True)", "(changed: False)"
 

@@ -19,11 +19,13 @@ import pytest
 
 import receptor_runner
 from receptor_runner.stream.codec import END_OF_STREAM
-
-from ..conftest import DirFactory, events_of, ours, processes_with, tasks, wait_for
-from ..test_kill import last_status, start, wait_running
-from ..test_worker import job, processed, statuses, work
-from .engines import Engine, Podman
+from tests.support.commands import ours
+from tests.support.commands_in_isolation import POLITE, STUBBORN
+from tests.support.engines import Engine, Podman
+from tests.support.jobs import job, last_status, processed, start, statuses, wait_running, work
+from tests.support.private_data import DirFactory, tasks
+from tests.support.processes import processes_with, wait_for
+from tests.support.streams import events_of
 
 SUCCESS = tasks(
     "name: say\ndebug: {msg: hello}",
@@ -31,9 +33,6 @@ SUCCESS = tasks(
     "name: leave\ncopy: {content: x, dest: '{{ playbook_dir }}/../artifacts/job/x', mode: '0750'}",
     facts=True,
 )
-#: A command that says when Ctrl-C reaches it, and one that nothing but KILL ends.
-POLITE = 'sh -c \'trap "echo got-it; exit 7" INT; echo rea""dy; while :; do sleep 0.1; done\''
-STUBBORN = 'sh -c \'trap "" INT TERM; echo rea""dy; while :; do sleep 0.1; done\''
 
 
 def in_isolation(engine: Engine, directory: Path, **parameters: Any) -> bytes:

@@ -9,10 +9,13 @@ import time
 import psutil
 import pytest
 
-from ..conftest import DirFactory, events_of, ours, tasks, wait_for
-from ..mesh.nodes import BOTH, Mesh, running
-from .engines import Engine
-from .test_jobs import POLITE, STUBBORN
+from tests.support.commands import ours
+from tests.support.commands_in_isolation import POLITE, STUBBORN
+from tests.support.engines import Engine
+from tests.support.nodes import BOTH, Mesh, running
+from tests.support.private_data import DirFactory, tasks
+from tests.support.processes import wait_for
+from tests.support.streams import events_of
 
 
 def worker_of(mesh: Mesh) -> psutil.Process:

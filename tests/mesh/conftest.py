@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from .nodes import Mesh, running
+from tests.support.nodes import Mesh, running
 
 #: The embedded node in both manners, always; the real daemon where there is one.
 EMBEDDED = ["embedded-1.4", "embedded-1.5"]

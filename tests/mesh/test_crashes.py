@@ -22,8 +22,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ..conftest import CHILDREN, OURS, DirFactory, events_of, ours, processes_with, tasks, wait_for
-from .nodes import Mesh, Node
+from tests.support.commands import CHILDREN, OURS, ours
+from tests.support.nodes import Mesh, Node
+from tests.support.private_data import DirFactory, tasks
+from tests.support.processes import processes_with, wait_for
+from tests.support.streams import events_of
 
 KINDS = ["embedded-1.4", pytest.param("daemon", marks=pytest.mark.daemon)]
 #: Some seconds of events, some of them large.
@@ -199,7 +202,7 @@ class _Cutter:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(2))
-def test_connections_are_cut(
+def test_cut_connections_lose_nothing(
     seed: int, kind: str, new_mesh: Callable[[str], Mesh], make_dir: DirFactory, tmp_path: Path
 ) -> None:
     mesh, directory = new_mesh(kind), make_dir(TALKATIVE)
@@ -387,7 +390,7 @@ def test_a_follower_that_dies_at_the_very_end(new_mesh: Callable[[str], Mesh], m
 
 @pytest.mark.daemon
 @pytest.mark.parametrize("kind", ["daemon", "daemon-line", "daemon-signed"])
-def test_a_node_that_is_down_at_submit_and_comes_up_later(
+def test_a_job_waits_for_a_node_that_comes_up_later(
     kind: str, new_mesh: Callable[[str], Mesh], make_dir: DirFactory
 ) -> None:
     mesh, directory = new_mesh(kind), make_dir(tasks("debug: {msg: hello}"))
@@ -408,7 +411,7 @@ def _offer(mesh: Mesh) -> bytes:
     return ours("nodes", mesh.executor.name, *mesh.arguments(), "-o", "json").stdout
 
 
-def test_an_embedded_node_that_is_down_at_submit(new_mesh: Callable[[str], Mesh], make_dir: DirFactory) -> None:
+def test_an_embedded_node_that_is_down_at_submit_is_69(new_mesh: Callable[[str], Mesh], make_dir: DirFactory) -> None:
     mesh, directory = new_mesh("embedded-1.4"), make_dir(tasks("debug: {msg: hello}"))
     mesh.executor.stop()
     assert mesh.run("run", directory, "-p", "test.yml", "-i", "later").returncode == 69

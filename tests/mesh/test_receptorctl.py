@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from ..conftest import OURS
-from .nodes import NO_DAEMON, Node, daemon_binary, node_directory
-from .receptorctl_calls import ITEMS, NAME, RECORDED, answers
+from tests.support.commands import OURS
+from tests.support.nodes import NO_DAEMON, Node, daemon_binary, node_directory
+from tests.support.receptorctl_calls import ITEMS, NAME, RECORDED, answers
 
 
 def _check(command: list[str]) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from receptor_runner import Job, Outcome
 from receptor_runner import Mesh as Client
-
-from ..conftest import DirFactory, tasks, wait_for
-from .nodes import Mesh
+from tests.support.nodes import Mesh
+from tests.support.private_data import DirFactory, tasks
+from tests.support.processes import wait_for
 
 
 def test_many_jobs_at_once(mesh: Mesh, make_dir: DirFactory) -> None:

@@ -12,9 +12,11 @@ import pytest
 
 from receptor_runner import Job
 from receptor_runner import Mesh as Client
-
-from ..conftest import OURS, DirFactory, events_of, ours, tasks, wait_for
-from .nodes import Mesh
+from tests.support.commands import OURS, ours
+from tests.support.nodes import Mesh
+from tests.support.private_data import DirFactory, tasks
+from tests.support.processes import wait_for
+from tests.support.streams import events_of
 
 
 def lines_of(path: Path) -> str:
@@ -58,7 +60,7 @@ def test_a_job_times_out(mesh: Mesh, make_dir: DirFactory) -> None:
     assert mesh.run("run", directory, "-p", "test.yml", "-q").returncode == 124
 
 
-def test_submit_then_attach(mesh: Mesh, make_dir: DirFactory) -> None:
+def test_a_submitted_job_is_attached_to(mesh: Mesh, make_dir: DirFactory) -> None:
     directory = make_dir(tasks("debug: {msg: hello}"))
     submitted = mesh.run("submit", directory, "-p", "test.yml", "-i", "job-1")
     assert submitted.stdout == b"job-1\n"
@@ -85,7 +87,7 @@ def test_the_same_name_for_another_directory_is_refused(mesh: Mesh, make_dir: Di
 
 
 @pytest.mark.parametrize("how", ["ctrl-c", "command"])
-def test_cancel_while_running(how: str, mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
+def test_a_running_job_is_cancelled(how: str, mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
     directory = make_dir(tasks("command: sleep 60"))
     run = mesh.popen("run", directory, "-p", "test.yml", "-i", "c", stdout=subprocess.DEVNULL)
     events = directory / "artifacts" / "c" / "job_events"
@@ -155,7 +157,7 @@ def test_a_job_has_one_follower(mesh: Mesh, make_dir: DirFactory) -> None:
     assert first.wait(90) == 0
 
 
-def test_an_unknown_node_and_worktype(mesh: Mesh, make_dir: DirFactory) -> None:
+def test_an_unknown_node_or_worktype_is_69(mesh: Mesh, make_dir: DirFactory) -> None:
     directory = make_dir(tasks("debug: {msg: no}"))
     unknown = ours("run", directory, "-p", "test.yml", *mesh.arguments(), "--node", "nowhere")
     assert unknown.returncode == 69
@@ -166,7 +168,7 @@ def test_an_unknown_node_and_worktype(mesh: Mesh, make_dir: DirFactory) -> None:
     assert ours("jobs", "-o", "json").stdout.strip() == b"[]"
 
 
-def test_cancel_while_pending(mesh: Mesh, make_dir: DirFactory) -> None:
+def test_a_pending_job_is_cancelled(mesh: Mesh, make_dir: DirFactory) -> None:
     directory = make_dir(tasks("debug: {msg: no}"))
     words = [str(directory), "-p", "test.yml", "-i", "p", *mesh.arguments(), "--node", "absent", "--ttl", "1h"]
     assert ours("submit", *words).returncode == 0
@@ -219,7 +221,7 @@ def test_the_daemons_configuration_is_enough(mesh: Mesh, make_dir: DirFactory) -
     assert b"hello" in done.stdout
 
 
-def test_the_end_of_a_job_for_machines(mesh: Mesh, make_dir: DirFactory) -> None:
+def test_run_tells_the_end_of_a_job_as_json(mesh: Mesh, make_dir: DirFactory) -> None:
     directory = make_dir(tasks("command: /bin/false"))
     done = mesh.run("run", directory, "-p", "test.yml", "-i", "m", "-o", "json")
     view = json.loads(done.stdout)

@@ -14,9 +14,11 @@ import pytest
 from receptor_runner import Mesh as Client
 from receptor_runner.errors import RefusedError
 from receptor_runner.mesh import worker_queries as errand
-
-from ..conftest import BIN, DirFactory, events_of, ours, tasks, wait_for
-from .nodes import Mesh
+from tests.support.commands import BIN, ours
+from tests.support.nodes import Mesh
+from tests.support.private_data import DirFactory, tasks
+from tests.support.processes import wait_for
+from tests.support.streams import events_of
 
 
 def submitted_elsewhere(mesh: Mesh, directory: Path) -> str:
@@ -67,7 +69,7 @@ def test_a_running_job_is_followed_from_its_beginning(mesh: Mesh, make_dir: DirF
     clear(mesh)
 
 
-def test_it_is_cancelled_from_here(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
+def test_a_job_of_another_controller_is_cancelled_from_here(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
     unit = submitted_elsewhere(mesh, make_dir(tasks("command: sleep 60")))
     config = str(mesh.controller.config)
     job = Client(config=config).adopt(mesh.executor.name, unit, ident="mine", private_data_dir=tmp_path / "here")
@@ -83,7 +85,7 @@ def test_it_is_cancelled_from_here(mesh: Mesh, make_dir: DirFactory, tmp_path: P
     clear(mesh)
 
 
-def test_what_is_not_there_cannot_be_taken_over(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
+def test_a_unit_that_is_gone_cannot_be_taken_over(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
     gone = take_over(mesh, "0nothere", tmp_path)
     assert gone.returncode == 74
     assert gone.stderr.count(b"\n") == 1
@@ -107,7 +109,7 @@ def test_a_signed_worktype_wants_the_key(mesh: Mesh, make_dir: DirFactory, tmp_p
     clear(mesh)
 
 
-def test_prune_forgets_it_and_releases_nothing(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
+def test_prune_forgets_an_adopted_job_and_releases_nothing(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
     unit = submitted_elsewhere(mesh, make_dir(tasks("debug: {msg: hello}")))
     assert take_over(mesh, unit, tmp_path / "here", "-q").returncode == 0
     assert ours("prune", "--yes").returncode == 0
@@ -127,13 +129,13 @@ def test_prune_forgets_it_and_releases_nothing(mesh: Mesh, make_dir: DirFactory,
         b"\xff\n",
     ],
 )
-def test_an_answer_that_is_none_is_none(answer: bytes) -> None:
+def test_an_answer_that_is_no_worker_information_is_none(answer: bytes) -> None:
     """A node may say anything when it is asked about itself."""
     assert errand._dictionary(answer) is None
     assert errand._alive(answer) is None
     assert errand._alive(b"[" * 200_000) is None
 
 
-def test_of_an_answer_only_what_is_known_is_taken() -> None:
+def test_unknown_parts_of_a_nodes_answer_are_left_out() -> None:
     text = b"{cpu_count: 2, mem_in_bytes: many, errors: [a, {b: c}, 3], uuid: 2001-01-01, day: 2001-01-01}\n"
     assert errand._dictionary(text) == {"cpu_count": 2, "errors": ["a", "3"]}

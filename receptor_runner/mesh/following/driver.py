@@ -1,7 +1,8 @@
 """Follows any number of jobs in one thread: does what their policies say, and hands what comes to their process stages.
 
-Rules: one loop, one poll. Commands to the mesh are coroutines, so a mute node holds up nobody but its own job; only the making
-of a TCP or TLS connection is waited for, and has a deadline. A fault of one job ends the following of that job alone."""
+Rules: one loop, one poll. Commands to the mesh are coroutines, so a mute node holds up nobody but its own job; only
+the making of a TCP or TLS connection is waited for, and has a deadline. A fault of one job ends the following of that
+job alone."""
 
 from __future__ import annotations
 
@@ -17,11 +18,11 @@ from ...receptor.work_unit import UnitStatus
 from ...records.record import UNREACHABLE, Route
 from ...stages.process import Processor
 from ...system.signals import StopFlag
-from ...system.waiting import milliseconds
+from ...system.timeouts import milliseconds
 from ..connection import Connection
 from ..endpoint import connect
-from ..io import Wait, abandon, run
 from ..units import UnitHandle, unit_status
+from ..waiting import Wait, abandon, run
 from ..worker_queries import probe
 from .policy import Action, Do, FollowPolicy
 
@@ -41,7 +42,7 @@ class FollowedJob:
     :param revive: brings back the node that we are connected to, if it is ours to do so.
     """
 
-    def __init__(  # noqa: PLR0913 - what a job consists of
+    def __init__(
         self,
         handle: UnitHandle,
         route: Route,

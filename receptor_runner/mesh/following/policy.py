@@ -1,8 +1,8 @@
 """When a follower of a work unit does what: opens its results, looks at it, probes for its process, gives up.
 
-Rules: no IO and no clock. A policy is given facts and the time, and answers with the next :class:`Action`. Silence proves
-nothing: a unit has ended when its node says so and every byte was read. It is lost when its node answers and nothing works on
-it in two looks. A node that does not answer is unreachable. Times are seconds of one clock."""
+Rules: no IO and no clock. A policy is given facts and the time, and answers with the next :class:`Action`. Silence
+proves nothing: a unit has ended when its node says so and every byte was read. It is lost when its node answers and
+nothing works on it in two looks. A node that does not answer is unreachable. Times are seconds of one clock."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class Do(enum.Enum):
 
     #: Wait for data until the time of the action.
     WAIT = enum.auto()
-    #: Ask for the unit's status here, and then for its results: :meth:`FollowPolicy.learned`, :meth:`FollowPolicy.opened`.
+    #: Ask for the unit's status here, and then for its results: :meth:`FollowPolicy.learned`,
+    #: :meth:`FollowPolicy.opened`.
     OPEN = enum.auto()
     #: Ask for the unit's status here: :meth:`FollowPolicy.looked`.
     LOOK = enum.auto()
@@ -63,9 +64,9 @@ class Action(NamedTuple):
 
 @dataclass(frozen=True)
 class FollowedUnit:
-    """What is followed. ``unit`` is its id here. ``remote``: another node than the one that we are connected to runs it. ``direct``: its results may
-    be read there. ``offset`` is in bytes of the results; what is before it is not wanted.
-    """
+    """What is followed. ``unit`` is its id here. ``remote``: another node than the one that we are connected to runs
+    it. ``direct``: its results may be read there. ``offset`` is in bytes of the results; what is before it is not
+    wanted."""
 
     unit: str
     remote: bool

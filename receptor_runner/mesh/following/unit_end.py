@@ -1,7 +1,7 @@
 """What it means that a work unit has ended and its stream has not.
 
-Rules: no IO. The details are the daemon's texts (pkg/workceptor), and those of the embedded node. The first row that fits
-counts; the error's class is the row of the verdict (``results/verdict.py``)."""
+Rules: no IO. The details are the daemon's texts (pkg/workceptor), and those of the embedded node. The first row that
+fits counts; the error's class is the row of the verdict (``results/verdict.py``)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,36 @@
+"""Makes private data dirs and playbooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+INVENTORY = 'localhost ansible_connection=local ansible_python_interpreter="{{ ansible_playbook_python }}"\n'
+
+
+class DirFactory:
+    """Makes private data dirs."""
+
+    def __init__(self, top: Path) -> None:
+        self._top = top
+
+    def __call__(
+        self, playbook: str | None = None, *, inventory: str = INVENTORY, name: str = "demo", **files: str
+    ) -> Path:
+        """``files`` are named by their path, with ``__`` for ``/``: ``env__settings="…"``."""
+        directory = self._top / name
+        (directory / "project").mkdir(parents=True, exist_ok=True)
+        (directory / "inventory").mkdir(exist_ok=True)
+        (directory / "inventory" / "hosts").write_text(inventory)
+        if playbook is not None:
+            (directory / "project" / "test.yml").write_text(playbook)
+        for path, content in files.items():
+            target = directory / path.replace("__", "/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content)
+        return directory
+
+
+def tasks(*lines: str, hosts: str = "all", facts: bool = False) -> str:
+    """A playbook of one play; each line is one task in YAML's flow style or several lines of block style."""
+    head = f"- hosts: {hosts}\n  gather_facts: {str(facts).lower()}\n  tasks:\n"
+    return head + "".join("    - " + line.replace("\n", "\n      ") + "\n" for line in lines)
