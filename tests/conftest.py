@@ -12,10 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.commands import BIN
 from tests.support.private_data import DirFactory
 from tests.support.processes import processes_with, wait_for
+
+# what a machine does in between must not fail a test; the benchmarks measure speed
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 # a shell starts what it puts into the background so, and nohup what it runs; both are inherited by what is tested
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

@@ -19,6 +19,8 @@ from receptor_runner.stream.messages import Unknown
 from tests.support.commands import BIN
 from tests.support.nodes import NO_DAEMON, daemon_binary, free_port
 
+pytestmark = pytest.mark.slow
+
 TOP = Path(__file__).parent.parent
 PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
 

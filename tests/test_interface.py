@@ -19,6 +19,8 @@ from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import processes_with, wait_for
 from tests.support.streams import events_of
 
+pytestmark = pytest.mark.slow
+
 PLAY = tasks("debug: {msg: hello}", "set_fact: {mine: 1, cacheable: true}")
 
 

@@ -323,8 +323,10 @@ def process(source: Input, flag: StopFlag, options: ProcessorOptions) -> Process
         try:
             while not processor.finished:
                 data = source.read(processor.wanted, processor.wait_seconds())
+                if data:
+                    processor.feed(data)
                 processor.check_stop()
-                if data is not None:
+                if data == b"":
                     processor.feed(data)
         except Exception as exc:
             processor.conclude(exc)

@@ -17,6 +17,8 @@ from tests.support.jobs import job, processed, work
 from tests.support.private_data import DirFactory, tasks
 from tests.support.streams import stream_lines
 
+pytestmark = pytest.mark.slow
+
 EVERYTHING = """
 - hosts: all
   gather_facts: true

@@ -41,6 +41,7 @@ def test_a_stage_does_not_import_the_mesh_client(command: str, make_dir: DirFact
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout == b"False\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("playbook", "code"),
     [
@@ -70,6 +71,7 @@ def test_closed_standard_descriptors_are_no_surprise(stage: str, code: int, make
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_without_standard_output_artifacts_are_saved(make_dir: DirFactory) -> None:
     directory = make_dir(tasks("debug: {msg: hi}"))
     line = f"{sys.executable} -m receptor_runner run {directory} -p test.yml -i j >&-"
@@ -77,6 +79,7 @@ def test_without_standard_output_artifacts_are_saved(make_dir: DirFactory) -> No
     assert (directory / "artifacts" / "j" / "rc").read_text() == "0"
 
 
+@pytest.mark.slow
 def test_run_prints_like_ansible_and_counts_like_it(make_dir: DirFactory) -> None:
     directory = make_dir(tasks("debug: {msg: hi}"))
     done = ours("run", directory, "-p", "test.yml")
@@ -86,6 +89,7 @@ def test_run_prints_like_ansible_and_counts_like_it(make_dir: DirFactory) -> Non
     assert [line["counter"] for line in lines] == list(range(1, len(lines) + 1))
 
 
+@pytest.mark.slow
 def test_run_keeps_artifacts_by_ident_and_does_not_send_old_ones(make_dir: DirFactory) -> None:
     seen = "{{ lookup('pipe', 'ls -d ' + playbook_dir + '/../artifacts/*') }}"
     directory = make_dir(tasks(f'debug: {{msg: "{seen}"}}'), artifacts__old__stdout="x")
@@ -96,6 +100,7 @@ def test_run_keeps_artifacts_by_ident_and_does_not_send_old_ones(make_dir: DirFa
     assert "artifacts/old" not in text
 
 
+@pytest.mark.slow
 def test_run_of_a_role_in_the_private_data_dir(make_dir: DirFactory) -> None:
     directory = make_dir(roles__greet__tasks__main="")
     (directory / "roles" / "greet" / "tasks" / "main.yml").write_text("- debug: {msg: 'greeting {{ name }}'}\n")
@@ -104,6 +109,7 @@ def test_run_of_a_role_in_the_private_data_dir(make_dir: DirFactory) -> None:
     assert b"greeting you" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_log_goes_where_it_is_told(make_dir: DirFactory, tmp_path: Path) -> None:
     directory = make_dir(tasks("debug: {msg: hi}"))
     assert ours("run", directory, "-p", "test.yml", "-q", "--log-file", tmp_path / "log", "--debug").returncode == 0
@@ -111,6 +117,7 @@ def test_the_log_goes_where_it_is_told(make_dir: DirFactory, tmp_path: Path) -> 
     assert ours("run", directory, "-p", "test.yml", "--log-file", tmp_path / "no" / "log").returncode == 64
 
 
+@pytest.mark.slow
 def test_options_come_from_variables_but_not_for_a_worker(
     make_dir: DirFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,8 @@ import pytest
 import receptor_runner
 from tests.support.private_data import DirFactory, tasks
 
+pytestmark = pytest.mark.slow
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import ansible_runner

@@ -17,6 +17,8 @@ from tests.support.nodes import BOTH, Mesh, running
 from tests.support.private_data import tasks
 from tests.support.processes import wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=BOTH)
 def mesh(request: pytest.FixtureRequest) -> Iterator[Mesh]:

@@ -27,6 +27,8 @@ from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import wait_for
 from tests.support.streams import event, events_of, results
 
+pytestmark = pytest.mark.slow
+
 
 def process(stream: Any, directory: Path, **parameters: Any) -> Any:
     source = io.BytesIO(stream) if isinstance(stream, bytes) else stream

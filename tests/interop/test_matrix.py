@@ -10,6 +10,8 @@ import pytest
 from tests.support.commands import BIN
 from tests.support.mixtures import MIXTURES, SCENARIOS, Runs, Stage, check_mixture
 
+pytestmark = pytest.mark.slow
+
 # ansible-runner's worker does not stop Ansible's task processes: it comes back when the module has ended by itself,
 # hence the short sleeps.
 

@@ -14,6 +14,7 @@ from tests.support.old_versions import ANSIBLE, VERSIONS
 OLD_VERSIONS = os.environ.get("RECEPTOR_RUNNER_OLD_VERSIONS")
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.old_versions,
     pytest.mark.skipif(
         OLD_VERSIONS is None,

@@ -20,6 +20,8 @@ from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import processes_with, wait_for
 from tests.support.registry import PASSWORD, USER, registry
 
+pytestmark = pytest.mark.slow
+
 PLAY = tasks("debug: {msg: hello}")
 
 

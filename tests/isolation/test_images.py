@@ -14,6 +14,8 @@ from tests.support.jobs import job, start
 from tests.support.private_data import DirFactory
 from tests.support.processes import wait_for
 
+pytestmark = pytest.mark.slow
+
 CHANGED, UNCHANGED = "(changed: True)", "(changed: False)"
 
 

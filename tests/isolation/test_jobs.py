@@ -27,6 +27,8 @@ from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import processes_with, wait_for
 from tests.support.streams import events_of
 
+pytestmark = pytest.mark.slow
+
 SUCCESS = tasks(
     "name: say\ndebug: {msg: hello}",
     "name: where\ncommand: cat /proc/self/mountinfo\nregister: mounts",

@@ -17,6 +17,8 @@ from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import wait_for
 from tests.support.streams import events_of
 
+pytestmark = pytest.mark.slow
+
 
 def worker_of(mesh: Mesh) -> psutil.Process:
     """The process that has the stream of the executor's only unit as its input."""

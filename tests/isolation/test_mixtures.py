@@ -16,6 +16,8 @@ from tests.support.private_data import DirFactory, tasks
 from tests.support.rootfs import build
 from tests.support.streams import events_of
 
+pytestmark = pytest.mark.slow
+
 PLAY = tasks("name: say\ndebug: {msg: hello}", "name: fall\ncommand: /bin/false\nignore_errors: true")
 THEIRS = [str(BIN / "ansible-runner")]
 #: The oldest that the callback plugin is for; it needs no newer Python than there was.

@@ -28,6 +28,8 @@ from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import processes_with, wait_for
 from tests.support.streams import events_of
 
+pytestmark = pytest.mark.slow
+
 KINDS = ["embedded-1.4", pytest.param("daemon", marks=pytest.mark.daemon)]
 #: Some seconds of events, some of them large.
 TALKATIVE = tasks(

@@ -10,6 +10,8 @@ from tests.support.commands import OURS
 from tests.support.nodes import NO_DAEMON, Node, daemon_binary, node_directory
 from tests.support.receptorctl_calls import ITEMS, NAME, RECORDED, answers
 
+pytestmark = pytest.mark.slow
+
 
 def _check(command: list[str]) -> None:
     with node_directory() as directory:

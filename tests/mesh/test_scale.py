@@ -6,11 +6,15 @@ import os
 import threading
 from pathlib import Path
 
+import pytest
+
 from receptor_runner import Job, Outcome
 from receptor_runner import Mesh as Client
 from tests.support.nodes import Mesh
 from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import wait_for
+
+pytestmark = pytest.mark.slow
 
 
 def test_many_jobs_at_once(mesh: Mesh, make_dir: DirFactory) -> None:

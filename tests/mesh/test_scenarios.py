@@ -18,6 +18,8 @@ from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import wait_for
 from tests.support.streams import events_of
 
+pytestmark = pytest.mark.slow
+
 
 def lines_of(path: Path) -> str:
     return (path / "stdout").read_text()

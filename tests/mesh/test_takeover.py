@@ -20,6 +20,8 @@ from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import wait_for
 from tests.support.streams import events_of
 
+pytestmark = pytest.mark.slow
+
 
 def submitted_elsewhere(mesh: Mesh, directory: Path) -> str:
     """Submits the job of ``directory`` as a stranger does, and returns its unit's id where it runs."""

@@ -19,6 +19,8 @@ from tests.support.commands import OURS, ours
 from tests.support.nodes import CAT, SHELL, Node, node_directory
 from tests.support.processes import wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def node(request: pytest.FixtureRequest) -> Iterator[Node]:

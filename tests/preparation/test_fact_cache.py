@@ -54,6 +54,7 @@ def modified(artifacts: Path) -> Any:
     return json.loads((artifacts / "fact_cache_modified.json").read_text())
 
 
+@pytest.mark.slow
 def test_facts_go_there_and_back_across_time_zones(make_dir: DirFactory, tmp_path: Path) -> None:
     """AWX: a stamp came back 28,801.678 s early, and ansible-core 2.19 neither read nor saved facts."""
     directory = make_dir(
@@ -73,6 +74,7 @@ def test_facts_go_there_and_back_across_time_zones(make_dir: DirFactory, tmp_pat
     assert modified(artifacts) == {"modified_files": ["h2"], "cleared_files": []}
 
 
+@pytest.mark.slow
 def test_facts_that_change_are_told_and_newer(make_dir: DirFactory, tmp_path: Path) -> None:
     directory = make_dir(tasks("set_fact: {mine: 2, cacheable: true}"), inventory=HOSTS)
     known(directory, "h1", {"mine": 1, "other": "stays"})
@@ -82,6 +84,7 @@ def test_facts_that_change_are_told_and_newer(make_dir: DirFactory, tmp_path: Pa
     assert modified(artifacts) == {"modified_files": ["h1", "h2"], "cleared_files": []}
 
 
+@pytest.mark.slow
 def test_a_controller_whose_clock_is_ahead_loses_no_facts(make_dir: DirFactory, tmp_path: Path) -> None:
     directory = make_dir(tasks("set_fact: {mine: 2, cacheable: true}"), inventory=HOSTS.splitlines()[0])
     sent = known(directory, "h1", {"mine": 1})
@@ -91,6 +94,7 @@ def test_a_controller_whose_clock_is_ahead_loses_no_facts(make_dir: DirFactory, 
     assert modified(artifacts)["modified_files"] == ["h1"]
 
 
+@pytest.mark.slow
 def test_cleared_facts_are_missing(make_dir: DirFactory, tmp_path: Path) -> None:
     """A controller takes a missing file for cleared facts."""
     directory = make_dir(tasks("debug: {msg: '{{ mine }}'}", "meta: clear_facts"), inventory=HOSTS.splitlines()[0])
@@ -101,6 +105,7 @@ def test_cleared_facts_are_missing(make_dir: DirFactory, tmp_path: Path) -> None
     assert modified(artifacts) == {"modified_files": [], "cleared_files": ["h1"]}
 
 
+@pytest.mark.slow
 def test_files_of_a_new_ansible_core_are_known_to_every_one(make_dir: DirFactory, tmp_path: Path) -> None:
     """As a job that did not run with us left them."""
     text = {"__ansible_type": "_AnsibleTaggedStr", "value": "text", "tags": []}
@@ -113,6 +118,7 @@ def test_files_of_a_new_ansible_core_are_known_to_every_one(make_dir: DirFactory
     assert (artifacts / "fact_cache" / "h1").stat().st_mtime_ns == STAMP
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["__ansible_type", "__ansible\\u005ftype"])
 def test_facts_of_a_host_cannot_become_trusted(key: str, make_dir: DirFactory, tmp_path: Path) -> None:
     """A managed host chooses what its facts say; ansible-core would run a template that is marked as trusted."""
@@ -125,6 +131,7 @@ def test_facts_of_a_host_cannot_become_trusted(key: str, make_dir: DirFactory, t
     assert "40 + 2" in (artifacts / "stdout").read_text()
 
 
+@pytest.mark.slow
 def test_damaged_facts_harm_only_themselves(make_dir: DirFactory, tmp_path: Path) -> None:
     directory = make_dir(tasks("set_fact: {mine: 1, cacheable: true}"), inventory=HOSTS)
     known(directory, "h3", {}, name="s1_h3").write_text('{"__payload__": "[[[')
@@ -134,6 +141,7 @@ def test_damaged_facts_harm_only_themselves(make_dir: DirFactory, tmp_path: Path
     assert modified(artifacts)["modified_files"] == ["h1", "h2"]
 
 
+@pytest.mark.slow
 def test_what_a_host_calls_encrypted_is_not_decrypted_and_harms_no_job(make_dir: DirFactory, tmp_path: Path) -> None:
     directory = make_dir(tasks("debug: {var: mine}"), inventory=HOSTS)
     for host, vaulted in (("h1", 5), ("h2", "$ANSIBLE_VAULT;1.1;AES256\n6132\n")):
@@ -143,6 +151,7 @@ def test_what_a_host_calls_encrypted_is_not_decrypted_and_harms_no_job(make_dir:
     assert modified(artifacts)["modified_files"] == []
 
 
+@pytest.mark.slow
 def test_facts_that_say_nothing_new_are_not_modified(make_dir: DirFactory, tmp_path: Path) -> None:
     """ansible-core 2.21 writes those of every host again, and none for a host that has none: a controller would take
     them for fresh ones.
@@ -182,6 +191,7 @@ def test_a_cache_that_is_not_this_jobs_own_is_left_alone(kind: str, tmp_path: Pa
     assert [path.name for path in elsewhere.iterdir()] == ["h1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", [".", "..", "{tmp_path}/shared"])
 def test_only_a_directory_of_its_own_among_the_artifacts_is_translated(
     cache: str, make_dir: DirFactory, tmp_path: Path
@@ -198,6 +208,7 @@ def test_only_a_directory_of_its_own_among_the_artifacts_is_translated(
     assert not (directory / "artifacts" / "j" / "fact_cache_modified.json").exists()
 
 
+@pytest.mark.slow
 def test_a_run_on_this_machine_has_the_same_cache(make_dir: DirFactory) -> None:
     directory = make_dir(
         tasks("assert: {that: mine | default(1) == 1}", "set_fact: {mine: 1, cacheable: true}"), inventory=HOSTS
@@ -208,6 +219,7 @@ def test_a_run_on_this_machine_has_the_same_cache(make_dir: DirFactory) -> None:
     assert sorted(path.name for path in (directory / "artifacts" / "j" / "fact_cache").iterdir()) == ["h1", "h2"]
 
 
+@pytest.mark.slow
 def test_a_cache_of_the_users_own_is_left_alone(make_dir: DirFactory, tmp_path: Path) -> None:
     own = tmp_path / "own"
     directory = make_dir(

@@ -24,6 +24,7 @@ from receptor_runner.stream.codec import END_OF_STREAM, KEEPALIVE, encode, encod
 from tests.support.archives import FILE, LINK
 from tests.support.commands import OURS, ours
 from tests.support.handlers import Calls
+from tests.support.processes import wait_for
 from tests.support.strategies import describe
 from tests.support.streams import RUNNING, STARTING, archive, event, events_of, final, results
 
@@ -34,6 +35,7 @@ def process(stream: bytes, directory: Path, *arguments: str, **options: Any) -> 
     return done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stream", "code"),
     [
@@ -91,6 +93,7 @@ def test_a_stream_that_is_cut_anywhere_is_truncated(tmp_path: Path) -> None:
         assert (outcome.exit_code, outcome.status) == (76, "error"), place
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_garbage_anywhere_ends_in_a_verdict(tmp_path: Path, data: st.DataObject) -> None:
@@ -163,6 +166,7 @@ def test_a_member_may_not_be_nested_without_end(tmp_path: Path) -> None:
     assert done.returncode == 76
 
 
+@pytest.mark.slow
 def test_limits_of_a_stream_are_options(tmp_path: Path) -> None:
     assert process(results(), tmp_path / "a", "--max-members", "2").returncode == 76
     assert process(results(), tmp_path / "b", "--max-archive", "100").returncode == 76
@@ -211,6 +215,7 @@ def test_a_torn_event_file_is_written_again(tmp_path: Path) -> None:
     assert len(events_of(tmp_path / "artifacts")) == 3
 
 
+@pytest.mark.slow
 def test_output_and_events_are_printed(tmp_path: Path) -> None:
     assert process(results(), tmp_path).stdout == b"text 1\ntext 2\ntext 3\n"
     assert process(results(), tmp_path, "-q").stdout == b""
@@ -248,6 +253,7 @@ def test_an_explanation_cannot_command_a_terminal(tmp_path: Path) -> None:
     assert done.stderr == b"receptor-runner: red\n"
 
 
+@pytest.mark.slow
 def test_without_a_reader_the_artifacts_are_saved_all_the_same(tmp_path: Path) -> None:
     stream = results(events=20_000)
     (tmp_path / "stream").write_bytes(stream)
@@ -263,6 +269,7 @@ def test_without_a_reader_the_artifacts_are_saved_all_the_same(tmp_path: Path) -
     assert len(events_of(tmp_path / "artifacts")) == 20_000
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_is_an_error_and_no_success(tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
@@ -278,6 +285,7 @@ def test_a_disk_that_is_full_is_an_error_and_no_success(tmp_path: Path) -> None:
         subprocess.run(["umount", small], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_process_that_waits_for_a_stream_ends_at_once(number: signal.Signals, tmp_path: Path) -> None:
     done = _started(tmp_path, b"")
@@ -286,22 +294,23 @@ def test_process_that_waits_for_a_stream_ends_at_once(number: signal.Signals, tm
     _close(done)
 
 
+@pytest.mark.slow
 def test_after_ctrl_c_process_reads_on_to_the_end(tmp_path: Path) -> None:
-    whole = results("canceled", 254)
-    done = _started(tmp_path, whole[:300])
+    done = _started(tmp_path, BEGINNING)
     done.send_signal(signal.SIGINT)
     assert done.stdin is not None
     with pytest.raises(subprocess.TimeoutExpired):
         done.wait(0.5)
-    done.stdin.write(whole[300:])
+    done.stdin.write(REST)
     done.stdin.close()
     assert done.wait(5) == 130
     assert (tmp_path / "artifacts" / "rc").read_text() == "254"
     _close(done)
 
 
+@pytest.mark.slow
 def test_the_second_ctrl_c_ends_process(tmp_path: Path) -> None:
-    done = _started(tmp_path, results()[:300])
+    done = _started(tmp_path, BEGINNING)
     done.send_signal(signal.SIGINT)
     time.sleep(0.3)
     done.send_signal(signal.SIGINT)
@@ -309,17 +318,23 @@ def test_the_second_ctrl_c_ends_process(tmp_path: Path) -> None:
     _close(done)
 
 
+#: The beginning of a worker's stream, with one event.
+BEGINNING, REST = (part for part in results("canceled", 254).partition(event(2, "u2"))[::2])
+REST = event(2, "u2") + REST
+
+
 def _started(directory: Path, stream: bytes) -> subprocess.Popen[bytes]:
-    """A process stage that has read ``stream`` and waits for more."""
+    """A process stage that has read ``stream``, all of it, and waits for more."""
     done = subprocess.Popen(
         [*OURS, "process", directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
     )
     assert done.stdin is not None
     done.stdin.write(stream)
-    until = time.monotonic() + 10
-    while time.monotonic() < until and not (directory / "artifacts" / "job_events").is_dir():
-        time.sleep(0.02)
-    time.sleep(0.2)
+    events = directory / "artifacts" / "job_events"
+    if stream:
+        wait_for(lambda: events.is_dir() and any(events.iterdir()), "the first event is saved")
+    else:
+        wait_for(events.is_dir, "it waits for its input")
     return done
 
 

@@ -22,6 +22,8 @@ from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import processes_with, wait_for
 from tests.support.streams import events_of, stream_lines
 
+pytestmark = pytest.mark.slow
+
 #: A module that ignores INT and TERM, in a session of its own, under a task that waits for it.
 #: Another test run at the same time has other marks.
 STUBBORN_COMMAND = f"{sys.executable} {CHILDREN}/stubborn.py stubborn-{os.getpid()}"

@@ -269,6 +269,7 @@ def test_a_date_among_the_variables_travels_as_text(make_dir: DirFactory) -> Non
     assert json.loads(transmitted(done.stdout)[1]["env/extravars"]) == {"day": "2020-01-02"}
 
 
+@pytest.mark.slow
 def test_directories_may_be_nested_deeply(make_dir: DirFactory) -> None:
     directory = make_dir(PLAY)
     deep = str(directory)

@@ -27,6 +27,7 @@ from tests.support.streams import events_of, stream_lines
 PLAY = tasks("debug: {msg: hello}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stream", "code", "text"),
     [
@@ -73,6 +74,7 @@ def test_what_cannot_run_is_an_error_status_with_its_reason(
     assert last["result_traceback"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (40, "signal 40")])
 def test_a_command_that_somebody_kills_is_an_error_with_its_reason(
     number: int, name: str, make_dir: DirFactory, no_leftovers: Path
@@ -105,6 +107,7 @@ def test_wrong_options_are_an_error_status_too() -> None:
     assert (statuses(done.stdout)[-1]["status"], done.returncode) == ("error", 64)
 
 
+@pytest.mark.slow
 def test_a_worker_runs_in_the_bare_environment_of_a_daemon(make_dir: DirFactory, tmp_path: Path) -> None:
     """No HOME, no locale, no PATH that finds Ansible, no terminal, a working directory that is gone."""
     directory = make_dir(tasks("debug: {msg: \"ünïcode {{ lookup('env', 'HOME') }}\"}"))
@@ -120,6 +123,7 @@ def test_a_worker_runs_in_the_bare_environment_of_a_daemon(make_dir: DirFactory,
     assert any("ünïcode /" in line.get("stdout", "") for line in stream_lines(done.stdout))
 
 
+@pytest.mark.slow
 def test_secrets_are_masked_in_what_is_sent_and_not_in_what_the_job_sees(make_dir: DirFactory) -> None:
     seen = "\n".join(f"{{{{ lookup('env', '{name}') }}}}" for name in ("MY_TOKEN", "INNOCENT", "PLAIN"))
     directory = make_dir(
@@ -142,6 +146,7 @@ def test_secrets_are_masked_in_what_is_sent_and_not_in_what_the_job_sees(make_di
     assert (target / "seen").read_text() == "tok\nhas my-long-password inside\nplain\n"
 
 
+@pytest.mark.slow
 def test_extra_variables_are_not_in_the_process_list(make_dir: DirFactory) -> None:
     directory = make_dir(tasks("debug: {msg: '{{ word }}'}"), env__extravars="x: 1")
     done = work(job(directory, extravars={"word": "magic"}))
@@ -149,6 +154,7 @@ def test_extra_variables_are_not_in_the_process_list(make_dir: DirFactory) -> No
     assert any('"msg": "magic"' in line.get("stdout", "") for line in stream_lines(done.stdout))
 
 
+@pytest.mark.slow
 def test_precedence_of_parameters_and_files(make_dir: DirFactory) -> None:
     """Files win over parameters, except for the command line; a settings parameter without a file counts."""
     directory = make_dir(
@@ -167,6 +173,7 @@ def test_precedence_of_parameters_and_files(make_dir: DirFactory) -> None:
     assert sorted(path.name for path in artifacts.iterdir()) == names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "seconds"),
     [({"job_timeout": 1}, 1.0), ({"idle_timeout": 2}, 2.0)],
@@ -183,12 +190,14 @@ def test_time_limits_end_a_job(
     assert (processed(done.stdout, directory) / "rc").read_text() == "254"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [2_592_000, 1e308, "inf"])
 def test_a_time_limit_may_be_long(limit: Any, make_dir: DirFactory) -> None:
     done = work(job(make_dir(PLAY), settings={"idle_timeout": limit}, timeout=limit if limit != "inf" else None))
     assert statuses(done.stdout)[-1]["status"] == "successful"
 
 
+@pytest.mark.slow
 def test_two_jobs_of_one_ident_in_one_directory_both_have_their_events(make_dir: DirFactory, tmp_path: Path) -> None:
     stream = job(make_dir(tasks("command: sleep 1")))
     (tmp_path / "job").write_bytes(stream)
@@ -205,6 +214,7 @@ def test_two_jobs_of_one_ident_in_one_directory_both_have_their_events(make_dir:
         assert b"playbook_on_stats" in worker.communicate(timeout=60)[0]
 
 
+@pytest.mark.slow
 def test_several_prompts_are_answered(make_dir: DirFactory) -> None:
     prompts = "".join(f"    - {{name: {name}, prompt: Enter {name}, private: true}}\n" for name in ("one", "two"))
     play = f"- hosts: all\n  gather_facts: false\n  vars_prompt:\n{prompts}  tasks:\n    - assert: {{that: one == 'é1' and two == ''}}\n"
@@ -212,6 +222,7 @@ def test_several_prompts_are_answered(make_dir: DirFactory) -> None:
     assert statuses(done.stdout)[-1]["status"] == "successful"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("ssh-agent") is None, reason="needs ssh-agent (Debian: openssh-client)")
 def test_an_ssh_key_and_its_certificate_reach_the_agent_and_nothing_else(make_dir: DirFactory, tmp_path: Path) -> None:
     for name in ("ca", "key"):
@@ -237,6 +248,7 @@ def test_an_ssh_key_and_its_certificate_reach_the_agent_and_nothing_else(make_di
     assert not (artifacts / "ssh_key_data").exists()
 
 
+@pytest.mark.slow
 def test_inventories_of_every_kind_run(make_dir: DirFactory, tmp_path: Path) -> None:
     directory = make_dir(tasks("debug: {msg: '{{ inventory_hostname }} {{ v }}'}"))
     sources = []
@@ -262,6 +274,7 @@ def test_inventories_of_every_kind_run(make_dir: DirFactory, tmp_path: Path) -> 
         assert [word for word in expected if f'"msg": "{word}"' not in text] == []
 
 
+@pytest.mark.slow
 def test_a_persistent_directory_keeps_its_artifacts_and_nothing_of_ours(make_dir: DirFactory, tmp_path: Path) -> None:
     target = tmp_path / "work"
     stream = job(
@@ -279,6 +292,7 @@ def test_a_persistent_directory_keeps_its_artifacts_and_nothing_of_ours(make_dir
         assert stat.S_IMODE((artifacts / name).stat().st_mode) == 0o600
 
 
+@pytest.mark.slow
 def test_delete_clears_before_and_after(make_dir: DirFactory, tmp_path: Path) -> None:
     target = tmp_path / "work"
     (target / "project").mkdir(parents=True)
@@ -326,6 +340,7 @@ def test_delete_refuses_what_may_be_somebody_elses(path: str, tmp_path: Path) ->
     check_deletable(str(tmp_path / "fine"))
 
 
+@pytest.mark.slow
 def test_a_directory_in_use_is_not_deleted(make_dir: DirFactory, tmp_path: Path) -> None:
     target = tmp_path / "work"
     stream = job(make_dir(tasks("command: sleep 3")))
@@ -345,6 +360,7 @@ def test_a_directory_in_use_is_not_deleted(make_dir: DirFactory, tmp_path: Path)
     assert first.wait(90) == 0
 
 
+@pytest.mark.slow
 def test_two_jobs_share_a_directory(make_dir: DirFactory, tmp_path: Path) -> None:
     target = tmp_path / "work"
     directory = make_dir(tasks("command: sleep 1"))
@@ -361,6 +377,7 @@ def test_two_jobs_share_a_directory(make_dir: DirFactory, tmp_path: Path) -> Non
     assert sorted(path.name for path in (target / "artifacts").iterdir()) == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_keep_alives_come_while_nothing_else_does(make_dir: DirFactory) -> None:
     worker = subprocess.Popen(
         [*OURS, "worker", "--keepalive-seconds", "0.3"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
@@ -378,6 +395,7 @@ def test_keep_alives_come_while_nothing_else_does(make_dir: DirFactory) -> None:
     assert lines[running + 1 :].count(alive.strip()) >= 3
 
 
+@pytest.mark.slow
 def test_unknown_parameters_are_reported_and_not_fatal(make_dir: DirFactory) -> None:
     stream = job(make_dir(PLAY)).replace(b'{"kwargs": {', b'{"kwargs": {"brand_new": 1, ', 1)
     done = work(stream)
@@ -385,6 +403,7 @@ def test_unknown_parameters_are_reported_and_not_fatal(make_dir: DirFactory) -> 
     assert statuses(done.stdout)[0]["receptor_runner"] == {"ignored": ["brand_new"]}
 
 
+@pytest.mark.slow
 def test_the_owners_mark_comes_back_on_the_starting_line(make_dir: DirFactory) -> None:
     stream = job(make_dir(PLAY))
     head, rest = stream.split(b"\n", 1)
@@ -392,6 +411,7 @@ def test_the_owners_mark_comes_back_on_the_starting_line(make_dir: DirFactory) -
     assert statuses(work(marked).stdout)[0]["receptor_runner"] == {"job": "j1"}
 
 
+@pytest.mark.slow
 def test_facts_go_out_and_come_back(make_dir: DirFactory) -> None:
     directory = make_dir(tasks("set_fact: {mine: 7, cacheable: true}"))
     artifacts = processed(work(job(directory, fact_cache_type="jsonfile")).stdout, directory)
@@ -400,6 +420,7 @@ def test_facts_go_out_and_come_back(make_dir: DirFactory) -> None:
     assert stat.S_IMODE(cached.stat().st_mode) == 0o600
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_output(make_dir: DirFactory, tmp_path: Path) -> None:
     """40 MB of text in lines, and 20 MB in one line, through a command that is not Ansible."""
     lines, pieces = 400_000, 20_000
@@ -417,6 +438,7 @@ def test_memory_does_not_grow_with_the_output(make_dir: DirFactory, tmp_path: Pa
         assert sum(1 for line in stream if b'"verbose"' in line) == lines + pieces * 1000 // (1024 * 1024) + 1
 
 
+@pytest.mark.slow
 def test_events_of_a_job_in_the_artifacts(make_dir: DirFactory) -> None:
     directory = make_dir(PLAY, inventory=INVENTORY)
     artifacts = processed(work(job(directory)).stdout, directory)
