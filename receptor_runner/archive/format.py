@@ -12,8 +12,6 @@ from typing import IO, Protocol
 from ..limits import StreamLimits
 from .collect import Report
 from .entry import Entry
-from .pack import ZipPacker
-from .unpack import unpack_zip
 
 __all__ = ["FORMATS", "ZIP", "ArchiveFormat", "Packer", "best_format", "format_named"]
 
@@ -57,12 +55,18 @@ class ArchiveFormat(Protocol):
 
 
 class _Zip:
+    """Loads only the half that is used: a stage either packs or unpacks before it does anything else."""
+
     name = "zip"
 
     def packer(self, file: IO[bytes], report: Report) -> Packer:
+        from .pack import ZipPacker
+
         return ZipPacker(file, report)
 
     def unpack(self, file: IO[bytes], target: str, limits: StreamLimits, *, private: bool) -> Iterator[None]:
+        from .unpack import unpack_zip
+
         return unpack_zip(file, target, limits, private=private)
 
 

@@ -11,7 +11,6 @@ import click
 
 from ..errors import DetachedError
 from .output import complain, print_json
-from .progress import progress
 from .views import job_view
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ FOLLOW_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def submit_job(mesh: Mesh, job: Job, to: RouteOptions, flag: StopFlag, *, again: bool = False) -> SubmittedJob:
     """Returns when a node has accepted the job."""
+    from .progress import progress
+
     line = progress(to.node or "this machine")
     try:
         return mesh.submit(
@@ -65,6 +66,8 @@ def follow(
     submitted: SubmittedJob, printer: EventSink | None, flag: StopFlag, limits: LimitOptions, lost_after: float
 ) -> int:
     """Follows the job to its end, and returns the exit status."""
+    from .progress import progress
+
     line = progress(submitted.record.route.node)
     try:
         outcome = submitted.follow(

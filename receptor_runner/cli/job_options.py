@@ -6,15 +6,12 @@ contradict each other are a usage error. Variables take the forms that Ansible's
 from __future__ import annotations
 
 import os
-import uuid
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from ..errors import InputError
 from .options import option, option_group
-from .variables import extra_vars, file_text, load_mapping, role_vars
 
 if TYPE_CHECKING:
     from ..mesh.job import Job
@@ -22,8 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["JobOptions", "check_ident_option", "job_options"]
 
 
-@dataclass(frozen=True)
-class JobOptions:
+class JobOptions(NamedTuple):
     """What a job is. The names are those of the job's parameters, except for ``exclude``, ``extra_vars`` and
     ``container_auth_data``, which is a file here.
     """
@@ -72,8 +68,12 @@ class JobOptions:
         :raises click.UsageError: the options contradict each other.
         :raises InputError: there is no such directory, or no such file of variables.
         """
+        import uuid
+
+        from .variables import extra_vars, file_text, load_mapping, role_vars
+
         self._check(directory)
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        given = self._asdict()
         for name in ("exclude", "extra_vars"):
             del given[name]
         parameters = {

@@ -5,13 +5,15 @@ the id of the job."""
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import UsageError
 from .context import about
+
+if TYPE_CHECKING:
+    import logging
 
 __all__ = ["configure", "silence", "track"]
 
@@ -20,6 +22,8 @@ _ROOT = "receptor_runner"
 
 def configure(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
     """The callback of the log options. The log is set up anew for each of them, with what is known so far."""
+    import logging
+
     known = ctx.meta.setdefault(__name__, {"debug": False, "log_file": None})
     known[parameter.name] = value
     root = logging.getLogger(_ROOT)
@@ -32,6 +36,8 @@ def configure(ctx: click.Context, parameter: click.Parameter, value: Any) -> Non
 
 def _handler(path: str | None) -> logging.Handler:
     """:raises UsageError: the file cannot be written."""
+    import logging
+
     if path is None:
         handler: logging.Handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("receptor-runner: %(levelname)s: %(message)s"))
@@ -52,6 +58,8 @@ def _add_job(record: Any) -> bool:
 
 def silence() -> None:
     """Nothing is logged."""
+    import logging
+
     root = logging.getLogger(_ROOT)
     root.addHandler(logging.NullHandler())
     root.propagate = False
@@ -59,4 +67,6 @@ def silence() -> None:
 
 def track(exc: Exception) -> None:
     """Logs where an error of ours came from, for ``--debug``."""
+    import logging
+
     logging.getLogger(_ROOT).debug("internal error", exc_info=exc)

@@ -4,8 +4,7 @@ Rules: names and variables of the socket options are receptorctl's."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..limits import LOST_AFTER_SECONDS
 from .options import option, option_group
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["RouteOptions", "SocketOptions", "lost_after_option", "route_options", "socket_options"]
 
 
-@dataclass(frozen=True)
-class SocketOptions:
+class SocketOptions(NamedTuple):
     """The control service that the commands talk to."""
 
     socket: str | None
@@ -65,8 +63,7 @@ socket_options = option_group(
 )
 
 
-@dataclass(frozen=True)
-class RouteOptions:
+class RouteOptions(NamedTuple):
     """Where on a mesh a job goes; None where the mesh is to decide."""
 
     node: str | None

@@ -1,15 +1,13 @@
 """Options that several commands share, and how they become typed.
 
-Rules: a group of options reaches its command as one frozen dataclass. Every option can be given as
+Rules: a group of options reaches its command as one named tuple. Every option can be given as
 ``RECEPTOR_RUNNER_<OPTION>``, except where that is said: a daemon's environment leaks into its workers."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
@@ -31,10 +29,10 @@ def option(*names: str, envvar: Sequence[str] = (), **attributes: Any) -> Callab
 def option_group(kind: type[Any], name: str, options: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
     """A decorator that adds ``options`` to a command, which gets them as one argument.
 
-    :param kind: a dataclass with a field for each option.
+    :param kind: a named tuple with a field for each option.
     :param name: what the command calls the argument.
     """
-    fields = [field.name for field in dataclasses.fields(kind)]
+    fields = kind._fields
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
@@ -66,8 +64,7 @@ def log_options(function: F) -> F:
     return function
 
 
-@dataclass(frozen=True)
-class PrintOptions:
+class PrintOptions(NamedTuple):
     """How a job's output is printed, and whether its end counts."""
 
     quiet: bool
@@ -90,8 +87,7 @@ output_option = click.option(
 )
 
 
-@dataclass(frozen=True)
-class LimitOptions:
+class LimitOptions(NamedTuple):
     """What is taken from a stream before it is refused; None for the default."""
 
     max_line: int | None

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from ..results.printer import safe_for_terminal
-from ..results.sinks import Event, EventSink
+from ..results.sinks import EventSink
 from ..stream.messages import JSONObject
 
 __all__ = ["Progress", "progress"]
@@ -111,11 +111,11 @@ class _TurnTaker(EventSink):
         self._line = line
         self._printer = printer
 
-    def event(self, event: Event) -> bool:
-        self._line.count(event.data)
+    def event(self, name: str, data: JSONObject, raw: bytes) -> bool:
+        self._line.count(data)
         if self._printer is not None:
             self._line.clear()
-            self._printer.event(event)
+            self._printer.event(name, data, raw)
         return True
 
     def flush(self) -> None:

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import json
 
+from ..stream.messages import JSONObject
 from .artifact_dir import ArtifactDir
-from .sinks import Event, EventSink
+from .sinks import EventSink
 
 __all__ = ["EventFiles"]
 
@@ -20,7 +21,7 @@ class EventFiles(EventSink):
     def __init__(self, artifacts: ArtifactDir) -> None:
         self._artifacts = artifacts
 
-    def event(self, event: Event) -> bool:
+    def event(self, name: str, data: JSONObject, raw: bytes) -> bool:
         """:raises OutputError: the file cannot be written."""
-        self._artifacts.write_event(event.name, event.raw or json.dumps(event.data, default=str).encode())
+        self._artifacts.write_event(name, raw or json.dumps(data, default=str).encode())
         return True

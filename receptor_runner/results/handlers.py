@@ -12,7 +12,7 @@ from typing import Any
 
 from ..stream.messages import JSONObject
 from ..stream.status import STARTING
-from .sinks import Event, EventSink
+from .sinks import EventSink
 
 __all__ = ["HandlerSink", "Handlers", "RunnerConfig"]
 
@@ -43,15 +43,13 @@ class HandlerSink(EventSink):
     def __init__(self, handlers: Handlers, config: RunnerConfig) -> None:
         #: The traceback of the first handler that raised.
         self.error: str | None = None
+        self.changes_events = handlers.event is not None
         self._handlers = handlers
         self._config = config
 
-    def event(self, event: Event) -> bool:
+    def event(self, name: str, data: JSONObject, raw: bytes) -> bool:
         """The handler may change the event: what it leaves goes on, not the line that came."""
-        if self._handlers.event is None:
-            return True
-        event.raw = b""
-        return bool(self._call("event", event.data))
+        return self._handlers.event is None or bool(self._call("event", data))
 
     def status(self, data: JSONObject) -> None:
         if data["status"] == STARTING:

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from .sinks import Event, EventSink
+from ..stream.messages import JSONObject
+from .sinks import EventSink
 
 __all__ = ["JSONPrinter", "TextPrinter", "safe_for_terminal"]
 
@@ -54,8 +55,8 @@ class _Printer(EventSink):
 class TextPrinter(_Printer):
     """The output of the job, as Ansible showed it."""
 
-    def event(self, event: Event) -> bool:
-        text = event.data.get("stdout")
+    def event(self, name: str, data: JSONObject, raw: bytes) -> bool:
+        text = data.get("stdout")
         if text and type(text) is str:
             if self._terminal:
                 text = safe_for_terminal(text)
@@ -66,6 +67,6 @@ class TextPrinter(_Printer):
 class JSONPrinter(_Printer):
     """The events, one JSON object a line: as they came, or in plain ASCII for a terminal."""
 
-    def event(self, event: Event) -> bool:
-        self.write((json.dumps(event.data).encode() if self._terminal else event.raw) + b"\n")
+    def event(self, name: str, data: JSONObject, raw: bytes) -> bool:
+        self.write((json.dumps(data).encode() if self._terminal else raw) + b"\n")
         return True

@@ -13,7 +13,7 @@ import threading
 from typing import Any, NamedTuple
 
 from ..stream.messages import JSONObject
-from .sinks import Event, EventSink
+from .sinks import EventSink
 
 __all__ = ["QueuedSink"]
 
@@ -46,8 +46,8 @@ class QueuedSink(EventSink):
         self._thread = threading.Thread(target=self._work, name=f"sink-{type(sink).__name__}", daemon=True)
         self._thread.start()
 
-    def event(self, event: Event) -> bool:
-        self._put("event", Event(event.name, dict(event.data), event.raw))
+    def event(self, name: str, data: JSONObject, raw: bytes) -> bool:
+        self._put("event", name, dict(data), raw)
         return True
 
     def status(self, data: JSONObject) -> None:

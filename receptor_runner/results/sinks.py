@@ -8,37 +8,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 from ..stream.messages import JSONObject
 from ..stream.status import UNSTARTED
 from .artifact_dir import event_file_name
 
-__all__ = ["Event", "EventSink", "Sinks"]
+__all__ = ["EventSink", "Sinks"]
 
 logger = logging.getLogger(__name__)
-
-
-class Event:
-    """One job event on its way through the sinks. ``name`` is that of its file. ``raw`` is its line as it came, empty
-    if a sink may have changed ``data``."""
-
-    __slots__ = ("data", "name", "raw")
-
-    def __init__(self, name: str, data: JSONObject, raw: bytes) -> None:
-        self.name = name
-        self.data = data
-        self.raw = raw
 
 
 class EventSink:
     """Takes the results of one job. A method that a sink does not define does nothing."""
 
     #: Whether results that this sink cannot take end whoever delivers them.
-    essential: ClassVar[bool] = False
+    essential = False
+    #: Whether this sink may change the data of an event. The sinks behind it do not get the line as it came, then.
+    changes_events = False
 
-    def event(self, event: Event) -> bool:
-        """One job event. False keeps it from the sinks behind this one."""
+    def event(self, name: str, data: JSONObject, raw: bytes) -> bool:
+        """One job event. False keeps it from the sinks behind this one.
+
+        :param name: what its file is called.
+        :param raw: its line as it came, without the newline; empty if ``data`` may have been changed.
+        """
         return True
 
     def status(self, data: JSONObject) -> None:
@@ -69,6 +63,7 @@ class Sinks:
         #: The data of ``playbook_on_stats``; None if that did not come.
         self.stats: JSONObject | None = None
         self._sinks = list(sinks)
+        self._holding = any(type(sink).flush is not EventSink.flush for sink in self._sinks)
 
     def resume(self, events: int, status_data: JSONObject, stats: JSONObject | None) -> None:
         """Goes on where the sinks of another process stopped."""
@@ -91,11 +86,12 @@ class Sinks:
         if data.get("event") == "playbook_on_stats":
             found = data.get("event_data")
             self.stats = dict(found) if isinstance(found, dict) else None
-        event = Event(name, data, raw)
         for sink in self._sinks:
             try:
-                if not sink.event(event):
+                if not sink.event(name, data, raw):
                     return
+                if sink.changes_events:
+                    raw = b""
             except Exception as exc:
                 self._failed(sink, exc)
 
@@ -112,7 +108,9 @@ class Sinks:
         self._tell("finished", result)
 
     def flush(self) -> None:
-        self._tell("flush")
+        """Called after each piece of the stream, so it costs nothing for sinks that hold nothing back."""
+        if self._holding:
+            self._tell("flush")
 
     def close(self) -> None:
         self._tell("close")

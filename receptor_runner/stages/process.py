@@ -189,16 +189,18 @@ class Processor:
 
         :raises ReceptorRunnerError: see :meth:`conclude`, which takes it.
         """
+        kept = self._journal.kept
         try:
             for item in self._reader.feed(data):
                 if type(item) is JobEvent:
                     self._sinks.event(item.data, item.raw)
                 else:
                     self._take(item)
-                self._note()
+                if kept:
+                    self._note()
         except TruncatedStreamError as exc:
             raise self._ended_early(exc) from exc
-        if not self._reader.finished:
+        if kept and not self._reader.finished:
             self._journal.passed(self._reader.boundary, self._reader.done, self._sinks.events)
         self._sinks.flush()
 

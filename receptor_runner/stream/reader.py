@@ -13,7 +13,7 @@ from ..errors import TruncatedStreamError
 from ..limits import DEFAULT_LIMITS, MAX_FOREIGN, StreamLimits
 from .archive_receiver import ArchiveReceiver
 from .codec import Decoder
-from .messages import ArchiveData, ArchiveEnd, ArchiveStart, Foreign, Message
+from .messages import ArchiveData, ArchiveEnd, ArchiveStart, Foreign, JobEvent, Message
 
 __all__ = ["Item", "StreamReader"]
 
@@ -67,7 +67,10 @@ class StreamReader:
         messages = self._decoder.receive(data) if data else self._decoder.receive_eof()
         for message in messages:
             kind = type(message)
-            if kind is ArchiveStart or kind is ArchiveData or kind is ArchiveEnd:
+            if kind is JobEvent and not self._skip:  # there are many
+                self.done += 1
+                yield message
+            elif kind is ArchiveStart or kind is ArchiveData or kind is ArchiveEnd:
                 yield from self._take_archive(message)
             elif self._counts():
                 if kind is Foreign:

@@ -11,7 +11,7 @@ import pytest
 from receptor_runner.errors import OutputError
 from receptor_runner.results.handlers import Handlers, HandlerSink, RunnerConfig
 from receptor_runner.results.queued_sink import QueuedSink
-from receptor_runner.results.sinks import Event, EventSink, Sinks
+from receptor_runner.results.sinks import EventSink, Sinks
 
 STATUS = {"status": "running"}
 
@@ -27,8 +27,8 @@ class Notebook(EventSink):
         self.calls = calls if calls is not None else []
         self._name = name
 
-    def event(self, event: Event) -> bool:
-        self.calls.append(f"{self._name}event {event.data['counter']}")
+    def event(self, name: str, data: dict[str, Any], raw: bytes) -> bool:
+        self.calls.append(f"{self._name}event {data['counter']}")
         return True
 
     def status(self, data: dict[str, Any]) -> None:
@@ -39,14 +39,14 @@ class Notebook(EventSink):
 
 
 class Broken(EventSink):
-    def event(self, event: Event) -> bool:
+    def event(self, name: str, data: dict[str, Any], raw: bytes) -> bool:
         raise ZeroDivisionError("in the sink")
 
 
 class Full(Broken):
     essential = True
 
-    def event(self, event: Event) -> bool:
+    def event(self, name: str, data: dict[str, Any], raw: bytes) -> bool:
         raise OutputError("no space left")
 
 
@@ -112,8 +112,8 @@ def test_what_a_handler_changes_is_what_the_sinks_behind_get() -> None:
     seen = []
 
     class Last(EventSink):
-        def event(self, event: Event) -> bool:
-            seen.append((event.data["stdout"], event.raw))
+        def event(self, name: str, data: dict[str, Any], raw: bytes) -> bool:
+            seen.append((data["stdout"], raw))
             return True
 
     sinks = Sinks(
@@ -127,9 +127,9 @@ def test_a_slow_sink_behind_a_queue_costs_nobody_time_and_says_what_it_missed(ca
     allowed = threading.Event()
 
     class Slow(Notebook):
-        def event(self, event: Event) -> bool:
+        def event(self, name: str, data: dict[str, Any], raw: bytes) -> bool:
             allowed.wait(60)
-            return super().event(event)
+            return super().event(name, data, raw)
 
     slow = Slow()
     queued = QueuedSink(slow, size=3)
@@ -157,7 +157,7 @@ def test_a_sink_behind_a_queue_that_hangs_is_left(caplog: pytest.LogCaptureFixtu
     hang = threading.Event()
 
     class Hanging(EventSink):
-        def event(self, event: Event) -> bool:
+        def event(self, name: str, data: dict[str, Any], raw: bytes) -> bool:
             return hang.wait(60)
 
     queued = QueuedSink(Hanging(), size=10, close_seconds=0.05)
