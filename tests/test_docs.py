@@ -51,7 +51,7 @@ def test_commands_of_the_documentation_run(block: str, demo: Path) -> None:
         command = re.sub(r"python3 -m venv \.venv && \.venv/bin/pip install [^&]*&& ", "", line.removeprefix("$ "))
         command = command.replace(".venv/bin/", f"{BIN}/")
         if "pytest" in command:
-            assert command == f"{BIN}/python -m pytest"
+            assert command == f"{BIN}/python -m pytest -n 4"
             continue
         done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr.decode()

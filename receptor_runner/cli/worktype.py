@@ -32,7 +32,7 @@ def print_fragment(name: str, signed: bool) -> int:
 @click.option("--out", metavar="FILE", help="Write FILE as a whole. [default: standard output]")
 @click.option("--flags", "as_flags", is_flag=True, help="Print --config options for the daemon instead.")
 def render(directory: str, base: str | None, out: str | None, as_flags: bool) -> int:
-    """Join the *.yml in DIR into one configuration, checked, because the daemon reads no directory."""
+    """Join the .yml files of DIR into one checked configuration, because the daemon reads no directory."""
     from ..receptor.worktype import RESTART, flags, fragments
     from ..receptor.worktype import render as render_files
 
