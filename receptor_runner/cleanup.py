@@ -1,11 +1,11 @@
 """Removes what jobs left on a node: private data dirs by pattern, container images by name.
 
-Rules: never a directory that a living worker holds (its lock), or that any process names in its arguments, works in
-or has open: a worker of ansible-runner holds no lock. Never through a link, never what may be somebody else's. One that
-cannot be removed does not stop the others, and all are renamed before the first is deleted: a controller waits 20
-seconds. An image whose container is running stays: its removal would end that job. The report goes to ``sys.stdout``
-as it is at the time of the call: controllers redirect it, and look for the last line, ``(changed: True)`` or
-``(changed: False)``."""
+Rules: a directory stays if a living worker holds its lock. It also stays if any process names it in its arguments,
+works in it or has it open, because ansible-runner's workers hold no lock. No link is followed, and nothing goes that
+may be somebody else's. A directory that cannot be removed does not stop the others. All are renamed before the first
+is deleted, because a controller waits 20 seconds. An image whose container is running stays, because its removal would
+end that job. The report goes to ``sys.stdout`` as it is at the time of the call: controllers redirect it and look for
+the last line, ``(changed: True)`` or ``(changed: False)``."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def _say(text: str) -> None:
 
 
 def _words(value: Any) -> list[str]:
-    """Names in any of the forms that controllers have sent: a list, or one text with blanks, commas or quotes
-    between.
+    """Names in any of the forms that controllers have sent: a list, or one text with blanks, commas or quotes between
+    the names.
     """
     texts = [value] if isinstance(value, str) else list(value or ())
     return [word for text in texts for word in re.split(r"[\s,\"']+", str(text)) if word]
@@ -119,7 +119,8 @@ def _is_old(path: str, before: float) -> bool:
 
 
 def _moved_aside(path: str, pattern: str, *, dry_run: bool) -> str:
-    """The new name of a directory that nobody uses: whatever happens from here on, it is gone from where it was.
+    """Renames a directory that nobody uses, and returns its new name. Whatever happens from here on, it is gone from
+    its old place.
 
     :raises UsageError: it must not be deleted.
     :raises OutputError: a worker holds it.
@@ -163,7 +164,8 @@ def _is_ours(path: str) -> bool:
 
 
 def _remove_registries(path: str) -> None:
-    """ansible-runner keeps credentials for registries beside, in the temporary directory, by the ident of a job."""
+    """Removes credentials for registries: ansible-runner keeps them in the temporary directory, by the ident of a
+    job."""
     with contextlib.suppress(OSError):
         for ident in os.listdir(os.path.join(path, "artifacts")):
             name = f"ansible_runner_registry_{glob.escape(ident)}_*"
@@ -190,7 +192,7 @@ def _mentioned_by_processes(paths: list[str]) -> set[str]:
 
 
 def _places_of(pid: int) -> Iterator[str]:
-    """Where a process works and what it has open, directories and sockets too: proc(5)."""
+    """The directory that a process works in, and all that it has open, sockets too: proc(5)."""
     with contextlib.suppress(OSError):
         yield os.readlink(f"/proc/{pid}/cwd")
         for name in os.listdir(f"/proc/{pid}/fd"):

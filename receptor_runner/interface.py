@@ -1,7 +1,7 @@
 """The Python API in the shape of ``ansible_runner.interface``.
 
-Rules: one dictionary of parameters does for every streamer, and what is not for it is ignored. A stage is loaded when
-it is asked for. Nothing is printed but a job's own output, and that only unless ``quiet``."""
+Rules: one dictionary of parameters serves every streamer, and a streamer ignores what is not for it. A stage is loaded
+when it is asked for. Nothing is printed but a job's own output, and that only if not ``quiet``."""
 
 from __future__ import annotations
 

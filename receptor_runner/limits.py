@@ -1,22 +1,22 @@
-"""Every bound on what is read, held or waited for, each with its reason.
+"""Bounds on what a stream may contain and on how long something may take, each with its reason.
 
-Rules: sizes are bytes, times are seconds; a reader takes its limit as a parameter whose default is here.
-"""
+Rules: sizes are bytes and times are seconds. A reader takes its limit as a parameter whose default is here. A bound
+that only one file uses stands in that file."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-#: One line of a stream. Ansible results are cut at 700 kB by the callback plugin, other workers send what they like.
+#: One line of a stream. Our callback plugin empties results of more than 700 kB; other workers send what they like.
 MAX_LINE = 128 * 1024 * 1024
 
 #: One archive, packed. A project of 20 GB has been reported by users of ansible-runner.
 MAX_ARCHIVE = 64 * 1024**3
 
-#: One archive, unpacked: what a small hostile archive may grow to.
+#: One archive, unpacked. A small hostile archive may grow to this.
 MAX_UNPACKED = 256 * 1024**3
 
-#: Members of one archive: what is told about them is held in memory.
+#: Members of one archive. Something about each of them is held in memory.
 MAX_MEMBERS = 1_000_000
 
 #: Directories above one member of an archive.
@@ -25,14 +25,13 @@ MAX_DEPTH = 200
 #: What is kept of text that is not part of the protocol, to explain a broken stream.
 MAX_FOREIGN = 16 * 1024
 
-#: The text of one event; what is beyond follows as ``verbose`` events, so that memory does not grow with a job's
-#: output.
+#: The text of one event. The rest follows as ``verbose`` events, so that memory does not grow with a job's output.
 MAX_EVENT_TEXT = 4 * 1024 * 1024
 
-#: One line of text outside of events; a longer one is cut into several ``verbose`` events.
+#: One line of text outside of events. A longer line becomes several ``verbose`` events.
 MAX_VERBOSE_TEXT = 1024 * 1024
 
-#: One frame of the callback plugin: a result of 700 kB and everything around it, with room.
+#: One frame of the callback plugin. A result of 700 kB and everything around it fit easily.
 MAX_FRAME = 64 * 1024 * 1024
 
 #: How much of the latest output a password prompt may span.
@@ -41,82 +40,87 @@ PROMPT_WINDOW = 2048
 #: Unit of writing: what a pipe holds.
 BLOCK = 64 * 1024
 
-#: Most that is read at once: what is in it is parsed, and held, at once too.
+#: The most that is read at once. All of it is parsed, and held, at once.
 READ_BLOCK = 128 * 1024
 
-#: Longest time that output waits for more of it before it is sent on.
+#: Output waits this long for more output before it is sent on.
 FLUSH_SECONDS = 0.05
 
-#: Longest pause between two reads of output, so that several events are carved in one go.
+#: The longest pause between two reads of output. Several events are carved in one go, then.
 PAUSE_SECONDS = 0.02
-#: So much output in one go means that the command may be waiting for its terminal, which holds twice as much.
+#: The terminal holds twice as much. If a read finds this much, the command may be waiting for the terminal.
 PTY_HALF_FULL_BYTES = 8 * 1024
 
-#: Stopping a job: interrupt at once, terminate and kill these seconds later.
+#: To stop a job, interrupt it at once, and terminate and kill it after these times.
 TERM_SECONDS = 3.0
 KILL_SECONDS = 5.0
 
-#: After this long a process that does not die of SIGKILL (in the kernel, or another user's) is given up.
+#: Give up a process that does not die of SIGKILL after this long: it hangs in the kernel, or is another user's.
 GIVE_UP_SECONDS = 3.0
 
-#: After a job's own end its leftovers are not worth that much patience.
+#: When a job has ended by itself, what it left running is terminated and killed sooner.
 LEFTOVER_TERM_SECONDS = 0.1
 LEFTOVER_KILL_SECONDS = 2.0
 
-#: After a container was killed, the processes of its engine get so long to notice,
+#: Wait this long for the engine to exit after a container is killed.
 ENGINE_PATIENCE_SECONDS = 1.0
-#: and from the beginning of the stop on, the engine so long to show that nothing is left: the rest is for artifacts.
+#: This long after a stop began, the engine must have shown that no container is left. The time after that is for
+#: artifacts.
 CONTAINER_REMOVAL_DEADLINE_SECONDS = 7.0
-#: The same where no stop is in a hurry.
+#: An engine has this long to answer if no stop is in a hurry.
 ENGINE_SECONDS = 8.0
-#: How long it may take to remove files that belong to a container's users.
+#: Removing files that belong to a container's users may take this long.
 UNSHARE_SECONDS = 10.0
 
-#: Receptor kills a worker 10 s after its interrupt: artifacts not on their way by then are cut down to a small archive.
+#: Receptor kills a worker 10 s after its interrupt. If all artifacts cannot be written by this time, a small archive
+#: goes out.
 ARCHIVE_SECONDS = 7.5
 
-#: How long ``process`` goes on reading after the first Ctrl-C: a worker needs no longer to say how the job ended.
+#: ``process`` reads on this long after the first Ctrl-C. A worker needs less to say how the job ended.
 LINGER_SECONDS = 10.0
 
-#: How long ``process`` reads on behind the end mark, so that a writer with a last word does not die of a closed pipe.
+#: ``process`` reads on this long behind the end mark, so that a writer with a last word does not die of a closed pipe.
 DRAIN_SECONDS = 2.0
 
-#: A control service answers at once; some commands (cancel, release) wait for a worker's end, ten seconds, and more.
+#: A control service answers at once. Some commands (cancel, release) wait for a worker to end, which takes ten seconds
+#: and more.
 CONTROL_SECONDS = 10.0
 SLOW_CONTROL_SECONDS = 30.0
-#: A node that is given hundreds of jobs at once starts them one after the other, and says so when each has started.
+#: A node that gets hundreds of jobs at once starts them one after the other, and answers each when it has started.
 START_SECONDS = 120.0
 
-#: A follower of a unit looks at it after this long a silence,
+#: A follower asks for the status of its unit after this long a silence.
 UNIT_POLL_SECONDS = 3.0
-#: asks for its results anew, because a connection over the mesh may be deaf,
+#: After this long a silence it asks the node that runs the unit, and opens the results anew if it missed some.
 STREAM_STALL_SECONDS = 12.0
-#: and looks for the process that works on it: two keep-alives of our worktypes and a half are missing then.
+#: After this long a silence it looks for the unit's process. Two and a half keep-alives of our worktypes are missing
+#: then.
 LIVENESS_PROBE_AFTER_SECONDS = 25.0
 LIVENESS_RETRY_SECONDS = 2.0
-#: A look that cannot tell (no leave to pass parameters, another's worker) costs the node a unit: not often.
+#: A look that cannot tell (the worktype takes no parameters, or its worker is not ours) costs the node a unit. It is
+#: repeated after this long.
 PROBE_AGAIN_SECONDS = 600.0
 
-#: First and longest pause before a connection is tried again.
+#: The first and the longest pause before a connection is tried again.
 RECONNECT_SECONDS = (0.05, 2.0)
 
-#: A state that says that a unit ended is asked for again after this long.
+#: If a unit is said to have ended, ask again after this long before believing it.
 SETTLE_SECONDS = 0.5
 
-#: After its node's daemon was restarted, results come this much later than the state that says that they ended (the
-#: idle timeout of its QUIC connections is 30 s, pkg/netceptor/conn.go).
+#: After a restart of its node's daemon, results come this much later than the state that says that they ended. (The
+#: idle timeout of its QUIC connections is 30 s, pkg/netceptor/conn.go.)
 RESULTS_LAG_SECONDS = 90.0
 
-#: How long the mesh may be out of reach before a follower detaches.
+#: A follower detaches when the mesh was out of reach for this long.
 LOST_AFTER_SECONDS = 600.0
 
-#: How long a job on a mesh may take to end after it was cancelled: ten seconds for its worker, the rest for the way.
+#: A cancelled job on a mesh may take this long to end: ten seconds for its worker, the rest for the way.
 MESH_LINGER_SECONDS = 30.0
 
-#: How often a worker under Receptor looks whether the process that started it is still there.
+#: A worker under Receptor looks this often whether the process that started it is still there.
 PARENT_POLL_SECONDS = 1.0
 
-#: How often a cancel callback is asked.
+#: A cancel callback is asked this often.
 CANCEL_POLL_SECONDS = 0.25
 
 

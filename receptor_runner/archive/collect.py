@@ -1,7 +1,7 @@
 """Walks a directory and yields what is to be packed.
 
-Rules: parents come before their children; links are kept as links and never followed; what cannot travel is reported
-by path, once, and left out. Whether a report is fatal is the caller's business."""
+Rules: parents come before their children. Links are kept as links and never followed. What cannot travel is reported
+by its path, once, and left out. The caller decides whether a report is fatal."""
 
 from __future__ import annotations
 

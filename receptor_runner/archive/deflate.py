@@ -1,7 +1,7 @@
-"""Deflate by ISA-L, at several times zlib's speed both ways; by zlib where there is no wheel for this machine.
+"""Compresses with ISA-L, which has several times zlib's speed both ways, or with zlib where there is no wheel for this
+machine.
 
-Rules: the format and the interface are zlib's either way.
-"""
+Rules: format and interface are zlib's in both cases."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """One member of an archive, and how its modification time is kept.
 
-A zip's own time is local and even: two seconds and a time zone are lost. So the time travels in two extra fields as
-well: 0x000a (NTFS, 100 ns, UTC), which our stages read back exactly, and 0x5455 (extended timestamp, seconds, UTC)
-for other tools. Formats: PKWARE's APPNOTE 4.5.5 and Info-ZIP's ``proginfo/extrafld.txt``."""
+A zip's own time is local and even: it loses two seconds and the time zone. So the time also travels in two extra
+fields. Our stages read 0x000a (NTFS, 100 ns, UTC) back exactly. 0x5455 (extended timestamp, seconds, UTC) is for other
+tools. Formats: PKWARE's APPNOTE 4.5.5 and Info-ZIP's ``proginfo/extrafld.txt``."""
 
 from __future__ import annotations
 

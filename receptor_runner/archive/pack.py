@@ -1,9 +1,8 @@
-"""Writes a zip archive, appending only, so that its digest is known when its last byte is.
+"""Writes a zip archive by appending only, so that its digest is known when its last byte is.
 
-Why not ``zipfile``: it cannot use ISA-L, which compresses as well as zlib's default at several times its speed, it
-does not yield while it works, and it compresses what does not compress. Anything that reads zip reads what this
-writes: deflated or stored members, data descriptors for large ones, zip64 where sizes need it (PKWARE's APPNOTE 4.3).
-"""
+Why not ``zipfile``: it cannot use ISA-L, which compresses as well as zlib's default does at several times its speed.
+It does not yield while it works. It compresses what does not shrink. Anything that reads zip reads what this writes:
+deflated or stored members, data descriptors for large ones, zip64 where sizes need it (PKWARE's APPNOTE 4.3)."""
 
 from __future__ import annotations
 
@@ -120,7 +119,9 @@ class ZipPacker:
         self._directory.append(member.directory_header())
 
     def _add_large(self, entry: Entry, fd: int) -> Iterator[None]:
-        """A file in pieces, its sizes behind it. No more than it was said to have: it may grow for ever."""
+        """Writes a file in pieces, and its sizes behind it. It writes no more than the size that was told, because a
+        file may grow for ever.
+        """
         chunk = _read(fd, min(_READ, entry.size))
         sample = chunk[:_SAMPLE]
         worth = len(deflate.compress(sample, LEVEL, wbits=-15)) < len(sample) * _WORTH
@@ -179,7 +180,7 @@ def _read(fd: int, size: int) -> bytes:
 
 
 class _Member:
-    """The headers of one member. A large one tells its sizes behind its data, in 8 bytes each."""
+    """The headers of one member. A large member has its sizes behind its data, in 8 bytes each."""
 
     def __init__(self, entry: Entry, method: int, offset: int, *, descriptor: bool = False) -> None:
         self.crc = self.size = self.packed = 0

@@ -1,7 +1,6 @@
-"""Where an archive is kept on its way, in or out: a temporary file that nobody else can name.
+"""A temporary file that holds an archive on its way in or out. Nobody else can name it.
 
-Rules: closing it removes it.
-"""
+Rules: closing the file removes it."""
 
 from __future__ import annotations
 

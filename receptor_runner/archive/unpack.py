@@ -1,9 +1,9 @@
 """Extracts an archive that nobody vouches for.
 
-Rules: every step below the target is taken from a directory descriptor with O_NOFOLLOW, so no link, whether it was
-there before or came with the archive, is ever written through. A file is made aside and renamed, never written over.
-No member leaves the target, none is a device, none keeps setuid, setgid or sticky bits. Directories get their modes
-and times last. Anything else about an archive than its members being extracted is an ``ArchiveError``."""
+Rules: every step below the target starts from a directory descriptor with O_NOFOLLOW. So nothing is ever written
+through a link, whether the link was there before or came with the archive. A file is made aside and renamed, and never
+written over. No member leaves the target, none is a device, and none keeps setuid, setgid or sticky bits. Directories
+get their modes and times last. An archive that cannot be extracted whole is an ``ArchiveError``."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def unpack_zip(
 
 @contextlib.contextmanager
 def _reading() -> Iterator[None]:
-    """What goes wrong while an archive is read is the archive's fault."""
+    """Turns what goes wrong while an archive is read into an ``ArchiveError``."""
     try:
         yield
     except ArchiveError:
@@ -168,7 +168,7 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 class _Tree:
-    """The target directory, reached through descriptors only."""
+    """The target directory. It is reached through descriptors only."""
 
     def __init__(self, target: str, private: bool) -> None:
         self._mask = 0o700 if private else 0o777

@@ -1,14 +1,14 @@
 """Ansible callback plugin: tells the guard what happens, event by event, inside the output.
 
-It runs in Ansible's interpreter, wherever that is, so it imports nothing but Ansible and the standard library, and
+It runs in Ansible's interpreter, wherever that is. So it imports nothing but Ansible and the standard library, and
 loads with Python 3.8 and ansible-core 2.13 as well as with the newest.
 
-Rules: whichever stdout callback the user chose stays what it is; its methods and the methods of ``Display`` are put
-between two frames each. Without a key there are no frames. Only the process that read the key writes frames, none of
-its forks. A fault in here never costs the job more than the fields of one event. Ansible forks for each task, and
-after a fork each page of memory that is written to, if only to count a reference, costs more than the work itself: what
-every event needs is made once. The frame's format is in ``receptor_runner/guard/carve.py``, the events' fields are
-those that controllers know from ansible-runner."""
+Rules: the user's stdout callback stays what it is. Its methods and the methods of ``Display`` are put between two
+frames each. Without a key there are no frames. Only the process that read the key writes frames, none of its forks. A
+fault in here never costs the job more than the fields of one event. Ansible forks for each task. After a fork, each
+page of memory that is written to, if only to count a reference, costs more than the work itself. So what every event
+needs is made once. The frame's format is in ``receptor_runner/guard/event_carver.py``. The events' fields are those
+that controllers know from ansible-runner."""
 
 from __future__ import annotations
 

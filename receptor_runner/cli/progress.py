@@ -1,7 +1,7 @@
 """One line on a terminal that says what is going on; nothing anywhere else.
 
-Rules: standard error only, and only if it is a terminal. The job's own output comes first: the line is taken away
-before it and drawn again behind it, a few times a second at most."""
+Rules: it goes to standard error, and only if that is a terminal. The job's own output comes first: the line is wiped
+before it and drawn again after it, a few times a second at most."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Progress:
         """The job is in this state now."""
 
     def close(self) -> None:
-        """Takes the line away."""
+        """Wipes the line."""
 
     def wrap(self, printer: EventSink | None) -> EventSink | None:
         """``printer``, taking turns with the line."""

@@ -1,7 +1,7 @@
 """The command ``serve``.
 
-Rules: a private node (``--private``) says on standard output when it serves, and nothing after that: whoever started
-it may be gone. The option is part of the configuration that older versions left on disk."""
+Rules: a private node (``--private``) says on standard output when it serves, and nothing after that, because the
+process that started it may be gone. The option is part of the configuration that older versions left on disk."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def _captured_stderr() -> Iterator[Callable[[], str]]:
 
 
 def _print_info() -> int:
-    """JSON on one line is YAML too."""
+    """Prints JSON on one line, which is YAML too."""
     from .. import __version__
     from ..stages.worker_info import worker_info
 

@@ -1,7 +1,7 @@
 """The guard's two pipes to its stage: orders in, reports out.
 
 Rules: neither end ever blocks the guard. Output that the stage does not take yet is held, and
-:attr:`Channel.congested` says when to stop making more. When the stage is gone, what is written goes nowhere."""
+:attr:`Channel.congested` says when to make no more. When the stage is gone, what is written goes nowhere."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A stage's handle on the guard: starts it, tells it what to run, takes what it reports.
+"""A stage's handle on the guard: starts it, tells it what to run, and takes what it reports.
 
-Rules: never prints, never archives; the guard is started with ``subprocess.Popen`` from the interpreter and the
-module path of this process, so that a daemon's odd environment and working directory do not matter. Whoever enters
-:class:`Guard` leaves it, and then it is gone."""
+Rules: this never prints and never archives. The guard gets the interpreter and the module path of this process, so a
+daemon's odd environment and working directory do not matter. Whoever enters :class:`Guard` leaves it, and then the
+guard is gone."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from .protocol import (
 
 __all__ = ["CommandResult", "Guard", "GuardDiedError"]
 
-#: The guard's own deadlines add up to less; after this it is not the guard that we know.
+#: The guard's own deadlines add up to less. If it takes longer, it hangs.
 _SETUP_SECONDS = 60.0
 _CLOSE_SECONDS = KILL_SECONDS + GIVE_UP_SECONDS + 2 * ENGINE_SECONDS + UNSHARE_SECONDS
 
 
 class GuardDiedError(ReceptorRunnerError):
-    """The guard ended without a result; ``diagnosis`` is what it said on its standard error."""
+    """The guard ended without a result. ``diagnosis`` is what it wrote to its standard error."""
 
     def __init__(self, diagnosis: str) -> None:
         super().__init__("the process that guards the command was killed or failed")
@@ -53,7 +53,7 @@ class GuardDiedError(ReceptorRunnerError):
 
 
 class CommandKilledError(ReceptorRunnerError):
-    """The command was ended by a signal that this package did not send."""
+    """A signal that this package did not send ended the command."""
 
 
 class CommandResult(NamedTuple):
@@ -65,7 +65,7 @@ class CommandResult(NamedTuple):
     output_error: str | None
     #: The name of the signal that ended the command, if it was not ours.
     killed_by: str | None
-    #: Why it could not be isolated as it was asked to be, or what may be left of it.
+    #: Why it could not be isolated as its job wanted, or what may be left of it.
     isolation_fault: ReceptorRunnerError | None
 
     def check(self) -> None:
@@ -117,8 +117,8 @@ class Guard:
         self.close()
 
     def setup(self, *, temporary: bool = False, remove: str | None = None) -> Ready:
-        """Answers the path of a temporary directory, empty if none was asked for, and of one for the job's temporary
-        files.
+        """Returns two paths: of a temporary directory, empty if none was asked for, and of a directory for the job's
+        temporary files.
 
         :param remove: a directory that is removed at the end.
         """
@@ -134,7 +134,7 @@ class Guard:
                 self._result(report)
 
     def own(self, path: str) -> None:
-        """``path`` and all below it go when the guard does."""
+        """The guard removes ``path`` and all below it when it ends."""
         self._send(Own(path))
 
     def run(self, spec: RunSpec) -> None:
@@ -143,7 +143,7 @@ class Guard:
         self._send(Run(spec))
 
     def cancel(self) -> None:
-        """Has the command stopped, if it runs."""
+        """Stops the command, if it runs."""
         self._send(Cancel())
 
     def _send(self, order: Order) -> None:
@@ -219,6 +219,6 @@ class Guard:
         self._stderr.close()
 
     def _remove_container(self, spec: RunSpec) -> None:
-        """What a guard that was killed could not do any more."""
+        """Does what a guard that was killed could not do any more."""
         if spec.isolated is not None and spec.isolated.container:
             Engine(spec.isolated).remove(time.monotonic() + ENGINE_SECONDS)

@@ -1,8 +1,8 @@
 """Runs one command from its start to the moment when nothing of it is left.
 
-Rules: one loop, one poll; every wait ends by the earliest of its deadlines. When the stage does not take output, the
-terminal is not read. A command that ended by itself has ended well even if a stop comes too late; what it left
-running is stopped all the same."""
+Rules: there is one loop with one poll, and every wait ends at the earliest deadline. The terminal is not read while
+the stage takes no output. A command that ended by itself has ended well, even if a stop comes too late. What it left
+running is stopped in any case."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ __all__ = ["CommandRun"]
 
 #: After the last process is gone, output still in the terminal arrives at once or never.
 _LAST_OUTPUT_SECONDS = 0.2
-#: A pause grows by so much from read to read, and begins anew when a read finds a lot: a steady flow settles where
-#: little enough gathers that the command never waits for its terminal.
+#: A pause grows by this factor from read to read, and begins anew when a read finds a lot. So a steady flow is read
+#: often enough that the command never waits for its terminal.
 _PAUSE_STEP = PAUSE_SECONDS / 16
 #: How much of the output is kept to tell why an engine failed.
 _TAIL = 4096
@@ -92,7 +92,7 @@ class CommandRun:
         return self._end(child)
 
     def _settle(self, child: Child) -> None:
-        """A command that ended by itself leaves nothing: engines and sandboxes see to that."""
+        """Notes whether all of it is gone. Engines and sandboxes leave nothing of a command that ended by itself."""
         began = self._stopper.began
         if began is None and child.rc is not None and child.rc < min(ENGINE_CODES):
             self.gone = True
@@ -164,7 +164,7 @@ class CommandRun:
         return {fd for fd, _ in self._poll.poll(milliseconds(*waits))}
 
     def _watch(self, fd: int, events: int) -> None:
-        """Has ``fd`` polled for ``events``, or not at all."""
+        """From here on ``fd`` is polled for ``events``, or not at all."""
         if self._watched.get(fd, 0) == events:
             return
         self._watched[fd] = events
@@ -239,7 +239,7 @@ class CommandRun:
                 child.ended(status)
 
     def _advance(self, child: Child) -> bool:
-        """Does what time asks for. False once nothing of the job is left."""
+        """Does what is due by now. False once nothing of the job is left."""
         now = time.monotonic()
         if self._flush_at is not None and self._flush_at <= now:
             self._flush()

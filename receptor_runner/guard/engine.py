@@ -1,7 +1,8 @@
 """What an engine is asked about a container: to signal it, to find it, to remove it.
 
-Rules: a container is known by its label, which no other has, or by the id that its engine wrote down. Nothing waits
-longer than it was told to, and what the engine does not answer is unknown, never taken for done."""
+Rules: a container is known by its label, which no other container has, or by the id that its engine wrote down.
+Nothing waits longer than it was told to. If the engine does not answer, the answer is unknown; it is never taken for
+done."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""Carves job events out of a command's output.
+r"""Carves job events out of a command's output.
 
-Rules: no IO. The cost is linear in the output and what is held is bounded, whatever the output says. Only a frame
-with the right digest is a frame; anything else that looks like one is text. Events leave as encoded lines: the guard
+Rules: no IO. The cost is linear in the output, and what is held is bounded, whatever the output says. Only a frame
+with the right digest is a frame. Anything else that looks like one is text. Events leave as encoded lines: the guard
 never parses what the callback plugin wrote.
 
-A frame is ``ESC _ rr ; SEQUENCE ; KIND ; LENGTH ; DIGEST ; BODY [DIGEST] ESC \\``. The first digest covers the head,
-the second the body; both are HMAC-SHA256 with the key of this run. Kinds: ``o`` opens an event (the body is its
-JSON), ``d`` opens one that counts only if text follows, ``c`` closes it."""
+A frame is ``ESC _ rr ; SEQUENCE ; KIND ; LENGTH ; DIGEST ; BODY [DIGEST] ESC \``. The first digest covers the head,
+the second the body; both are HMAC-SHA256 with the key of this run. Kinds: ``o`` opens an event (the body is its JSON),
+``d`` opens one that counts only if text follows, ``c`` closes it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The guard's main function.
 
-Rules: everything that will be needed is imported before the first order is taken; a fault of the guard becomes a
-result, never silence; what is temporary goes last, on every path."""
+Rules: everything that will be needed is imported before the first order is taken. A fault of the guard becomes a
+report, and never silence. What is temporary is removed last, whatever happened before."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def main() -> int:
 class _Guard:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        #: Trees that are ours as a whole, and single files and directories that were made in somebody else's.
+        #: Whole trees that are ours, and single files and directories that were made in a directory of somebody
+        #: else's.
         self._trees: list[str] = []
         self._made: list[str] = []
         self._command_run: CommandRun | None = None
@@ -130,7 +131,7 @@ class _Guard:
             self._channel.report(GuardFault(traceback.format_exc()))
 
     def clean(self) -> None:
-        """Stops what may be left, and removes what was to be removed, the newest first."""
+        """Stops what may be left, and removes what is to be removed, the newest first."""
         stop_descendants(0.0, 1.0)
         if self._command_run is not None:
             self._command_run.settle()
@@ -146,7 +147,7 @@ class _Guard:
 
 
 def _remove_made(path: str) -> None:
-    """A file, or a directory if nobody else put anything into it."""
+    """Removes a file, or a directory if nobody else put anything into it."""
     with contextlib.suppress(OSError):
         if os.path.isdir(path) and not os.path.islink(path):
             os.rmdir(path)

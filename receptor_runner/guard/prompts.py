@@ -1,8 +1,8 @@
 """Finds password prompts in a command's output.
 
-Rules: no IO. Looks at the latest output only, once it pauses: a program that waits for an answer prints nothing more.
-The earliest match wins, the user's order decides between two at the same place, and what was matched is not looked at
-again."""
+Rules: no IO. Only the latest output is looked at, and only when output pauses, because a program that waits for an
+answer prints nothing more. The earliest match wins, and the user's order decides between two at the same place. What
+was matched is not looked at again."""
 
 from __future__ import annotations
 

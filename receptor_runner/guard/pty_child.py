@@ -1,8 +1,8 @@
 """The command on a pseudo terminal.
 
-Rules: started with pexpect, 24 lines of 80 columns without echo, as ansible-runner does, since output is wrapped to the
-width; read with plain reads, because pexpect keeps all that it has not matched. The key for events and the key for
-ssh-agent are laid out here, just before they are needed."""
+Rules: the terminal has 24 lines of 80 columns without echo, as with ansible-runner, because output is wrapped to the
+width. pexpect starts the command. Its output is read with plain reads, because pexpect keeps all that it has not
+matched. The keys for events and for ssh-agent are laid out here, just before they are needed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..preparation.run_spec import RunSpec
 __all__ = ["Child", "CommandNotFound", "new_private_file"]
 
 _READ = 64 * 1024
-#: An engine or sandbox ends with 128 and the number of the signal that ended its command; of others a command may make
-#: use.
+#: If a signal ended its command, an engine or sandbox ends with 128 plus the number of the signal. Other codes above
+#: 128 can come from the command itself.
 _KILLED_INSIDE = 128 + signal.SIGKILL
 
 
@@ -72,7 +72,7 @@ class Child:
             file.write(spec.event_key)
 
     def _offer_ssh_key(self, ssh_key: str, path: str) -> None:
-        """A fifo that a process of its own fills, since opening it waits for the reader."""
+        """Makes a fifo that a process of its own fills, because opening it waits for the reader."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         os.mkfifo(path, 0o600)
@@ -90,7 +90,7 @@ class Child:
             os._exit(0)
 
     def read(self) -> bytes:
-        """All output that is there, within reason; :attr:`eof` is set when nobody can write any more."""
+        """Returns the output that is there, up to a bound. :attr:`eof` is set when nobody can write any more."""
         pieces = []
         size = 0
         while size < _READ:
@@ -151,7 +151,9 @@ def new_private_file(path: str) -> int:
 
 
 def _default_signals() -> None:
-    """A daemon or a shell in the background may have left signals ignored: Ansible must hear an interrupt."""
+    """Gives signals their defaults: a daemon or a shell in the background may have left them ignored, and Ansible must
+    hear an interrupt.
+    """
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)

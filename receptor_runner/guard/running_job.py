@@ -1,7 +1,7 @@
 """What a running command consists of, and how it is signalled: processes of this machine, a sandbox, a container.
 
-Rules: an interrupt reaches the command as Ctrl-C on its terminal does. What an engine runs is stopped through the
-engine, which outlives the command by moments to clean up behind it."""
+Rules: an interrupt reaches the command as Ctrl-C on its terminal does. What an engine runs is stopped by way of the
+engine. The engine ends a moment after the command, because it cleans up."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ class RunningJob:
 
 
 class _Sandboxed(RunningJob):
-    """A signal to the sandbox's own processes would take the command along before it had its chance."""
+    """A command in a sandbox. The sandbox's own processes get no signal: the command would die with them before it had
+    its chance.
+    """
 
     def send(self, number: int) -> int:
         return signal_descendants(number, () if number == signal.SIGKILL else self._sandbox())

@@ -1,4 +1,4 @@
 """Jobs in containers and sandboxes.
 
-What isolation a job asks for, how it sees the paths of this machine, and the command that isolates it live here.
-Starting and stopping that command does not; see ``guard``."""
+Here live what isolation a job asks for, how it sees the paths of this machine, and the command that isolates it.
+Nothing here starts or stops that command; see ``guard``."""

@@ -1,8 +1,8 @@
-"""The command of a container engine that runs a job's command in an image.
+"""Runs a job's command in a container: the command line of a container engine.
 
-Rules: the job sees its private data dir as ``/runner``, the place that execution environment images know. No value of
-the job's environment is on the command line or in a file of ours: the engine is told names and takes the values from
-its own environment. The job sees nothing of the engine's. Sources: podman-run(1), docker-run(1)."""
+Rules: the job sees its private data dir as ``/runner``, which execution environment images know. No value of the job's
+environment is on the command line or in a file of ours: the engine is told names and takes the values from its own
+environment. The job sees nothing of the engine's environment. Sources: podman-run(1), docker-run(1)."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class ContainerIsolation:
 
     @property
     def _name(self) -> str:
-        """The same for the same job in the same private_data, and for no other."""
+        """A name for the container: always the same for the same job in the same directory, and for no other job."""
         digest = hashlib.sha256(os.fsencode(os.path.realpath(self._artifact_dir))).hexdigest()
         readable = re.sub(r"[^a-zA-Z0-9_-]", "_", f"ansible_runner_{self._artifact_dir.name}")
         return f"{readable[: _LONGEST_NAME - 13]}_{digest[:12]}"
@@ -113,8 +113,8 @@ class ContainerIsolation:
         return WrappedCommand(argv, self._workdir, isolated)
 
     def _engine_environment(self, env: Mapping[str, str]) -> dict[str, str]:
-        """A pull that is interrupted leaves a directory in ``TMPDIR``: let that be the job's, unless a rootless podman
-        would keep what it must find again there (podman-run(1)).
+        """A pull that is interrupted leaves a directory in ``TMPDIR``. So the engine gets the job's, unless it is a
+        rootless podman that would keep there what it must find again (podman-run(1)).
         """
         own = {"PATH": long_path(env.get("PATH", ""))}
         if env.get("TMPDIR") and (os.geteuid() == 0 or env.get("XDG_RUNTIME_DIR")):
@@ -129,7 +129,9 @@ class ContainerIsolation:
         return [point for point in (*above, *points) if not os.path.lexists(point)]
 
     def _own_mounts(self) -> list[tuple[str, str]]:
-        """Directories that lie elsewhere on this machine have their places below ``/runner``, too."""
+        """What is mounted for the job. A directory that lies elsewhere on this machine has its place below
+        ``/runner``, too.
+        """
         private_data = self._private_data
         own = private_data.path / "project"
         if private_data.project == own and not own.resolve().is_relative_to(private_data.path.resolve()):
@@ -185,7 +187,7 @@ class ContainerIsolation:
 
 
 def _absolute(mount: str) -> str:
-    """With a path that is one; a name is that of a volume of the engine's."""
+    """The mount with an absolute path. A mount that begins with a name means a volume of the engine."""
     source, colon, rest = mount.partition(":")
     if not source.startswith(("/", ".")):
         return mount

@@ -1,7 +1,7 @@
-"""How a job's environment gets to it through a program that is started on this machine.
+"""How a job's environment reaches the job through a program that is started on this machine.
 
-Rules: an engine or a sandbox is started with no variable of the job's but those that mean nothing to it: the others
-travel under another name, and a shell inside gives them their own back. No value is ever an argument."""
+Rules: an engine or a sandbox gets only those of the job's variables under their own names that mean nothing to it. The
+others travel under other names, and a shell inside gives them their names back. No value is ever an argument."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What an engine or a sandbox said when it could not run a job: whether it did, and as one of our errors.
+"""Understands what an engine or a sandbox said when it could not run a job.
 
-Rules: no IO. The engine's own words are part of the explanation; the rest says what to do. Only its own words count: a
-command may end as it likes."""
+Rules: no IO. An explanation has the engine's own words, and says what to do. Only the engine's words count: a command
+may end as it likes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Finds an engine or a sandbox on this machine.
 
-Rules: a daemon's ``PATH`` may be shorter than what engines and their helpers need: the system's directories are
-looked through after it."""
+Rules: a daemon's ``PATH`` may be shorter than what engines and their helpers need. So the system's directories are
+searched after it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The few files that isolation needs beside the job: credentials for an engine, an empty file, and directories for
 temporary files and copies.
 
-Rules: private, new, and in a directory that somebody else removes."""
+Rules: they are private and new, and in a directory that somebody else removes."""
 
 from __future__ import annotations
 

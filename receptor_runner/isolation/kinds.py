@@ -1,6 +1,6 @@
 """The ways to isolate a job, and the program of each.
 
-Rules: names only; the guard has it, and starts before anything else."""
+Rules: names only. The guard loads this, and the guard must start fast."""
 
 __all__ = ["DOCKER", "PODMAN", "SANDBOX"]
 

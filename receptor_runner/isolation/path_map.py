@@ -1,6 +1,6 @@
 """How a job sees the paths of this machine.
 
-Rules: text only, nothing is looked up. Without pairs a job sees everything as it is."""
+Rules: this is about text; nothing is looked up. Without pairs a job sees everything as it is."""
 
 from __future__ import annotations
 

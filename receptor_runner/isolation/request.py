@@ -1,7 +1,7 @@
 """What isolation a job asks for.
 
-Rules: names, defaults and precedence are ansible-runner's: ``env/settings`` wins over a parameter of the same name. A
-value that cannot be meant is an error that names it; nothing is looked up on this machine."""
+Rules: names, defaults and precedence are ansible-runner's. A value that makes no sense is an error that names it.
+Nothing is looked up on this machine."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _project_copies(given: _Given) -> dict[str, Any]:
 
 
 def _kind(executable: str) -> str:
-    """A wrapper of an engine is named after it; anything else takes the arguments of ``bwrap``."""
+    """A wrapper of an engine has the engine's name in its own. Any other program takes the arguments of ``bwrap``."""
     name = os.path.basename(executable)
     return next((engine for engine in (PODMAN, DOCKER) if engine in name), SANDBOX)
 

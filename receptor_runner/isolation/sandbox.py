@@ -1,8 +1,8 @@
-"""The command of ``bwrap`` that runs a job's command in a sandbox of this machine's own file system.
+"""Runs a job's command in a sandbox of this machine's own file system: the command line of ``bwrap``.
 
-Rules: system directories are read-only, the private data dir is writable, everything else is not there; of two rules
-for nested paths the inner one counts. What is reached through a link is there by both names. No session of its own, or
-nothing could ask for a password. Source: bwrap(1)."""
+Rules: system directories are read-only, the private data dir is writable, and nothing else is there. If two rules are
+for nested paths, the inner one counts. What is reached through a link is there by both names. The sandbox has no
+session of its own, because then nothing could ask for a password. Source: bwrap(1)."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ class SandboxIsolation:
 
 
 def _program_files(program: str, path: str) -> Iterator[str]:
-    """What is needed of a program that is not installed with the system: a virtual environment and what it was made
-    from.
+    """What a program needs that is not installed with the system: a virtual environment, and the Python that it was
+    made from.
     """
     found = shutil.which(program, path=path)
     for file in dict.fromkeys((found, os.path.realpath(found)) if found else ()):

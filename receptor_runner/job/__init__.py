@@ -1,4 +1,4 @@
 """What a job is made of.
 
-Parameters, the private data dir and inventories live here. How a job becomes a command does not; see
-``preparation``."""
+Here live parameters, the private data dir, inventories, and which of two sources wins. How a job becomes a command is
+not known here; see ``preparation``."""

@@ -1,10 +1,10 @@
 """Inventories that are not simply a file of the private data dir: text, dictionaries, host lists, several, and those
 from elsewhere.
 
-Rules: nothing is written here. A source is turned into files, named relative to a directory, and the caller puts them
-where it needs: into an archive or into a private data dir. Several sources become one directory, because a worker of
-ansible-runner dies on a list; Ansible reads the sources in it in name order, and group and host variables beside each
-source stay in effect."""
+Rules: nothing is written. A source becomes files, named relative to a directory, and the caller puts them where it
+needs them: into an archive or into a private data dir. Several sources become one directory, because ansible-runner's
+worker dies on a list. Ansible reads the sources in that directory in the order of their names. Group and host
+variables beside each source stay in effect."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The parameters of a job: which there are, which travel, and what they must look like.
 
 Rules: names and defaults are those of ansible-runner's ``RunnerConfig`` and ``BaseConfig`` (ansible_runner/config),
-because a worker of ansible-runner dies on a name that it does not know. Only what differs from its default travels. A
+because ansible-runner's worker dies on a name that it does not know. Only what differs from its default travels. A
 name that we do not know is reported and ignored."""
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ _STRICT_TEXTS = ("binary", "ssh_key", "fact_cache", "fact_cache_type")
 
 
 def to_wire(parameters: Mapping[str, Any]) -> JSONObject:
-    """What of ``parameters`` travels: known, and not the default."""
+    """The parameters that travel: those that we know, and that are not the default."""
     wire: JSONObject = {}
     for name, default in DEFAULTS.items():
         value = parameters.get(name, default)
@@ -97,7 +97,7 @@ def unknown_names(parameters: Mapping[str, Any]) -> list[str]:
 
 
 def check_ident(ident: object) -> str:
-    """An ident as text; it names a directory.
+    """The ident as text. It must be able to name a directory.
 
     :raises ConfigurationError: it cannot.
     """

@@ -1,7 +1,7 @@
-"""A private data dir: every path in it by name, and its input files read.
+"""A private data dir: the names of all paths in it, and its input files.
 
-Rules: reads only; each path is written once, here. A file of the ``env`` directory is JSON or YAML; one that is there
-but cannot be used is an error that names it."""
+Rules: nothing is written. Each path is written down once, here. A file of the ``env`` directory is JSON or YAML. If
+one is there and cannot be used, that is an error that names it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class PrivateDataDir:
             raise InputError(f"cannot read {self.path / name}: not UTF-8 at byte {exc.start}") from exc
 
     def settings(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """``given``, and over it what ``env/settings`` says.
+        """The settings of the job: ``given``, and what ``env/settings`` says wins over it.
 
         :raises ConfigurationError: that file cannot be used.
         """

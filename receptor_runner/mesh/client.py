@@ -1,4 +1,4 @@
-"""A mesh, by the control service of one of its nodes: what it offers, and handing jobs to it.
+"""A mesh, by the control service of one of its nodes: what it offers, and how jobs are handed to it.
 
 Rules: everything works in any thread. If a job is not accepted, its unit and its record are removed. Otherwise the
 record says where the unit is."""

@@ -1,8 +1,8 @@
-"""One connection to a control service: receptorctl makes it, and from its greeting on we read and write it.
+"""One connection to a control service. receptorctl makes it; from the greeting on, this module reads and writes.
 
-Rules: receptorctl has no timeouts, hides a unit's id until its payload is gone, and poisons its object after an error.
-So its class is used for addresses and TLS settings, and its commands are not. Every command is a coroutine and has a
-deadline (see ``waiting``). Every foreign error becomes one of ours here."""
+Rules: receptorctl has no timeouts, hides a unit's id until its payload is gone, and cannot be used again after an
+error. So its class is used for addresses and TLS settings, and its commands are not. Every command is a coroutine and
+has a deadline (see ``waiting``). Every foreign error becomes one of ours here."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Connection:
 
     @contextlib.contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """No stop flag ends a wait meanwhile."""
+        """No stop flag ends a wait inside of this context."""
         before, self._undisturbed = self._undisturbed, True
         try:
             yield

@@ -1,8 +1,8 @@
 """Connects to a control service, by its address.
 
 Rules: receptorctl's class is used for addresses and TLS settings, and for nothing that waits without end. Whatever
-prevents a connection is told by what a user can do about it. The connection itself and its TLS are made without
-waiting for others; all that follows is a coroutine."""
+prevents a connection is told together with what a user can do about it. A connection and its TLS are made in one
+blocking step that has a deadline; everything after it is a coroutine."""
 
 from __future__ import annotations
 
@@ -111,7 +111,9 @@ def _is_socket(path: str) -> bool:
 
 
 class _Control(ReceptorControl):  # type: ignore[misc]
-    """With a deadline for connection and TLS; the greeting is left to :class:`Connection`, which heeds a flag."""
+    """receptorctl's class, with a deadline for connection and TLS. :class:`Connection` takes the greeting, because it
+    heeds a flag.
+    """
 
     def __init__(self, address: str, *, seconds: float, **options: Any) -> None:
         super().__init__(address, **options)

@@ -1,7 +1,7 @@
-"""A private embedded node: started for one job, gone when its units are.
+"""A private embedded node: it is started for one job, and ends when its units are gone.
 
-Rules: a process of its own and a session of its own, so it outlives whoever started it. Its directory holds all that
-is needed to start it again on the units it left."""
+Rules: the node is a process with a session of its own, so it outlives the process that started it. Its directory holds
+all that is needed to start it again with the units that it left."""
 
 from __future__ import annotations
 

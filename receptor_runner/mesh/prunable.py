@@ -1,6 +1,6 @@
 """What finished or failed jobs have left: records, work units that carry our name, private nodes.
 
-Rules: nothing is deleted that a job still needs: a unit whose results were not followed to their end stays. A unit is
+Rules: nothing that a job still needs is deleted. A unit stays if its results were not followed to their end. A unit is
 ours if its tags or its ``starting`` line name the owner of this state directory."""
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """receptorctl's client class, without receptorctl's command line.
 
-Rules: the only module that loads receptorctl. Importing the package would import its whole command line (click's
-completion, dateutil, termios: a third of the time that one of our commands takes to start), so its one module that is
-needed is loaded from where the package is installed.
-"""
+Rules: this is the only module that loads receptorctl. An import of the package would import its whole command line
+(click's completion, dateutil, termios: a third of the time that one of our commands takes to start). So only the one
+module that is needed is loaded, from where the package is installed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a mesh offers, and whether a job can go where it shall: asked before a byte is sent.
+"""What a mesh offers, and whether a job can go where its submitter wants: asked before a byte is sent.
 
-Rules: reachability is the routing table's, because advertisements outlive their nodes by minutes; whether work must
-be signed and whether the way needs TLS are the advertisement's (pkg/netceptor/netceptor.go)."""
+Rules: the routing table says which nodes can be reached, because advertisements outlive their nodes by minutes. The
+advertisement says whether work must be signed and whether the way needs TLS (pkg/netceptor/netceptor.go)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..stream.messages import JSONObject
 
 __all__ = ["MeshStatus", "NodeStatus", "RouteRequest", "select_route"]
 
-#: Ours first: it keeps alive, can be probed, and says how a stream ends.
+#: Our worktypes come first: their worker sends keep-alives, can be probed, and says how a stream ends.
 DEFAULT_WORKTYPES = ("receptor-runner", "ansible-runner")
 _STREAM_TLS = 2
 #: A node that just came up is routed to within a second or two, and advertises its worktypes after five.
@@ -59,7 +59,7 @@ class MeshStatus:
         return [self.node(name) for name in sorted(self._reachable | set(self._advertised))]
 
     def absent(self, name: str) -> UnreachableError:
-        """What is said of a node that cannot be reached."""
+        """The error text for a node that cannot be reached."""
         known = ", ".join(node.node for node in self.nodes() if node.reachable)
         return UnreachableError(f"the node {name} is not in the mesh that {self.own} sees ({known})")
 
@@ -138,7 +138,7 @@ def _tlsclient(node: NodeStatus, known: str | None) -> str | None:
 
 
 def _check_ttl(ttl: str | None) -> None:
-    """Before the daemon sees it: it would keep a unit that nobody can release."""
+    """Refuses a bad duration before the daemon sees it: the daemon would keep a unit that nobody can release."""
     if ttl is None:
         return
     try:

@@ -1,7 +1,7 @@
 """Signatures of commands for a signed worktype, as a daemon makes them for the units that it submits itself.
 
-Rules: the token is Receptor's: a JWT, RS512, whose audience is the node and which expires
-(pkg/workceptor/workceptor.go, createSignature). The key is read when it is needed and not kept."""
+Rules: the token is Receptor's: a JWT, RS512, whose audience is the node, and which expires
+(pkg/workceptor/workceptor.go, createSignature). The key is read when it is needed, and not kept."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Hands a job to the mesh: a work unit, its payload, and the answer.
 
-Rules: the unit's id is known, and saved by the caller, before the first byte of the payload leaves. The end of a
-connection would start whatever has arrived (Receptor knows no other end mark), so a payload that fails leaves no
-unit: what was begun is ended, released, and only then is the failure told."""
+Rules: the unit's id is known, and saved by the caller, before the first byte of the payload leaves. If a connection
+ended in the middle, Receptor would start whatever has arrived, because it knows no other end mark. So a payload that
+fails leaves no unit: it is ended, its unit is released, and only then is the failure told."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["Sender", "submit"]
 
 logger = logging.getLogger(__name__)
 
-#: Slowest mesh that is believed in, in bytes a second: the answer comes when the payload has crossed it.
+#: The slowest mesh that is waited for, in bytes a second: the answer comes when the payload has crossed it.
 _SLOWEST_MESH = 128 * 1024
 
 

@@ -1,7 +1,7 @@
 """A job that a mesh has: follow it, ask about it, cancel it, release it, from any process of this user.
 
-Rules: what is known is in its record. A unit is released when its results are safe, and only then. Nothing is said to
-have happened that was not shown: a cancel that cannot be shown to have worked is an error."""
+Rules: what is known of a job is in its record. A unit is released when its results are safe, and not before. Nothing
+is said to have happened that was not shown: if a cancel cannot be shown to have worked, that is an error."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class SubmittedJob:
         return self._outcome(processor.stats)
 
     def _note_for(self, changed: Callable[[str], None] | None) -> Callable[[str, str | None], None]:
-        """What keeps the record as the follower sees the job."""
+        """What keeps the record up to date while the job is followed."""
         unit = self._unit()
 
         def note(state: str, far_unit: str | None) -> None:
@@ -197,7 +197,7 @@ class SubmittedJob:
         return self.record.released
 
     def _release_quietly(self) -> None:
-        """The results are safe; a unit that cannot be released now is ``prune``'s."""
+        """Releases a unit whose results are safe. If that fails now, ``prune`` does it later."""
         if self.record.released or self.record.adopted or not self.record.units:
             return
         try:
@@ -260,7 +260,7 @@ class SubmittedJob:
         return self.record
 
     def _take_from_artifacts(self, exc: LostError) -> None:
-        """``run`` has removed the record at its end; what the job was is where it always is."""
+        """``run`` removes the record at its end. Then the verdict is in the artifacts."""
         with ArtifactDir(self.record.artifact_dir) as artifacts:
             status, rc = (artifacts.read("status", 32) or b"").decode("ascii", "replace"), artifacts.rc()
         self.record.verdict = verdict_of(status, rc) if status else judge(Evidence(fault=exc))

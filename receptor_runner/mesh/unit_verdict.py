@@ -1,7 +1,7 @@
 """The verdict on a job that has ended, without following it: its results are read and not kept.
 
-Rules: nothing is saved and no handler is called; a follower gets everything later. The judge is that of every other
-reader."""
+Rules: nothing is saved and no handler is called; a follower gets everything later. The judge is the same as for every
+other reader."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Commands on work units, each over a connection of its own: status, cancel, release, the head of the results.
 
-Rules: answers are read as what they prove. ``cancelled`` proves nothing (the daemon says so when nothing was or could
-be stopped); ``unknown work unit`` proves that the unit is gone."""
+Rules: an answer counts only for what it proves. ``cancelled`` proves nothing, because the daemon says so also when
+nothing was stopped. ``unknown work unit`` proves that the unit is gone."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Waiting for sockets without holding a thread: the commands of this package are coroutines.
+"""Waits for sockets without holding a thread: the commands of this package are coroutines.
 
-Rules: a coroutine says what it waits for (:class:`Wait`) and is resumed when that is there or too late. :func:`run`
-drives one to its end and waits in between; ``following.driver`` drives many in one thread. Nothing here knows what the
-bytes mean."""
+Rules: a coroutine says what it waits for (:class:`Wait`), and goes on when that is there or when it is too late.
+:func:`run` drives one to its end and waits in between. ``following.driver`` drives many in one thread. Nothing here
+knows what the bytes mean."""
 
 from __future__ import annotations
 

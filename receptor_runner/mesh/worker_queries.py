@@ -1,6 +1,6 @@
-"""Questions to a worker on another node, each a small work unit of its own: does it live, what is the node?
+"""Questions to a worker on another node, each a small work unit of its own: does it live, and what is the node?
 
-Rules: the unit is released whatever comes, and every question has a deadline. They need a worktype with
+Rules: the unit is released whatever comes, and every question has a deadline. The worktype must have
 ``allowruntimeparams``."""
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ async def ask_worker_info(address: Address, route: Route) -> JSONObject:
 
 
 async def _ask(address: Address, route: Route, params: str, understand: Callable[[bytes], T | None]) -> T | None:
-    """What ``understand`` makes of the answer; None if it makes nothing of it, however long one waits."""
+    """What ``understand`` makes of the answer. None if it makes nothing of it, however long one waits."""
     with await connect(address) as connection:
         unit = await connection.create_unit(
             node="localhost" if route.local else route.node,
@@ -89,7 +89,7 @@ async def _ask(address: Address, route: Route, params: str, understand: Callable
 
 
 async def _release(handle: UnitHandle) -> None:
-    """A unit that has not reached its node yet cannot be released well; then it is forgotten here."""
+    """Releases the unit. One that has not reached its node yet cannot be released well; then it is forgotten here."""
     try:
         await handle.release()
     except CommandError:
@@ -105,7 +105,9 @@ def _alive(answer: bytes) -> bool | None:
 
 
 def _dictionary(answer: bytes) -> JSONObject | None:
-    """What is known of it, and of its own type: it is a stranger's. Whole lines only: a part of YAML may be YAML."""
+    """The known keys of the answer that have their own type, because the answer is a stranger's. Only whole lines
+    count: a part of YAML may be YAML.
+    """
     if not answer.endswith(b"\n"):
         return None
     try:

@@ -1,7 +1,7 @@
 """The embedded node: a stand-in for the Receptor daemon on one machine.
 
-The control service, work units on disk, and the process that runs one unit live here. What a worker writes does not
+Here live the control service, work units on disk, and the process that runs one unit. What a worker writes does not
 matter here.
 
-Rules: it speaks the daemon's control protocol on a Unix socket and keeps units as the daemon does. It has no network
-listener and no neighbours. Killing it ends no job."""
+Rules: the node speaks the daemon's control protocol on a Unix socket, and keeps units as the daemon does. It has no
+network listener and no neighbours. No job ends when the node is killed."""

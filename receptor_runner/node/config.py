@@ -1,7 +1,6 @@
 """What the embedded node is to be, from the daemon's own configuration items.
 
-Rules: an item that needs the real daemon is refused by name; nothing is silently left out.
-"""
+Rules: an item that needs the real daemon is refused by name. Nothing is left out without a word."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from ..receptor.configuration import Item, read_items
 __all__ = ["LONGEST_SOCKET", "NodeConfig", "WorkCommand", "configure"]
 
 _DEFAULT_DATA_DIR = "/tmp/receptor"  # the daemon's default, pkg/types/main.go
-#: Bytes of a path that a Unix socket can have (unix(7)).
+#: How many bytes the path of a Unix socket can have (unix(7)).
 LONGEST_SOCKET = 107
 _REAL_DAEMON_FIELDS = ("tls", "tcplisten", "tcptls")
 
@@ -39,7 +38,6 @@ class NodeConfig:
     datadir: str
     socket: str
     permissions: int = 0o600
-    log_level: str = "error"
     worktypes: dict[str, WorkCommand] = field(default_factory=dict)
 
 
@@ -57,7 +55,7 @@ def configure(files: Iterable[str]) -> NodeConfig:
             case "work-command":
                 _add_worktype(config, item)
             case "log-level":
-                config.log_level = item.text("level", "error").lower()
+                item.text("level", "error")  # the embedded node has no log, but it refuses what the daemon refuses
             case "local-only":
                 pass
             case _:

@@ -1,7 +1,7 @@
 """One client of the embedded node: a session of commands, until a payload or results end it.
 
-Rules: what a client can see is the daemon's protocol, whatever it says. What the daemon does badly is done well where
-no client can depend on it: results of a cancelled unit end, a reader who goes away is forgotten at once."""
+Rules: what a client can see is the daemon's protocol, also where the daemon does badly. Where no client can depend on
+that, it is done well: the results of a cancelled unit end, and a reader who goes away is forgotten at once."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from .units import Unit, Units
 __all__ = ["ControlSession"]
 
 _BLOCK = 256 * 1024
-#: How often a reader's file is looked at: at once after it grew, this often after a while of silence.
+#: How often the file of a reader is looked at: at once after it grew, this often after a while of silence.
 _QUICK_SECONDS = 0.01
 _SLOW_SECONDS = 0.1
-#: What a worker may take for its end, Receptor's ten seconds and what comes after.
+#: A worker may take this long to end: Receptor's ten seconds, and what comes after.
 _CANCEL_SECONDS = 20.0
 
 
@@ -128,7 +128,7 @@ class ControlSession:
         return {"0": hop, "1": {"Error": "no route to node", **hop}}
 
     async def _connect(self, fields: JSONObject) -> JSONObject | None:
-        """A bridge to the node itself is this session, greeting again."""
+        """A bridge to the node itself: this session greets again."""
         if fields.get("tls"):
             raise CommandError(f"unknown TLS config {fields['tls']}")
         if fields["node"] not in (self._node.name, "localhost"):

@@ -1,7 +1,7 @@
-"""What an embedded node is when nobody configured it: one worktype, our own worker, and a place of its own.
+"""What an embedded node is if nobody configured it: one worktype, our own worker, and a place of its own.
 
 Rules: the worker is that of this very package and interpreter. A private node has a directory with its configuration
-and data, so that it can be started again on what it left."""
+and data, so that it can be started again with the units that it left."""
 
 from __future__ import annotations
 

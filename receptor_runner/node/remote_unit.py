@@ -1,7 +1,6 @@
-"""Work for another node, as far as a node without peers can take it: it waits for ever, or until it expires.
+"""Work for another node, as far as a node without neighbours can take it: it waits for ever, or until it expires.
 
-Rules: fields and texts are the daemon's (pkg/workceptor/remote_work.go).
-"""
+Rules: fields and texts are the daemon's (pkg/workceptor/remote_work.go)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Runs the command of one work unit, away from the node: whatever happens to the node, the command goes on.
 
-Rules: started with the unit's ``stdin`` already locked, and that descriptor is the command's standard input, so the
-lock lasts as long as the command. SIGINT cancels: an interrupt to the command, 10 seconds for it, then SIGKILL to the
-whole tree. Says nothing; the unit's ``status`` tells everything (texts as Go's os/exec has them)."""
+Rules: the unit's ``stdin`` is already locked when this starts. That descriptor is the command's standard input, so the
+lock lasts as long as the command. SIGINT cancels: the command is interrupted, and 10 seconds later its whole tree gets
+SIGKILL. Nothing is printed; the unit's ``status`` tells everything (texts as Go's os/exec has them)."""
 
 from __future__ import annotations
 

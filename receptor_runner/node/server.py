@@ -1,7 +1,7 @@
-"""The embedded node's control service: the daemon's protocol on a Unix socket, one asyncio loop.
+"""The embedded node's control service: the daemon's protocol on a Unix socket, in one asyncio loop.
 
-Rules: everything that a client can see is read from the units on disk. A client that goes away costs nothing, and a
-flood of jobs leaves the node its processor time."""
+Rules: everything that a client can see is read from the units on disk. A client that goes away costs nothing. A flood
+of jobs leaves the node some processor time."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Node:
             os.close(lock)
 
     def _open_units(self) -> Units:
-        """Only who has the socket may touch the units."""
+        """Opens the units. Only the node that has the socket may touch them."""
         config = self._config
         try:
             return Units(Path(config.datadir) / config.node, config.node if self._held_results else "")
@@ -135,7 +135,7 @@ class Node:
 
     @property
     def units(self) -> Units:
-        """There are some once it serves."""
+        """The units of this node, once it serves."""
         assert self._units is not None
         return self._units
 

@@ -1,7 +1,7 @@
 """A unit's ``status`` file, as the daemon writes it: one JSON object in one line.
 
-Rules: replaced as a whole, so a reader finds the old or the new one. Imports next to nothing: every runner has it.
-"""
+Rules: the file is replaced as a whole, so a reader finds the old one or the new one. This module imports next to
+nothing, because every runner has it."""
 
 from __future__ import annotations
 

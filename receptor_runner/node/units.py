@@ -1,8 +1,10 @@
-"""Work units on disk, in the daemon's layout: ``stdin``, ``stdout``, ``status``, ``status.lock`` in a directory each.
+"""Work units on disk, in the daemon's layout: a directory each, with ``stdin``, ``stdout``, ``status``,
+``status.lock``.
 
 Rules: the disk is the only state, so a node that was killed finds everything again. A unit's ``stdin`` is locked
-(flock) from its start until the last process that works on it has ended: who holds no lock is dead. Layout and texts
-are Receptor's (pkg/workceptor/workunitbase.go, command.go), and so are the modes: 0700 and 0600."""
+(flock) from its start until the last process that works on it has ended. If nobody holds the lock, nobody works on the
+unit. Layout and texts are Receptor's (pkg/workceptor/workunitbase.go, command.go), and so are the modes: 0700 and
+0600."""
 
 from __future__ import annotations
 
@@ -75,7 +77,7 @@ class Unit:
         self._set(PENDING, detail)
 
     def cancel_before_start(self) -> None:
-        """A unit that is still taking its input, or waits for another node, will not be started."""
+        """Cancels a unit that still takes its input, or waits for another node: it will not be started."""
         status = self._stored()
         if status.worktype == "remote":
             extra = {**(status.extra or {}), "LocalCancelled": True}
@@ -135,7 +137,7 @@ class Unit:
         return True
 
     def remove(self) -> None:
-        """Renamed first: whoever looks for it finds all or nothing."""
+        """Removes the unit. It is renamed first, so that a reader finds all of it or nothing."""
         aside = self.directory.with_name(f".{self.id}.gone")
         try:
             os.rename(self.directory, aside)
@@ -145,8 +147,8 @@ class Unit:
 
 
 def _launch(arguments: list[str], inherited: int) -> None:
-    """Starts a process and does not wait until it is up, as ``subprocess`` does: on a busy machine that takes long,
-    and a node has other clients. The process of one that cannot start just ends, and its lock with it.
+    """Starts a process and does not wait until it is up. ``subprocess`` does wait: that takes long on a busy machine,
+    and a node has other clients. If the process cannot start, it just ends, and its lock with it.
     """
     if os.fork():
         return

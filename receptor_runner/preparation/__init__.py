@@ -1,3 +1,3 @@
 """From a job to the command that runs it.
 
-The command line, the environment, input files, the fact cache and masking live here. Nothing here starts a process."""
+Here live the command line, the environment, input files, the fact cache and masking. Nothing here starts a process."""

@@ -1,7 +1,6 @@
-"""Which ansible-core a program belongs to, without asking it: that takes most of a second.
+"""Finds out which ansible-core a program belongs to, without asking the program: that takes most of a second.
 
-Rules: reads names in directories and nothing else.
-"""
+Rules: only the names in directories are read."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The words of a job's command, as the job itself sees them.
 
-Rules: order and precedence are ansible-runner's (ansible_runner/config/runner.py). No value of a variable or secret is
-among them: those are in files."""
+Rules: order and precedence are ansible-runner's (ansible_runner/config/runner.py). No value of a variable and no
+secret is among the words. Those are in files."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The environment that a job's command runs in.
+"""The environment of a job's command.
 
-Rules: what the job asks for comes over what the worker was started with, what we need comes over both (the order of
-ansible-runner, ansible_runner/config/_base.py). A daemon's environment is bare: a UTF-8 locale, a home and a PATH that
-finds Ansible are supplied. A container begins with its image's environment and sees paths of its own."""
+Rules: what the job asks for wins over what the worker was started with, and what we need wins over both (the order of
+ansible_runner/config/_base.py). A daemon's environment is bare, so a UTF-8 locale, a home and a PATH that finds
+Ansible are added. In a container, the environment begins with that of the image, and paths are those of the container.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ def job_environment(
     runtime: Path,
     artifact_dir: Path,
 ) -> dict[str, str]:
-    """``asked`` completed with what we need."""
+    """``asked``, completed with what we need."""
     env = dict(asked)
     own = path_map.inside(runtime / "callback")
     env["ANSIBLE_CALLBACK_PLUGINS"] = f"{_callback_path(env, private_data.cwd, path_map)}:{own}"
@@ -52,7 +53,7 @@ def job_environment(
 
 
 def bare_environment_filled(env: Mapping[str, str], private_data_dir: str) -> dict[str, str]:
-    """``env`` with what Ansible cannot do without."""
+    """``env``, completed with what Ansible cannot do without."""
     filled = dict(env)
     if not filled.get("HOME"):
         filled["HOME"] = _home(private_data_dir)
@@ -76,7 +77,7 @@ def _home(fallback: str) -> str:
 
 
 def _callback_path(env: Mapping[str, str], cwd: Path, path_map: PathMap) -> str:
-    """The user's callback plugin path, wherever it is configured: the variable that we set would hide it."""
+    """The user's callback plugin path, wherever it is configured. The variable that we set would hide it."""
     given = env.get("ANSIBLE_CALLBACK_PLUGINS")
     if given:
         return given
@@ -102,8 +103,8 @@ def _configured_callback_path(env: Mapping[str, str], cwd: Path, path_map: PathM
 
 
 def _ansible_config(env: Mapping[str, str], cwd: Path, path_map: PathMap) -> Path | None:
-    """The file that Ansible would read: the first that there is, but none in a directory that anybody may write. Of
-    those in an image nothing is known.
+    """The file that Ansible would read: the first one that exists, except in a directory that anybody may write.
+    Nothing is known of files in an image.
     """
     named = env.get("ANSIBLE_CONFIG")
     candidates = []

@@ -1,9 +1,9 @@
-"""A job's fact cache: one file a host, the same for every controller and every ansible-core.
+"""A job's fact cache: one file for each host, the same for every controller and every ansible-core.
 
-Rules: what a controller sends and finds are files named like their hosts, with the facts as JSON. ansible-core 2.19
-and newer reads and writes ``s1_HOST`` with ``{"__payload__": "<JSON with tags>"}`` instead
-(ansible/_internal/_plugins/_cache.py), so such files are there while a job runs, and only then. Whatever was not
-changed keeps its content and its modification time. No link is followed."""
+Rules: what a controller sends and finds are files that are named like their hosts, with the facts as JSON.
+ansible-core 2.19 and newer reads and writes ``s1_HOST`` with ``{"__payload__": "<JSON with tags>"}`` instead
+(ansible/_internal/_plugins/_cache.py). Such files are there while a job runs, and only then. What was not changed
+keeps its content and its modification time. No link is followed."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _MEANINGFUL = ("__ansible", "\\u00")
 
 @contextlib.contextmanager
 def kept_facts(directory: str, core: str | None, write_json: Callable[[str, Any], None]) -> Iterator[None]:
-    """While the context lasts, the fact cache ``directory`` is as ``core`` wants it. Afterwards the artifact
-    ``fact_cache_modified.json`` says whose facts were written and whose were cleared: times of two machines cannot be
-    compared.
+    """While the context lasts, the fact cache ``directory`` has the form that ``core`` wants. Afterwards the artifact
+    ``fact_cache_modified.json`` says whose facts were written and whose were cleared, because the clocks of two
+    machines cannot be compared.
 
     :param directory: empty if the job has none of its own.
     :param write_json: writes an artifact, by name.
@@ -79,8 +79,9 @@ class _Seen(NamedTuple):
 
 
 class FactCache:
-    """The directory of one job's facts. ``core`` is the version of the ansible-core that will use it, None if that is
-    not known. In a ``with``, no other job translates it; a directory that is none, or another job's, is left alone.
+    """The directory of one job's facts. ``core`` is the version of the ansible-core that will use it; None if it is
+    not known. In a ``with``, no other job translates it. If it is no directory, or another job holds it, it is left
+    alone.
     """
 
     def __init__(self, directory: str, core: str | None) -> None:
@@ -154,7 +155,9 @@ class FactCache:
         return modified, sorted(set(self._before) - set(found))
 
     def _settle(self, *, newer_only: bool) -> None:
-        """Every file in ansible-core's form becomes one in a controller's, or goes because there is a newer one."""
+        """Turns every file that has ansible-core's form into one that has a controller's, or removes it if there is a
+        newer one.
+        """
         found = self._files()
         for name, seen in found.items():
             if not self._is_tagged(name):
@@ -171,7 +174,9 @@ class FactCache:
             os.unlink(self._path(name))
 
     def _is_known(self, host: str, facts: Any, seen: _Seen | None) -> bool:
-        """Whether ``facts`` say nothing new: ansible-core 2.21 writes those of every host again, and none as well."""
+        """Whether ``facts`` say nothing new. ansible-core 2.21 writes the facts of every host again, also if there are
+        none.
+        """
         if seen is None or seen != self._before.get(host):
             return seen is None and facts == {}
         with contextlib.suppress(ValueError, RecursionError):
@@ -213,7 +218,7 @@ class FactCache:
             raise ValueError(exc.strerror) from exc
 
     def _write(self, name: str, text: str, mtime_ns: int) -> None:
-        """Not aside: while this is done nobody reads."""
+        """Writes in place: nobody reads while this is done."""
         path = self._path(name)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -240,7 +245,7 @@ def _untagged(value: dict[str, Any]) -> Any:
 
 
 def _payload(text: str) -> str:
-    """The content of a file of ansible-core's own with the facts ``text``, nothing of them trusted.
+    """The content of a file in ansible-core's form with the facts ``text``. Nothing in it is trusted.
 
     :raises ValueError: they are not JSON, as far as they were looked at.
     """
@@ -260,8 +265,8 @@ def _quoter() -> Callable[[str], str]:
 
 
 def _untrusted(value: dict[str, Any]) -> Any:
-    """A text that an older version marked as unsafe is one; a type of ansible-core's own has no place in plain facts,
-    and what a host calls encrypted is not for us to have decrypted.
+    """A text that an older version marked as unsafe becomes a plain text. A type of ansible-core's own is dropped,
+    because plain facts have none. What a host calls encrypted is not decrypted.
     """
     if set(value) == {"__ansible_unsafe"}:
         return value["__ansible_unsafe"]

@@ -1,8 +1,8 @@
-"""Puts what a job was given as data into files of its private data dir, where Ansible finds it.
+"""Puts what a job was given as data into files of its private data dir, where Ansible finds them.
 
-Rules: what is returned is what the job calls it. Never writes over a file that is there. What need not stand beside
-the user's files goes into the runtime directory of the job, the rest is listed in ``made``; both are removed when the
-job is over."""
+Rules: a path that is returned is the one by which the job sees the file. No existing file is written over. What need
+not stand beside the user's files goes into the runtime directory of the job; the rest is listed in ``made``. Both are
+removed when the job is over."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ class InputFiles:
         return found is not None and not self.path_map.shows(found) and not self._is_controllers(found)
 
     def _is_controllers(self, path: Path) -> bool:
-        """A path that was sent, and means nothing on this machine to a job with a file system of its own."""
+        """Whether ``path`` is a path of the controller's machine. Such a path means nothing to a job that has a file
+        system of its own.
+        """
         return self.path_map.own_root and not self.local and not self.path_map.shows(path)
 
     def _bases(self) -> tuple[Path, ...]:
@@ -106,8 +108,9 @@ class InputFiles:
         return self.path_map.inside(self._make(self.private_data.inventory, name, data))
 
     def _missing_inventory(self, source: str) -> str:
-        """A controller may send a path of its own: in a container, where no path of any machine is meant,
-        ansible-runner takes the inventory that travelled instead."""
+        """A controller may send a path of its own machine. In a container ansible-runner then takes the inventory that
+        travelled, and so do we.
+        """
         if self.path_map.own_root and self.private_data.inventory.exists():
             return self.path_map.inside(self.private_data.inventory)
         raise InputError(f"the inventory {source} does not exist")

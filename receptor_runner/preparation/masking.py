@@ -1,7 +1,8 @@
 """Keeps secrets out of what is sent and stored about a command.
 
-Rules: what a job sees is never touched. A value is masked when its name says that it is secret, when it is a password
-or key of the job, or when it contains one of at least eight characters; of an address, the password in it."""
+Rules: what a job sees is never changed. A value is masked if its name says that it is secret, or if it is a password
+or key of the job. A part of a value is masked if it is a secret of at least eight characters, or the password in an
+address."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """From parameters and a private data dir to the command that is to run.
 
-Rules: nothing is started here. Precedence is ansible-runner's (ansible_runner/config): files of ``env`` win over
-parameters of the same name, except for ``cmdline`` and ``ssh_key``, where the parameter wins. What an isolated job
-sees of this machine goes through its view; the command around it is made last."""
+Rules: nothing is started here. The job is prepared with the paths that it will see. The isolation puts its own command
+around the job's command last."""
 
 from __future__ import annotations
 
@@ -151,7 +150,7 @@ def _wrap(spec: RunSpec, isolation: Isolation, own_env: Mapping[str, str]) -> No
 
 
 def _check_passable(spec: RunSpec) -> None:
-    """What an operating system cannot pass to a program."""
+    """Refuses what an operating system cannot pass to a program."""
     for name, value in spec.env.items():
         if not name or "=" in name or "\0" in name + value or not _encodable(name + value):
             raise ConfigurationError(f"the environment variable {name[:80]!r} cannot be passed to a program")
@@ -178,8 +177,8 @@ def _make_private(directory: Path) -> None:
 
 
 def _make_runtime(runtime: Path) -> None:
-    """With a copy of the callback plugin: an upgrade of the package may come before Ansible reads it. What its
-    installation compiled goes along, so that Ansible need not, on each run.
+    """Makes the runtime directory, with a copy of the callback plugin, because an upgrade of the package may come
+    before Ansible reads it. The compiled plugin is copied, too, so that Ansible need not compile it for each run.
     """
     target = runtime / "callback"
     _make_private(target / "__pycache__")

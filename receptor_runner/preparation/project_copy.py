@@ -1,6 +1,6 @@
-"""A copy of a project for one job: jobs of one project do not meet in its directory.
+"""Copies a project for one job, so that several jobs of one project do not meet in its directory.
 
-Rules: links stay links; what cannot be copied is an error that names it."""
+Rules: links stay links. If something cannot be copied, that is an error that names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Receptor says and reads.
+"""What Receptor says and reads, as data.
 
-The control protocol, work units, configuration files and worktypes live here, as data. Connections do not; see
-``mesh`` and ``node``."""
+Here live the control protocol, work units, configuration files and worktypes. Connections are in ``mesh`` and
+``node``."""

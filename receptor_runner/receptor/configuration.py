@@ -1,8 +1,9 @@
 """Receptor's configuration files: which items they have, and on which line.
 
-Rules: reads only. Version 1 is a list of items, each a mapping of one name to its fields, to a single value, or to
-nothing (cmdline.go of Receptor's command-line library); version 2 is refused, because the daemon takes it only with a
-flag of its own. Whatever the daemon would refuse, or silently get wrong, is an error with file and line."""
+Rules: nothing is written. Version 1 is a list of items, each a mapping of one name to its fields, to a single value,
+or to nothing (cmdline.go of Receptor's command-line library). Version 2 is refused, because the daemon takes it only
+with a flag of its own. Whatever the daemon would refuse, or get wrong without a word, is an error with file and line.
+"""
 
 from __future__ import annotations
 
@@ -164,7 +165,7 @@ def _item(node: yaml.Node, file: str) -> Item:
 
 
 def _check_names(node: yaml.Node, file: str) -> None:
-    """A node named ``n`` would be named ``false``."""
+    """Refuses names that YAML reads as true or false: a node named ``n`` would be named ``false``."""
     for _, fields in node.value if isinstance(node, yaml.MappingNode) else ():
         for key, value in fields.value if isinstance(fields, yaml.MappingNode) else ():
             plain = isinstance(value, yaml.ScalarNode) and value.style is None

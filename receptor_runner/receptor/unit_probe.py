@@ -1,7 +1,7 @@
 """Whether anything works on a work unit of this node: the process that has the unit's ``stdin`` as its own.
 
-Rules: looks, and changes nothing. Receptor gives a worker no other sign of its unit (command.go opens ``stdin`` in
-the unit's directory); a process of another user cannot be looked at, and then the answer is not known."""
+Rules: nothing is changed. Receptor gives a worker no other sign of its unit: command.go opens ``stdin`` in the unit's
+directory. If the process of another user cannot be looked at, the answer is not known."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A work unit as data: its state, what a status says about it, and what may be its id.
+"""A work unit as data: its state, what a status says about it, and what its id may be.
 
-Rules: no IO. States, names and keys are Receptor's (pkg/workceptor/workunitbase.go). An id is opaque: daemons before
-1.4.11 and after differ in its form."""
+Rules: no IO. States, names and keys are Receptor's (pkg/workceptor/workunitbase.go). An id has no inner meaning here:
+daemons before 1.4.11 and after give it different forms."""
 
 from __future__ import annotations
 
@@ -86,7 +86,9 @@ class UnitStatus(NamedTuple):
 
 
 def check_unit_id(unit: str) -> str:
-    """:raises UsageError: it could be something else than an id, inside of a command."""
+    """:raises UsageError: inside of a command it could be something else than an id.
+    :raises UsageError: it could be something else than an id, inside of a command.
+    """
     if not _ID.fullmatch(unit):
         raise UsageError(f"{unit[:80]!r} is not the id of a work unit")
     return unit

@@ -1,7 +1,7 @@
 """Worktypes: the ``work-command`` item that makes a node offer one, and many such files as one configuration.
 
-Rules: what the daemon would refuse, or silently get wrong, is refused here with file and line. A new worktype needs a
-restart of the daemon: it is not reloadable (pkg/controlsvc/reload.go)."""
+Rules: whatever the daemon would refuse, or get wrong without a word, is refused here with file and line. The daemon
+must restart for a new worktype, because it is not reloadable (pkg/controlsvc/reload.go)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def fragment(worktype: str, *, signed: bool = False) -> str:
 
 
 def _is_name(worktype: str) -> bool:
-    """Whether a worktype can be named so, and be used by the words of a control service."""
+    """Whether a worktype can have this name, and be used by the words of a control service."""
     return bool(worktype) and worktype != _RESERVED and not any(char.isspace() for char in worktype)
 
 
@@ -120,7 +120,7 @@ def render(files: Iterable[str], out: str | None) -> str:
 
 
 def _as_block(text: str) -> str:
-    """A list as it is written, or written anew if it could not stand below another one."""
+    """A list as it stands in its file, or written anew if it could not stand below another one."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     if isinstance(root, yaml.SequenceNode) and (root.flow_style or root.start_mark.column):
         written: str = yaml.safe_dump(yaml.safe_load(text), sort_keys=False)
@@ -145,7 +145,7 @@ def _check(items: list[Item]) -> None:
 
 
 def _key(item: Item) -> tuple[str, str] | None:
-    """What there may be only once."""
+    """What may be there only once."""
     if item.name in _SINGLE:
         return item.name, ""
     if item.name == "control-service":

@@ -1,4 +1,4 @@
 """Records of submitted jobs on this machine.
 
-The state directory, one record for each job, and how far its follower has come live here. Talking to a mesh does
-not."""
+Here live the state directory, one record for each job, and how far its follower has come. How to talk to a mesh is not
+known here."""

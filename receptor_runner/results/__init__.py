@@ -1,4 +1,4 @@
 """What comes out of a job.
 
-The artifact directory, the verdict, and the sinks of events live here: files, handlers, printer. Reading a stream does
-not."""
+Here live the artifact directory, the verdict, and the sinks that take events: files, handlers, the printer. How a
+stream is read is not known here."""

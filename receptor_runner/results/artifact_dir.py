@@ -1,7 +1,7 @@
 """The artifact directory of one job: what lies where, written so that nothing half done looks whole.
 
-Rules: everything is reached through descriptors and nothing follows a link; files are private. Small files are
-written aside and renamed, an event file is one exclusive create and one write. The layout is ansible-runner's."""
+Rules: everything is reached by way of descriptors, no link is followed, and files are private. Small files are written
+aside and renamed. An event file is one exclusive create and one write. The layout is ansible-runner's."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Printers: sinks that show a job's output to whoever reads standard output.
+"""Printers: sinks that show a job's output on standard output.
 
-Rules: a terminal gets colours (SGR) and no other escape sequence, since the text comes from strangers; a file or pipe
-gets the text as it is. A reader who goes away ends the printing and nothing else."""
+Rules: a terminal gets colours (SGR) and no other escape sequence, because the text comes from strangers. A file or a
+pipe gets the text as it is. If the reader goes away, the printing ends and nothing else does."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class _Printer(EventSink):
 
 
 class TextPrinter(_Printer):
-    """The output of the job, as Ansible showed it."""
+    """Prints the output of the job, as Ansible showed it."""
 
     def event(self, name: str, data: JSONObject, raw: bytes) -> bool:
         text = data.get("stdout")
@@ -65,7 +65,7 @@ class TextPrinter(_Printer):
 
 
 class JSONPrinter(_Printer):
-    """The events, one JSON object a line: as they came, or in plain ASCII for a terminal."""
+    """Prints the events, one JSON object a line: as they came, or in plain ASCII for a terminal."""
 
     def event(self, name: str, data: JSONObject, raw: bytes) -> bool:
         self.write((json.dumps(data).encode() if self._terminal else raw) + b"\n")

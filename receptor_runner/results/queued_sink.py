@@ -1,8 +1,8 @@
 """A sink that works in a thread of its own, behind a queue with a bound.
 
-Rules: whoever delivers never waits for such a sink, neither for its work nor for its end. What does not fit into the
-queue is dropped and counted, and so is everything after an error. What was dropped is told once, in the log, when the
-job has ended."""
+Rules: events are delivered without waiting for such a sink, and the end of a job waits for it for a bounded time. What
+does not fit into the queue is dropped and counted, and so is everything after an error. The log says once, when the
+job has ended, how much was dropped."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Sends a worker's artifact directory as an archive: all of it, or a small part when there is no time for more.
+"""Sends a worker's artifact directory as an archive: all of it, or a small part if there is no time for more.
 
-Rules: keep-alives go out while it packs. A job that is being cancelled must have its end written before Receptor kills
-the worker."""
+Rules: keep-alives go out while it packs. The end of a cancelled job must be written before Receptor kills the worker.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ArtifactSender:
 
 
 def _ignore(path: str, reason: str, fatal: bool) -> None:
-    """A job may remove its artifacts while they are packed."""
+    """A job may remove its artifacts while they are packed. That is no error."""
 
 
 def _few_entries(artifact_dir: str) -> Iterator[Entry]:

@@ -1,6 +1,6 @@
 """Runs one command and relays its lines: the same for a worker and for a local run.
 
-Rules: the guard runs the command; this waits for what it reports. What a stage does with lines and signals is its
+Rules: the guard runs the command, and this waits for what it reports. What a stage does with lines and signals is its
 :class:`Relay`. The artifacts ``command``, ``status`` and ``rc`` are written here and nowhere else."""
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What signals and cancel callbacks do to a job whose results are being read.
 
-Rules: no IO. A policy is told what arrived and when, and answers with a :class:`Reaction`. There is one policy for a
-pipe, where nobody can cancel the job from here, and one for a mesh, where a cancel can be sent and the job outlives
-its reader."""
+Rules: no IO. A policy is told what arrived and when, and answers with a :class:`Reaction`. One policy is for a pipe:
+nobody can cancel the job from here. The other is for a mesh: a cancel can be sent, and the job outlives its reader."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Takes in a job: reads its stream up to the end mark, keeps its parameters, extracts its archives.
 
-Rules: nothing is started here. While it waits for input it sends keep-alives and asks whether to stop."""
+Rules: nothing is started here. While this waits for input, it sends keep-alives and asks whether to stop."""
 
 from __future__ import annotations
 

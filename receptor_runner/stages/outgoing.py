@@ -1,7 +1,7 @@
 """A job as it leaves: the parameters that travel, and what goes into the archive.
 
-Rules: the private data dir is only read. Paths become relative to it. What ansible-runner writes into it travels in the
-parameters or in the archive instead: settings and extra variables as the files that they would be, secrets in the
+Rules: nothing is written to the private data dir. Paths become relative to it. ansible-runner writes settings and
+extra variables into it; here they are members of the archive, as the files that they would be. Secrets travel in the
 parameters alone."""
 
 from __future__ import annotations
@@ -120,8 +120,9 @@ class OutgoingJob:
             self._skip.update(f"artifacts/{name}" for name in os.listdir(self.private_data.artifacts) if name != own)
 
     def _arrange_isolation(self) -> None:
-        """A project can turn off what the caller asked for. A worker of ansible-runner dies without the executable's
-        name."""
+        """A project can turn off what the caller asked for. The executable's name travels, because a worker of
+        ansible-runner dies without it.
+        """
         if not self.kwargs.get("process_isolation"):
             return
         settings = self.private_data.settings(self.kwargs.get("settings"))
@@ -193,12 +194,12 @@ class OutgoingJob:
             )
 
     def _here(self, path: str) -> str:
-        """What ``path`` is here, if it is one in a container."""
+        """Where ``path`` is on this machine, if it is the path in a container."""
         inside = PathMap([(str(self.private_data.path), CONTAINER_HOME)]).outside(path)
         return inside if inside != path and os.path.exists(inside) and not os.path.exists(path) else path
 
     def _check_inventory_text(self, source: str) -> None:
-        """What looks like a path, or can only be one, must be there."""
+        """A text that looks like a path, or can only be one, must be there."""
         only_a_path = self._options.inventory_from_cwd and not is_host_list(source)
         if only_a_path or (source.startswith("/") and "\n" not in source):
             raise InputError(f"the inventory {source[:200]} does not exist")

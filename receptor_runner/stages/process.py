@@ -1,8 +1,8 @@
 """The third stage: takes a worker's stream, hands it to sinks, saves artifacts, and says how the job ended.
 
-Rules: the stream is a stranger's, and nothing outside of the artifact directory is touched. :class:`Processor` knows
-no source: it is fed, so one thread can have any number of them. What it must note for another process to go on is
-noted in a journal, after each item."""
+Rules: the stream is a stranger's, and nothing outside of the artifact directory is touched. :class:`Processor` is fed
+and reads nothing itself, so one thread can have any number of them. After each item the journal notes what another
+process would need to go on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Where one job is worked on: a private data dir with its lock, and the guard that cleans up behind it.
 
-Rules: whoever enters it leaves it, and then the directory is as it should be: gone if it was temporary or is to be
-deleted, unlocked otherwise. The lock lives as long as this process or its guard."""
+Rules: whoever enters it leaves it. Then the directory is gone if it was temporary or is to be deleted, and unlocked if
+not. The lock lasts as long as this process or its guard."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ __all__ = ["WorkDir"]
 
 
 class WorkDir:
-    """``private_data_dir`` None for a temporary one; ``delete`` to empty it before and remove it after."""
+    """The directory of one job. ``private_data_dir`` is None for a temporary one. ``delete`` empties it before the job
+    and removes it after.
+    """
 
     def __init__(self, private_data_dir: str | None, *, delete: bool) -> None:
         self._private_data_dir = private_data_dir

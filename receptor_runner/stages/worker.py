@@ -1,8 +1,8 @@
 """The second stage: reads a job, runs it, streams events and artifacts back.
 
-Rules: the output is the wire, and nothing else reaches it or standard error. Nothing starts before the input's own end
-mark. Whatever happens, short of SIGKILL, the output ends with a status and the end mark. Everything that is needed
-until then is imported before the job starts."""
+Rules: nothing but the stream reaches the output, and nothing at all reaches standard error. Nothing starts before the
+input's end mark. Whatever happens, short of SIGKILL, the output ends with a status and the end mark. Everything that
+is needed until then is imported before the job starts."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class WorkerOptions:
     limits: StreamLimits = DEFAULT_LIMITS
     #: Under Receptor: the directory of the work unit. The job ends when that directory goes, because then the unit was
     #: released and nobody wants the job. It also ends when the process that started this one goes, because then nobody
-    #: will tell how the job ended.
+    #: would tell how the job ended.
     unit_directory: str | None = None
     #: Returns the end of what this process wrote to its standard error. An ``error`` status carries it.
     complaints: Callable[[], str] = str

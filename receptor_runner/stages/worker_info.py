@@ -1,8 +1,8 @@
-"""What a node is and can do, for who wants to place jobs on it: ``worker --worker-info``.
+"""What a node is and can do, for controllers that place jobs: ``worker --worker-info``.
 
-Rules: answers within a second and starts no process; what cannot be told is an entry of ``errors`` and no exception.
-The first five keys are ansible-runner's, and a node keeps the ``uuid`` that ansible-runner gave it: controllers warn
-when that changes."""
+Rules: this answers within a second and starts no process. What cannot be told is an entry of ``errors``, and not an
+exception. The first five keys are ansible-runner's. A node keeps the ``uuid`` that ansible-runner gave it, because
+controllers warn when that changes."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def _core_version() -> str | None:
 
 
 def _node_uuid() -> str:
-    """ansible-runner's, if it gave one; else one that this machine keeps: written where ansible-runner would, or made
-    from the machine's id where there is no home to write to.
+    """ansible-runner's, if it gave one; else one that this machine keeps. That one is written where ansible-runner
+    would write it. Where there is no home to write to, it is made from the machine's id.
 
     :raises OSError: there is neither.
     """
@@ -89,7 +89,7 @@ def _node_uuid() -> str:
 
 
 def _read_uuid(path: Path) -> str | None:
-    """Whatever is there, as ansible-runner does, if it can be an id at all; controllers keep 40 characters."""
+    """Whatever is there, as ansible-runner does, if it can be an id at all. Controllers keep 40 characters."""
     try:
         text = path.read_text(encoding="ascii").strip()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
 """The stream that the stages exchange.
 
-Messages, the codec, readers and writers of a stream live here. What a message means for a job does not.
-"""
+Here live its messages, the codec, and what reads and writes a stream. What a message means for a job is not known
+here."""

@@ -1,9 +1,9 @@
 """The stream between the stages: bytes to messages and back.
 
-Rules: no IO. Whatever way the bytes are split, the messages are the same. Whatever the bytes are, the only error is
-``ProtocolError`` or ``TruncatedStreamError``. What we write is what ansible-runner 2.0 to 2.4 reads: JSON objects a
-line, and after a ``zipfile`` line one run of base64 with no newline behind it (ansible_runner/utils/streaming.py,
-utils/base64io.py). What we read is more: blank lines, text of others, several objects on a line, wrapped base64."""
+Rules: no IO. The messages do not depend on how the bytes are split. Whatever the bytes are, the only error is
+``ProtocolError`` or ``TruncatedStreamError``. We write what ansible-runner 2.0 to 2.4 reads: JSON objects, one a line,
+and after a ``zipfile`` line one run of base64 with no newline behind it (ansible_runner/utils/streaming.py,
+utils/base64io.py). We read more than that: blank lines, text of others, several objects on a line, wrapped base64."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def encode_archive(size: int, sha256: str, chunks: Iterable[bytes]) -> Iterator[
 
 
 def _parse_quickly(line: bytes) -> Any:
-    """What ``json.loads`` makes of it, in less time where that is the same.
+    """Parses as ``json.loads`` does, in less time where the result is the same.
 
     :raises ValueError: it is not JSON.
     """
@@ -119,7 +119,7 @@ class Decoder:
         self._parse: Callable[[bytes], Any] = self._parse_first
 
     def _parse_first(self, line: bytes) -> Any:
-        """A short stream is not worth the time that the quick way takes to begin."""
+        """Parses with ``json``: a short stream is not worth the time that it takes to load the quicker parser."""
         self._parsed += len(line)
         if self._parsed < _MANY_BYTES:
             return json.loads(line)
@@ -228,7 +228,7 @@ class Decoder:
             self.finished = True
 
     def _classify(self, value: JSONObject, line: bytes, start: int) -> Message | None:
-        """Dispatch on the presence of keys, in the order of ansible-runner."""
+        """Looks which keys are there, in ansible-runner's order."""
         if "status" in value:
             return Status(value)
         if "kwargs" in value:

@@ -1,8 +1,8 @@
-"""Reading and writing the two ends of a stage, whatever they are.
+"""Reads and writes the two ends of a stage, whatever they are.
 
-Rules: nothing here knows what the bytes mean. A descriptor is waited for with poll, so that a stop flag, a deadline
-or a closed reader is seen at once. A file object of a caller is read with ``readline(size)`` and ``read(size)`` only,
-and never beyond what the stream is known to hold: a socket file would block."""
+Rules: nothing here knows what the bytes mean. A descriptor is waited for with poll, so that a stop flag, a deadline or
+a closed reader is seen at once. A file object of a caller is read with ``readline(size)`` and ``read(size)`` only, and
+never beyond what the stream is known to hold, because a socket file would block."""
 
 from __future__ import annotations
 

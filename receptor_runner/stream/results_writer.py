@@ -1,7 +1,7 @@
-"""A worker's way out: whole lines and archives, with keep-alives in the gaps.
+"""A worker's output: whole lines and archives, with keep-alives in the gaps.
 
-Rules: nothing is ever written into the middle of something else, because everything passes through one object on one
-thread. A keep-alive is due when nothing was written for its interval, during packing as well."""
+Rules: everything passes through one object on one thread, so nothing is ever written into the middle of something
+else. A keep-alive is due when nothing was written for its interval, also while an archive is packed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ class ResultsWriter:
             self.lines(KEEPALIVE)
 
     def lines(self, data: bytes) -> None:
-        """:raises OutputError: it cannot be written, now or ever since: half a line may be out there."""
+        """:raises OutputError: the output cannot be written, or a write failed before: then half a line may be out
+                there.
+        :raises OutputError: it cannot be written, now or ever since: half a line may be out there.
+        """
         if self._broken:
             raise OutputError("the output failed before")
         self._broken = True

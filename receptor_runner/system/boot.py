@@ -1,7 +1,8 @@
-"""How to start a part of this package as a process of its own.
+"""Starts a part of this package as a process of its own.
 
-Rules: the same interpreter, package and module path as this process, nothing from the environment or the working
-directory: a ``json.py`` lying there is not imported. ``site`` is not needed, because the module path is complete."""
+Rules: the new process has the interpreter, the package and the module path of this one. It takes nothing from the
+environment or the working directory, so a ``json.py`` that lies there is not imported. It does without ``site``,
+because the module path is complete."""
 
 from __future__ import annotations
 

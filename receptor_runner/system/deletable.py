@@ -1,7 +1,7 @@
 """Which directories ``--delete`` and ``worker cleanup`` must never remove.
 
-Rules: only a directory that cannot be somebody else's may go: never ``/``, a home or system directory, a mount point,
-a link, or a directory that holds this program or its working directory."""
+Rules: a directory may go only if it cannot be somebody else's. So ``/``, homes, system directories, mount points and
+links never go. A directory that holds this program or its working directory never goes either."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..errors import UsageError
 
 __all__ = ["check_deletable", "never_deletable"]
 
-#: These, and all below them, are never a worker's to delete.
+#: A worker never deletes these, nor anything below them.
 _CLOSED = ("/boot", "/dev", "/etc", "/nix", "/proc", "/snap", "/sys", "/usr")
-#: What is directly below these belongs to somebody; what is deeper may be a worker's.
+#: What lies directly below these belongs to somebody. What lies deeper may be a worker's.
 _SHALLOW = frozenset(
     {
         "/home",
@@ -33,13 +33,13 @@ _SHALLOW = frozenset(
         "/var/spool",
     }
 )
-#: Of all directories at the top only this may be a worker's: it is the private data dir inside of a container.
+#: The only directory at the top that may be a worker's: the private data dir inside of a container.
 _CONTAINER = "/runner"
 _PACKAGE = str(Path(__file__).parents[1])
 
 
 def check_deletable(path: str) -> None:
-    """Refuses what ``--delete`` must never take.
+    """Refuses a directory that must never be deleted.
 
     :raises UsageError: it might be somebody else's.
     """
@@ -66,7 +66,9 @@ def check_deletable(path: str) -> None:
 
 
 def never_deletable() -> set[str]:
-    """Directories that no pattern may match: at the top, directly below shared ones, homes, mount points."""
+    """The directories that no pattern may match: those at the top, those directly below shared ones, homes, mount
+    points.
+    """
     found = {f"/{name}" for name in os.listdir("/")} | {*_CLOSED, *_SHALLOW, *_homes(), *_mount_points()}
     for top in (*_SHALLOW, "/usr", "/etc"):
         with contextlib.suppress(OSError):

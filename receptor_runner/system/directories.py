@@ -1,8 +1,8 @@
-"""The directory that a worker works in: made, emptied and locked.
+"""Makes, empties and locks the directory that a worker works in.
 
-Rules: the lock is a flock on the directory itself, so nothing is left in it. It is shared, or exclusive when the
-directory will be deleted. It lasts as long as the descriptor that :func:`lock` returns, and as long as any process
-that inherited it."""
+Rules: the lock is a flock on the directory itself, so nothing is left in it. The lock is exclusive if the directory
+will be deleted, and shared if not. It lasts as long as the descriptor that :func:`lock` returns, and as long as any
+process that inherited it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def make(path: str) -> None:
 
 
 def lock(path: str, *, exclusive: bool) -> int:
-    """A descriptor that holds the lock until it is closed, here and wherever it was inherited.
+    """Locks the directory. The lock is held until the descriptor is closed, here and in every process that inherited
+    it.
 
     :raises OutputError: somebody holds it in a way that does not permit this.
     """

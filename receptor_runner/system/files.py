@@ -1,7 +1,8 @@
-"""A file written as a whole: aside first, so that a reader finds all of it, or the old one, or none.
+"""Writes a file as a whole.
 
-Rules: what is left of a failed attempt is removed. A new file is private unless told otherwise; one that is replaced
-hands on its mode. Imports next to nothing: every runner of a unit has it."""
+Rules: a file is written aside first, so a reader finds the new file, or the old one, or none, and never half of one.
+What is left of a failed attempt is removed. A new file is private unless told otherwise; a file that is replaced keeps
+its mode. This module imports next to nothing, because the process of every work unit has it."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ def replace_file(path: str | os.PathLike[str], content: bytes, *, mode: int = 0o
 
 
 def create_file(path: str | os.PathLike[str], content: bytes) -> None:
-    """A private file, unless there is one already: of several that try at once, one wins.
+    """Makes a private file if there is none yet. If several try at once, one of them wins.
 
     :raises OSError: there is none, and none can be made.
     """
@@ -50,7 +51,7 @@ def create_file(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def make_private(directory: Path) -> None:
-    """``directory`` and what is missing above it, for nobody else to enter.
+    """Makes ``directory`` and what is missing above it, so that nobody else can enter.
 
     :raises OSError: it cannot be made.
     """

@@ -1,8 +1,8 @@
 """The process tree below this process, whatever sessions and groups its members moved to.
 
-Rules: only descendants are ever signalled; :mod:`receptor_runner.system.subreaper` keeps orphans among them. What a
-container engine shares between all containers of a user is nobody's descendant: others may need it.
-"""
+Rules: only descendants are ever signalled. :mod:`receptor_runner.system.subreaper` makes orphans stay descendants. A
+container engine shares some processes between all containers of a user: these are left alone, because other containers
+may need them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHARED = {
     "podman pause": "podman", "catatonit": "-P", "aardvark-dns": "run", "slirp4netns": "rootless-netns",
     "pasta": "rootless-netns",
 }  # fmt: skip
-#: How often those are killed again that were forked while their parents were being killed.
+#: Processes that were forked while their parents were being killed are killed after this time, again and again.
 _KILL_AGAIN_SECONDS = 0.1
 
 
@@ -41,7 +41,9 @@ def descendants() -> list[psutil.Process]:
 
 
 def _is_shared(process: psutil.Process) -> bool:
-    """By its name and by its program, which is the system's: a job can choose the name of a process of its own."""
+    """Judges by the name of the process and by its program, which must be the system's: a job can choose the name of a
+    process of its own.
+    """
     name = process.name().partition(".")[0]
     word = _SHARED.get(name)
     if word is None:
@@ -68,7 +70,7 @@ def signal_descendants(number: int, spared: Collection[int] = ()) -> int:
 
 
 class Stopper:
-    """INT, TERM and KILL, each at its time after :meth:`start`.
+    """Sends INT, TERM and KILL, each at its time after :meth:`start`.
 
     :param send: sends a signal to all that is to be stopped, and tells how many there were.
     """
@@ -85,7 +87,7 @@ class Stopper:
         return bool(self._steps)
 
     def start(self, term_after: float, kill_after: float) -> None:
-        """Begins, or hurries if it has begun already."""
+        """Begins to stop; or hurries, if it has begun already."""
         now = time.monotonic()
         self.began = self.began or now
         steps = [(now + term_after, int(signal.SIGTERM)), (now + kill_after, int(signal.SIGKILL))]

@@ -1,8 +1,8 @@
 """Removes a directory tree, whatever a job made of it.
 
-Rules: never follows a link; neither deep nesting nor missing permissions stop it, because directories are made
-writable and moved up until none is nested; what still cannot be removed (another user's, a mount point) stays, in
-silence."""
+Rules: no link is followed. Neither deep nesting nor missing permissions stop the removal: directories are made
+writable and moved up until none is nested. What still cannot be removed (another user's, a mount point) stays, without
+a word."""
 
 from __future__ import annotations
 

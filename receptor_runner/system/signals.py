@@ -1,8 +1,8 @@
-"""Signals as something to poll: a flag with a file descriptor.
+"""Signals that can be polled: a flag with a file descriptor.
 
-Rules: a handler only raises the flag; nothing here ends a process. Outside of the main thread no handler is
-installed, and a flag can still be raised by hand. A command whose work is done ignores signals until its end: nothing
-undoes it, so its exit status must not say so."""
+Rules: a handler only raises the flag; nothing here ends a process. Outside of the main thread no handler is installed,
+and a flag can still be raised by hand. A command whose work is done ignores signals until it ends: nothing undoes its
+work, so its exit status must not say that something did."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .timeouts import milliseconds
 
 __all__ = ["StopFlag", "check", "ignore_signals", "pause", "remember_interrupts", "stop_on_signals"]
 
-#: Interrupts that came before anybody heeded signals.
+#: The interrupts that came before anybody heeded signals.
 _early: list[int] = []
 
 
 class StopFlag:
-    """Raised by a signal or by :meth:`raise_`; readable (in the sense of poll) from then on."""
+    """A flag that a signal raises, or :meth:`raise_`. From then on its descriptor polls as readable."""
 
     def __init__(self) -> None:
         self._read_end, self._write_end = os.pipe()
@@ -94,7 +94,7 @@ def stop_on_signals(*numbers: signal.Signals) -> Iterator[StopFlag]:
 
 
 def remember_interrupts() -> None:
-    """From here on an interrupt is a ``KeyboardInterrupt`` that is not lost where Python loses it: in the callbacks of
+    """Makes an interrupt a ``KeyboardInterrupt`` that is also remembered, because Python loses it in the callbacks of
     an import.
     """
 
@@ -106,13 +106,13 @@ def remember_interrupts() -> None:
 
 
 def ignore_signals() -> None:
-    """From here on no signal to stop changes how this process ends."""
+    """From here on no signal that asks this process to stop changes how it ends."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 
 def _hangup_ignored(number: signal.Signals) -> bool:
-    """``nohup`` means it."""
+    """Whether ``nohup`` started this process."""
     return number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN
 
 

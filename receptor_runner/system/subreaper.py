@@ -1,8 +1,7 @@
-"""Orphaned descendants stay descendants of a process that asks for it.
+"""Makes orphaned descendants children of this process.
 
-Rules: imports next to nothing: whoever watches a command starts with this. On Linux only (PR_SET_CHILD_SUBREAPER,
-prctl(2)); elsewhere an orphan escapes.
-"""
+Rules: this module imports next to nothing, because whoever watches a command starts with it. It works on Linux only
+(PR_SET_CHILD_SUBREAPER, prctl(2)). Elsewhere an orphan escapes."""
 
 from __future__ import annotations
 

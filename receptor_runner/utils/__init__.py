@@ -1,7 +1,6 @@
 """Helpers that controllers call by the names they have in ``ansible_runner.utils``.
 
-Rules: nothing of this package uses them.
-"""
+``capacity`` is also used by this package. Nothing else of it belongs here."""
 
 from __future__ import annotations
 

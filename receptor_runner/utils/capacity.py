@@ -1,7 +1,7 @@
 """How large this machine is, by the names of ``ansible_runner.utils.capacity``.
 
-Rules: a control group's limits count when they are smaller than the machine, those of the groups above it too
-(version 1 and 2, as the kernel's cgroup documentation has them)."""
+Rules: the limits of a control group, and of the groups above it, count if they are smaller than the machine (versions
+1 and 2, as the kernel's cgroup documentation has them)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _memory_limits() -> Iterator[int]:
 
 
 def _groups(controller: str) -> Iterator[Path]:
-    """The directory of our group and those above it; an empty ``controller`` for version 2.
+    """The directory of our group and those above it. ``controller`` is empty for version 2.
 
     Inside of a container the path may name groups outside of it: what is not there tells nothing.
     """

@@ -1,8 +1,8 @@
 """A small controller, made as AWX is: receptorctl for the mesh, ``interface.run`` for the stages, a database for
 events.
 
-Rules: nothing here knows that it is not ansible_runner which it drives: the module is given, and reached by attributes
-(controllers.md 1.1). Every job has two threads, one that transmits and one that processes."""
+Rules: nothing here knows whether it drives ansible_runner or us: the module is given, and reached by attributes. Every
+job has two threads, one that transmits and one that processes."""
 
 from __future__ import annotations
 

@@ -1,3 +1,4 @@
 """Following a job on a mesh until it ends.
 
-The policy, which does no IO, and the driver, which does nothing else, live here. What the results mean does not."""
+Here live the policy, which does no IO, and the driver, which does what the policy says. What the results mean is not
+known here."""

@@ -1,8 +1,9 @@
-"""Follows any number of jobs in one thread: does what their policies say, and hands what comes to their process stages.
+"""Follows any number of jobs in one thread: does what their policies say, and hands what comes to their process
+stages.
 
-Rules: one loop, one poll. Commands to the mesh are coroutines, so a mute node holds up nobody but its own job; only
-the making of a TCP or TLS connection is waited for, and has a deadline. A fault of one job ends the following of that
-job alone."""
+Rules: there is one loop with one poll. Commands to the mesh are coroutines, so a node that does not answer holds up
+nobody but its own job. Only the making of a TCP or TLS connection blocks, and it has a deadline. A fault of one job
+ends the following of that job alone."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """When a follower of a work unit does what: opens its results, looks at it, probes for its process, gives up.
 
 Rules: no IO and no clock. A policy is given facts and the time, and answers with the next :class:`Action`. Silence
-proves nothing: a unit has ended when its node says so and every byte was read. It is lost when its node answers and
+proves nothing. A unit has ended if its node says so and every byte was read. It is lost if its node answers and
 nothing works on it in two looks. A node that does not answer is unreachable. Times are seconds of one clock."""
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from .unit_end import unfinished
 
 __all__ = ["Action", "Do", "FollowPolicy", "FollowedUnit"]
 
-#: A daemon looks for a unit's first output twice a second; who asks a moment later finds it.
+#: A daemon looks for a unit's first output twice a second. It is there if one asks a moment later.
 _FIRST_OUTPUT_SECONDS = 0.06
-#: How often a node is asked itself before its results are read here.
+#: How often the node that runs the unit is asked for its results before they are read here.
 _DIRECT_TRIES = 3
 
 
