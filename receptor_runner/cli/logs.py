@@ -5,7 +5,7 @@ the id of the job."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,7 +20,7 @@ __all__ = ["configure", "silence", "track"]
 _ROOT = "receptor_runner"
 
 
-def configure(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+def configure(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
     """The callback of the log options. The log is set up anew for each of them, with what is known so far."""
     import logging
 
@@ -51,7 +51,7 @@ def _handler(path: str | None) -> logging.Handler:
     return handler
 
 
-def _add_job(record: Any) -> bool:
+def _add_job(record: logging.LogRecord) -> bool:
     record.job = about.job
     return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +14,7 @@ from .output import print_json, print_table, text_of
 if TYPE_CHECKING:
     from ..mesh.client import Mesh
     from ..mesh.route import NodeStatus
+    from ..stream.messages import JSONObject
 
 __all__ = ["nodes"]
 
@@ -51,7 +52,7 @@ def _row(one: NodeStatus) -> tuple[str, ...]:
     return one.node, "yes" if one.reachable else "no", ", ".join(worktypes) or "-"
 
 
-def _worker_info(mesh: Mesh, one: NodeStatus) -> dict[str, Any]:
+def _worker_info(mesh: Mesh, one: NodeStatus) -> JSONObject:
     """What a node tells about itself. What prevents that is an error of the node's, not of the command."""
     try:
         return mesh.worker_info(one.node) if one.reachable else {"errors": ["out of reach"]}
@@ -59,7 +60,7 @@ def _worker_info(mesh: Mesh, one: NodeStatus) -> dict[str, Any]:
         return {"errors": [text_of(exc)]}
 
 
-def _info_cells(info: dict[str, Any]) -> tuple[str, ...]:
+def _info_cells(info: JSONObject) -> tuple[str, ...]:
     memory = f"{info['mem_in_bytes'] / 2**30:.1f} GiB" if "mem_in_bytes" in info else "-"
     errors = "; ".join(map(str, info.get("errors") or ())) or "-"
     return str(info.get("cpu_count", "-")), memory, str(info.get("ansible_core_version") or "-"), errors

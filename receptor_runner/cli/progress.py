@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import time
-from typing import Any
+from typing import TextIO
 
 from ..results.printer import safe_for_terminal
 from ..results.sinks import EventSink
@@ -132,7 +132,7 @@ def _size(count: float) -> str:
     return f"{count:.0f} {_UNITS[unit]}" if unit == 0 else f"{count:.1f} {_UNITS[unit]}"
 
 
-def progress(where: str, stream: Any = None) -> Progress:
+def progress(where: str, stream: TextIO | None = None) -> Progress:
     """For the terminal on standard error, if there is one."""
     stream = stream or sys.stderr
     try:

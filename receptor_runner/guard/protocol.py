@@ -11,7 +11,7 @@ import json
 import struct
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ..preparation.run_spec import RunSpec
 
@@ -74,7 +74,7 @@ def encode_order(order: Order) -> bytes:
     """One line."""
     match order:
         case Setup():
-            data: dict[str, Any] = {"setup": asdict(order)}
+            data: dict[str, object] = {"setup": asdict(order)}
         case Own(path):
             data = {"own": path}
         case Run(spec):

@@ -75,7 +75,7 @@ LOCAL = frozenset(
 )  # fmt: skip
 
 _LONGEST_NAME = 255
-_EMPTY: tuple[Any, ...] = (None, "", [], {}, ())
+_EMPTY: tuple[object, ...] = (None, "", [], {}, ())
 _MAPPINGS = ("envvars", "passwords", "settings", "container_auth_data")
 _TEXTS = ("module", "module_args", "limit", "tags", "skip_tags", "cmdline", "host_pattern", "role", "forks")
 _STRICT_TEXTS = ("binary", "ssh_key", "fact_cache", "fact_cache_type")

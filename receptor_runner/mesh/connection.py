@@ -12,7 +12,6 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from ..errors import OutputError, ReceptorRunnerError, RefusedError, UnreachableError
 from ..limits import CONTROL_SECONDS, MAX_LINE, READ_BLOCK
@@ -101,7 +100,7 @@ class Connection:
         self.node = node
         return self
 
-    async def command(self, seconds: float = CONTROL_SECONDS, **parts: Any) -> JSONObject:
+    async def command(self, seconds: float = CONTROL_SECONDS, **parts: object) -> JSONObject:
         """One command and its reply.
 
         :raises CommandError: it was refused.
@@ -119,7 +118,7 @@ class Connection:
         parts = {"command": "work", "subcommand": subcommand, "unitid": unit, "signature": self.signature}
         return await self.command(seconds, **parts)
 
-    async def create_unit(self, **parts: Any) -> str:
+    async def create_unit(self, **parts: object) -> str:
         """Submits work and returns the unit's id; its payload is what is sent next.
 
         No stop flag ends this: a unit that nobody knows would be left.
@@ -146,7 +145,7 @@ class Connection:
         """Does not wait for the answer, which proves nothing."""
         await self.send(self._work_line("cancel", unitid=unit), seconds)
 
-    def _work_line(self, subcommand: str, **parts: Any) -> bytes:
+    def _work_line(self, subcommand: str, **parts: object) -> bytes:
         return command_line(command="work", subcommand=subcommand, signature=self.signature, **parts)
 
     async def connect_to(self, node: str, tlsclient: str | None, seconds: float = CONTROL_SECONDS) -> None:

@@ -11,7 +11,7 @@ import os
 import select
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..receptor.control_protocol import (
     CONNECTING,
@@ -54,7 +54,7 @@ class Services(Protocol):
 
     async def start(self, unit: Unit, worktype: str, params: str) -> None: ...
 
-    def status(self, wanted: Any) -> JSONObject: ...
+    def status(self, wanted: object) -> JSONObject: ...
 
 
 class ControlSession:

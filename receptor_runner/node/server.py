@@ -17,7 +17,6 @@ import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ..errors import ConfigurationError, OutputError
 from ..receptor.control_protocol import CommandError
@@ -161,7 +160,7 @@ class Node:
                 raise CommandError("the work unit was cancelled before it started")
             unit.start(self._config.worktypes[worktype], params)
 
-    def status(self, wanted: Any) -> JSONObject:
+    def status(self, wanted: object) -> JSONObject:
         """The reply to ``status``, with the fields of the daemon (pkg/controlsvc/status.go)."""
         now = datetime.datetime.now(datetime.timezone.utc).isoformat().replace("+00:00", "Z")
         worktypes = [{"WorkType": name, "Secure": False} for name in self._config.worktypes]

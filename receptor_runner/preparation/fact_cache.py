@@ -38,7 +38,7 @@ _MEANINGFUL = ("__ansible", "\\u00")
 
 
 @contextlib.contextmanager
-def kept_facts(directory: str, core: str | None, write_json: Callable[[str, Any], None]) -> Iterator[None]:
+def kept_facts(directory: str, core: str | None, write_json: Callable[[str, object], None]) -> Iterator[None]:
     """While the context lasts, the fact cache ``directory`` has the form that ``core`` wants. Afterwards the artifact
     ``fact_cache_modified.json`` says whose facts were written and whose were cleared, because the clocks of two
     machines cannot be compared.
@@ -173,7 +173,7 @@ class FactCache:
                     continue
             os.unlink(self._path(name))
 
-    def _is_known(self, host: str, facts: Any, seen: _Seen | None) -> bool:
+    def _is_known(self, host: str, facts: object, seen: _Seen | None) -> bool:
         """Whether ``facts`` say nothing new. ansible-core 2.21 writes the facts of every host again, also if there are
         none.
         """

@@ -58,12 +58,12 @@ class InputFiles:
             raise InputError(f"the playbook: {name} could not be found in {self.private_data.cwd}")
         return self.path_map.inside(name)
 
-    def _role_play(self) -> dict[str, Any]:
+    def _role_play(self) -> dict[str, object]:
         parameters = self.parameters
-        role: dict[str, Any] = {"name": parameters["role"]}
+        role: dict[str, object] = {"name": parameters["role"]}
         if parameters["role_vars"]:
             role["vars"] = parameters["role_vars"]
-        play: dict[str, Any] = {"hosts": parameters["hosts"] or "all", "roles": [role]}
+        play: dict[str, object] = {"hosts": parameters["hosts"] or "all", "roles": [role]}
         if parameters["role_skip_facts"]:
             play["gather_facts"] = False
         return play

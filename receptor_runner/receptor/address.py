@@ -41,5 +41,5 @@ class Address:
             raise ValueError("it names no socket")
         return address
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..errors import ReceptorRunnerError
 from ..stream.messages import JSONObject
@@ -101,7 +101,7 @@ def error_line(text: str) -> bytes:
     return f"ERROR: {' '.join(text.splitlines())}\n".encode("utf-8", "surrogateescape")
 
 
-def command_line(**fields: Any) -> bytes:
+def command_line(**fields: object) -> bytes:
     """A command as JSON; fields that are None are left out."""
     return json.dumps({name: value for name, value in fields.items() if value is not None}).encode() + b"\n"
 

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 from ..errors import OutputError
 from ..stream.messages import JSONObject
@@ -57,7 +56,7 @@ class Journal:
         except OSError as exc:
             raise OutputError(f"cannot write the checkpoint of the job: {exc.strerror}") from exc
 
-    def remember(self, **memory: Any) -> None:
+    def remember(self, **memory: object) -> None:
         """Another follower will find ``memory``.
 
         :raises OutputError: that cannot be noted.

@@ -10,7 +10,6 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 from ..errors import OutputError
 from ..system.files import make_private
@@ -107,7 +106,7 @@ class ArtifactDir:
                 os.unlink(aside, dir_fd=self._fd)
             raise OutputError(f"cannot write {self.path}/{name}: {exc.strerror}") from exc
 
-    def write_json(self, name: str, data: Any) -> None:
+    def write_json(self, name: str, data: object) -> None:
         self.write(name, json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogateescape"))
 
     def read(self, name: str, limit: int) -> bytes | None:

@@ -21,10 +21,10 @@ __all__ = ["HandlerSink", "Handlers", "RunnerConfig"]
 class Handlers:
     """A caller's functions; each may be missing."""
 
-    event: Callable[[JSONObject], Any] | None = None
-    status: Callable[..., Any] | None = None
-    artifacts: Callable[[str], Any] | None = None
-    finished: Callable[[Any], Any] | None = None
+    event: Callable[[JSONObject], object] | None = None
+    status: Callable[..., object] | None = None
+    artifacts: Callable[[str], object] | None = None
+    finished: Callable[[Any], object] | None = None
 
 
 @dataclass
@@ -61,10 +61,10 @@ class HandlerSink(EventSink):
     def artifacts(self, directory: str) -> None:
         self._call("artifacts", directory)
 
-    def finished(self, result: Any) -> None:
+    def finished(self, result: object) -> None:
         self._call("finished", result)
 
-    def _call(self, kind: str, *arguments: Any, **named: Any) -> Any:
+    def _call(self, kind: str, *arguments: object, **named: object) -> object:
         handler = getattr(self._handlers, kind)
         if handler is None:
             return True

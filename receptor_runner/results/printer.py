@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import IO
 
 from ..stream.messages import JSONObject
 from .sinks import EventSink
@@ -32,7 +32,7 @@ class _Printer(EventSink):
     :param terminal: whether it is a terminal.
     """
 
-    def __init__(self, file: Any, *, terminal: bool) -> None:
+    def __init__(self, file: IO[bytes], *, terminal: bool) -> None:
         self._file = file
         self._terminal = terminal
         self._closed = False

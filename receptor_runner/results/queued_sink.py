@@ -10,7 +10,7 @@ import contextlib
 import logging
 import queue
 import threading
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..stream.messages import JSONObject
 from .sinks import EventSink
@@ -25,7 +25,7 @@ _CLOSE_SECONDS = 5.0
 
 class _Call(NamedTuple):
     method: str
-    arguments: tuple[Any, ...]
+    arguments: tuple[object, ...]
 
 
 class QueuedSink(EventSink):
@@ -56,7 +56,7 @@ class QueuedSink(EventSink):
     def artifacts(self, directory: str) -> None:
         self._put("artifacts", directory)
 
-    def finished(self, result: Any) -> None:
+    def finished(self, result: object) -> None:
         self._put("finished", result)
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class QueuedSink(EventSink):
             reason = f": {self.error!r}" if self.error is not None else " because it was too slow"
             logger.warning("%s missed %d results of the job%s", type(self._sink).__name__, self.dropped, reason)
 
-    def _put(self, method: str, *arguments: Any) -> None:
+    def _put(self, method: str, *arguments: object) -> None:
         try:
             self._queue.put_nowait(_Call(method, arguments))
         except queue.Full:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Any
 
 from ..stream.messages import JSONObject
 from ..stream.status import UNSTARTED
@@ -41,7 +40,7 @@ class EventSink:
     def artifacts(self, directory: str) -> None:
         """The artifacts of the job are in ``directory``."""
 
-    def finished(self, result: Any) -> None:
+    def finished(self, result: object) -> None:
         """The job has ended; ``result`` is what the caller gets."""
 
     def flush(self) -> None:
@@ -104,7 +103,7 @@ class Sinks:
     def artifacts_ready(self, directory: str) -> None:
         self._tell("artifacts", directory)
 
-    def finished(self, result: Any) -> None:
+    def finished(self, result: object) -> None:
         self._tell("finished", result)
 
     def flush(self) -> None:
@@ -115,7 +114,7 @@ class Sinks:
     def close(self) -> None:
         self._tell("close")
 
-    def _tell(self, what: str, *arguments: Any) -> None:
+    def _tell(self, what: str, *arguments: object) -> None:
         for sink in self._sinks:
             try:
                 getattr(sink, what)(*arguments)

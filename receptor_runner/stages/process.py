@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..errors import DetachedError, Interrupted, OutputError, ProtocolError, ReceptorRunnerError, TruncatedStreamError
 from ..job.parameters import check_ident
@@ -59,7 +59,7 @@ class JobJournal(Protocol):
 
     def passed(self, offset: int, skip: int, events: int) -> None: ...
 
-    def remember(self, **memory: Any) -> None: ...
+    def remember(self, **memory: object) -> None: ...
 
 
 class _NoJournal:
@@ -74,7 +74,7 @@ class _NoJournal:
     def passed(self, offset: int, skip: int, events: int) -> None:
         pass
 
-    def remember(self, **memory: Any) -> None:
+    def remember(self, **memory: object) -> None:
         pass
 
 
@@ -100,7 +100,7 @@ class ProcessorOptions:
     journal: JobJournal = NO_JOURNAL
 
 
-def artifact_dir(private_data: PrivateDataDir, given: Any, ident: Any) -> str:
+def artifact_dir(private_data: PrivateDataDir, given: object, ident: object) -> str:
     """Where ansible-runner's ``process`` puts artifacts: ``given`` itself, else ``artifacts`` with the ident if there
     is one."""
     if given:
