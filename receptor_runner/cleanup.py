@@ -144,9 +144,9 @@ def _check_parents(path: str, pattern: str) -> None:
     parts = pattern.rstrip("/").split("/")
     first = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     for number in range(first, len(parts)):
-        place = "/".join(path.split("/")[: number + 1])
-        if os.path.islink(place):
-            raise UsageError(f"{place} is a symbolic link")
+        above = "/".join(path.split("/")[: number + 1])
+        if os.path.islink(above):
+            raise UsageError(f"{above} is a symbolic link")
 
 
 def _left_aside(pattern: str) -> list[str]:
@@ -201,12 +201,12 @@ def _places_of(pid: int) -> Iterator[str]:
 
 
 def _names(text: str, path: str) -> bool:
-    place = text.find(path)
-    while place >= 0:
-        end = place + len(path)
+    found = text.find(path)
+    while found >= 0:
+        end = found + len(path)
         if text[end : end + 1] in ("", "/", " ", ":", ",", "'", '"'):
             return True
-        place = text.find(path, end)
+        found = text.find(path, end)
     return False
 
 

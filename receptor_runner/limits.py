@@ -1,7 +1,7 @@
 """Bounds on what a stream may contain and on how long something may take, each with its reason.
 
 Rules: sizes are bytes and times are seconds. A reader takes its limit as a parameter whose default is here. A bound
-that only one file uses stands in that file."""
+that says something about one algorithm alone stands in its file."""
 
 from __future__ import annotations
 

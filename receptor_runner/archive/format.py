@@ -53,6 +53,12 @@ class ArchiveFormat(Protocol):
         :raises OutputError: ``target`` cannot be written.
         """
 
+    def member(self, file: IO[bytes], name: str, limit: int) -> bytes | None:
+        """The beginning of the file ``name`` in the archive, ``limit`` bytes at most; None if it is not there.
+
+        :raises ArchiveError: the archive is damaged.
+        """
+
 
 class _Zip:
     """Loads only the half that is used: a stage either packs or unpacks before it does anything else."""
@@ -68,6 +74,11 @@ class _Zip:
         from .unpack import unpack_zip
 
         return unpack_zip(file, target, limits, private=private)
+
+    def member(self, file: IO[bytes], name: str, limit: int) -> bytes | None:
+        from .unpack import zip_member
+
+        return zip_member(file, name, limit)
 
 
 ZIP: ArchiveFormat = _Zip()

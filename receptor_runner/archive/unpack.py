@@ -23,7 +23,7 @@ from ..limits import DEFAULT_LIMITS, MAX_DEPTH, StreamLimits
 from .deflate import deflate
 from .entry import modification_time
 
-__all__ = ["unpack_zip"]
+__all__ = ["unpack_zip", "zip_member"]
 
 _READ = 512 * 1024
 _FAULTS: tuple[type[Exception], ...] = (
@@ -76,6 +76,20 @@ def unpack_zip(
                     yield
     except OSError as exc:
         raise OutputError(f"cannot extract into {target}: {exc.strerror or exc}") from exc
+
+
+def zip_member(file: IO[bytes], name: str, limit: int, max_members: int = DEFAULT_LIMITS.members) -> bytes | None:
+    """The beginning of the file ``name`` in the zip in ``file``, ``limit`` bytes at most; None if it is not there.
+
+    :raises ArchiveError: the archive is damaged, or has more than ``max_members`` members.
+    """
+    with _reading():
+        _check_directory_size(file, max_members)
+        with zipfile.ZipFile(file) as archive:
+            if name not in archive.namelist():
+                return None
+            with archive.open(name) as member:
+                return member.read(limit)
 
 
 @contextlib.contextmanager

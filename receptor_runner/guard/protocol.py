@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import NamedTuple, TypeAlias
 
 from ..preparation.run_spec import RunSpec
@@ -164,7 +164,7 @@ def _frame(kind: bytes, content: bytes | memoryview) -> bytes:
 
 
 class ReportParser:
-    """Turns what a guard writes into reports."""
+    """Turns what a guard writes into reports. What a newer guard says besides is passed over."""
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -179,17 +179,21 @@ class ReportParser:
                 return
             content = self._buffer[_HEADER.size : end]
             self._buffer = self._buffer[end:]
-            yield _report(kind, content)
+            report = _report(kind, content)
+            if report is not None:
+                yield report
 
 
-def _report(kind: bytes, content: bytes) -> Report:
+def _report(kind: bytes, content: bytes) -> Report | None:
     if kind in (_WHOLE_LINES, _PART_OF_LINE):
         return Lines(content, kind == _WHOLE_LINES)
+    if kind not in (_READY, _RESULT):
+        return None
     data = json.loads(content)
     if kind == _READY:
-        return Ready(*data)
+        return Ready(*data[:2])
     if "not_found" in data:
         return CommandMissing(data["not_found"])
     if "fault" in data:
         return GuardFault(data["fault"], bool(data.get("no_space")))
-    return CommandEnd(**data)
+    return CommandEnd(**{field.name: data[field.name] for field in fields(CommandEnd) if field.name in data})

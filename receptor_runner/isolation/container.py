@@ -91,17 +91,17 @@ class ContainerIsolation:
         if any(option in _DETACHED for option in request.options):
             raise ConfigurationError("container_options must not detach the container: nobody would know how it ends")
         engine = find_executable(request.executable, env.get("PATH", ""))
-        carried, shell = container_environment(command.env, {}, answers=command.answers)
+        variables, shell = container_environment(command.env, {}, answers=command.answers)
         label = f"{_LABEL}={secrets.token_hex(16)}"
         argv = [engine, *self._client_options(), "run", "--rm", "--tty", "--interactive", "--workdir", self._workdir]
         argv += [word for mount in self._mounts() for word in ("-v", mount)]
-        argv += [word for name in carried for word in ("--env", name)]
+        argv += [word for name in variables for word in ("--env", name)]
         argv += ["--cidfile", self._id_file, "--label", label, *self._engine_options()]
         argv += ["--name", self._name, *request.options, request.image, *shell, *command.argv]
         isolated = Isolated(
             request.kind,
             command.program,
-            env={**self._engine_environment(env), **carried},
+            env={**self._engine_environment(env), **variables},
             cwd=str(self._private_data.path),
             name=self._name,
             may_be_stale=not self._fresh,

@@ -31,21 +31,21 @@ def container_environment(
     :returns: what goes into the program's environment for the job, and the words before its command, maybe none.
     :raises ConfigurationError: a variable cannot be carried.
     """
-    carried: dict[str, str] = {}
+    variables: dict[str, str] = {}
     renamed = []
     for name, value in sorted(env.items(), key=lambda item: len(item[0])):
         if known.get(name) == value:
             continue
         if _HARMLESS.fullmatch(name):
-            carried[name] = value
+            variables[name] = value
         elif _IDENTIFIER.fullmatch(name) and name not in _READ_ONLY:
-            carried[_ALIAS + name] = value
+            variables[_ALIAS + name] = value
             renamed.append(name)
         elif "*" in name or name != name.strip() or _SHELLS_OWN.match(name):
             raise ConfigurationError(f"the environment variable {name[:80]!r} cannot be passed to an isolated job")
         else:
-            carried[name] = value
+            variables[name] = value
     script = _NO_ECHO if answers else ""
     if renamed:
         script += _RENAME % (" ".join(renamed), _ALIAS, _ALIAS)
-    return carried, ["sh", "-c", f'{script}exec "$@"', "sh"] if script else []
+    return variables, ["sh", "-c", f'{script}exec "$@"', "sh"] if script else []

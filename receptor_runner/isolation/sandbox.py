@@ -68,14 +68,14 @@ class SandboxIsolation:
     def wrap(self, command: InnerCommand, env: Mapping[str, str]) -> WrappedCommand:
         """:raises UnreachableError: there is no ``bwrap``."""
         known = {**env, "TMPDIR": self._scratch}
-        carried, shell = container_environment(command.env, known, answers=False)
+        variables, shell = container_environment(command.env, known, answers=False)
         executable = find_executable(self._request.executable, env.get("PATH", ""))
         argv = [executable, "--die-with-parent", "--unshare-pid", *self._home(command.env)]
         rules = self._rules(command.program, command.env["PATH"])
         for target, (kind, source) in sorted(rules.items(), key=lambda rule: rule[0].rstrip("/").count("/")):
             argv += self._arguments(target, kind, source)
         argv += ["--chdir", command.cwd, *shell, *command.argv]
-        isolated = Isolated(self._request.kind, command.program, env={**known, **carried})
+        isolated = Isolated(self._request.kind, command.program, env={**known, **variables})
         return WrappedCommand(argv, command.cwd, isolated)
 
     @staticmethod

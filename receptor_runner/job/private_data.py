@@ -91,6 +91,6 @@ def _yaml(text: str, path: Path) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark is not None else ""
+        position = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(exc, "problem", None) or "it cannot be parsed"
-        raise ConfigurationError(f"{path}{place}: neither JSON nor YAML: {problem}") from exc
+        raise ConfigurationError(f"{path}{position}: neither JSON nor YAML: {problem}") from exc

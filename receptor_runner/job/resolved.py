@@ -1,8 +1,8 @@
 """A job as its parameters and the files of its private data dir say together.
 
-Rules: reads only. Every rule of precedence is here: what is in ``env`` wins over a parameter of the same name, except
-for ``cmdline`` and ``ssh_key``, where the parameter wins (ansible_runner/config). What cannot be used is an error that
-names it."""
+Rules: nothing is written. The rule of precedence is here: what is in ``env`` wins over a parameter of the same name,
+except for ``cmdline`` and ``ssh_key``, where the parameter wins (ansible_runner/config). What cannot be used is an
+error that names it."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ async def connect(address: Address, seconds: float = CONTROL_SECONDS, *, undistu
     """A connection whose greeting was taken.
 
     :param undisturbed: no stop flag ends a wait of the connection.
-    :raises UnreachableError: there is no socket, nobody serves it, or it is mute.
+    :raises UnreachableError: there is no socket, nobody serves it, or it does not answer.
     :raises RefusedError: we are not allowed, or TLS fails.
     :raises ConfigurationError: the TLS settings cannot be used, or the key that signs.
     """
@@ -91,7 +91,7 @@ def _explained(address: str, exc: Exception, seconds: float) -> Exception:
     if isinstance(exc, PermissionError):
         return RefusedError(f"{where} may not be used: {exc.strerror}; see permissions of its control-service")
     if isinstance(exc, TimeoutError):
-        return UnreachableError(f"{where} is mute: no greeting within {seconds:.0f} s; is the daemon frozen?")
+        return UnreachableError(f"{where} does not answer: no greeting within {seconds:.0f} s; is the daemon frozen?")
     if isinstance(exc, ssl.SSLError):
         return RefusedError(f"{where}: TLS fails: {exc}")
     if isinstance(exc, ConnectionError) and os.path.exists(address) and not _is_socket(address):

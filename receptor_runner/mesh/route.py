@@ -98,7 +98,7 @@ class RouteRequest(NamedTuple):
 def select_route(ask: Callable[[], MeshStatus], request: RouteRequest, pause: Callable[[float], None]) -> Route:
     """Waits a little for a node that just came up.
 
-    :param ask: gets the offer of the moment.
+    :param ask: asks what the mesh offers at the moment.
     :param pause: waits for so many seconds, or raises.
     :raises UsageError: the ttl is no duration.
     :raises UnreachableError: there is no such node or worktype.

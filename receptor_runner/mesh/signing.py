@@ -38,7 +38,7 @@ def sign(key_file: str, node: str, seconds: float) -> str:
     try:
         import jwt
     except ImportError as exc:
-        raise ConfigurationError("signing needs PyJWT: pip install 'receptor-runner[sign]'") from exc
+        raise ConfigurationError("signing needs PyJWT", hint="pip install 'receptor-runner[sign]'") from exc
     try:
         with open(key_file, encoding="ascii") as file:
             key = file.read()

@@ -5,13 +5,17 @@ other reader."""
 
 from __future__ import annotations
 
+import contextlib
+
 from ..errors import ReceptorRunnerError, UnreachableError
 from ..limits import RESULTS_LAG_SECONDS
 from ..receptor.work_unit import UnitStatus
-from ..results.artifact_dir import event_file_name
+from ..results.artifact_dir import RC, RC_BYTES, event_file_name, rc_of
 from ..results.verdict import Evidence, Verdict, judge
-from ..stream.messages import JobEvent, JSONObject, Status
+from ..stream.archive_receiver import ArchiveReceiver
+from ..stream.messages import Extension, JobEvent, JSONObject, Status
 from ..stream.reader import StreamReader
+from ..stream.status import FAILED
 from .following.unit_end import unfinished
 from .units import UnitHandle
 
@@ -25,7 +29,8 @@ async def ended_unit_verdict(handle: UnitHandle, unit_status: UnitStatus) -> Ver
     reader = StreamReader(archives=False)
     last: JSONObject = {}
     events = 0
-    with await handle.connect() as connection:
+    rc: int | None = None
+    with contextlib.closing(reader), await handle.connect() as connection:
         await connection.ask_for_results(handle.unit)
         while not reader.finished and reader.offset < unit_status.stdout_size:
             data = await connection.read(RESULTS_LAG_SECONDS)
@@ -37,7 +42,15 @@ async def ended_unit_verdict(handle: UnitHandle, unit_status: UnitStatus) -> Ver
                         events += event_file_name(item.data.get("counter"), item.data.get("uuid")) is not None
                     elif isinstance(item, Status):
                         last = item.data
+                        reader.archives = _lacks_rc(last)
+                    elif isinstance(item, ArchiveReceiver):
+                        rc = rc_of(item.member(RC, RC_BYTES))
             except ReceptorRunnerError:
                 break
     fault = None if reader.finished and last else unfinished(unit_status, 0)
-    return judge(Evidence(last, reader.finished, events, fault=fault))
+    return judge(Evidence(last, reader.finished, events, rc=rc, fault=fault))
+
+
+def _lacks_rc(last: JSONObject) -> bool:
+    """Whether the return code is in the artifacts alone, as it is with a worker of ansible-runner."""
+    return last.get("status") == FAILED and Extension.of(last).exit_status is None

@@ -22,7 +22,7 @@ from ..stream.messages import JSONObject
 from .endpoint import connect
 from .units import JOB_TAG, OWNER_TAG, UnitHandle
 
-__all__ = ["ask_worker_info", "probe"]
+__all__ = ["ask_worker_info", "probe", "read_probe", "read_worker_info"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ async def probe(address: Address, route: Route, far_unit: str) -> bool | None:
     The worker that is asked looks for the process (:mod:`receptor_runner.receptor.unit_probe`).
     """
     try:
-        return await _ask(address, route, f"probe {far_unit}", _alive)
+        return await _ask(address, route, f"probe {far_unit}", read_probe)
     except ReceptorRunnerError as exc:
         logger.info("cannot probe the unit %s on %s: %s", far_unit, route.node, exc)
         return None
@@ -60,7 +60,7 @@ async def ask_worker_info(address: Address, route: Route) -> JSONObject:
 
     :raises UnreachableError: it does not answer, or something else than that.
     """
-    found = await _ask(address, route, "--worker-info", _dictionary)
+    found = await _ask(address, route, "--worker-info", read_worker_info)
     if found is None:
         raise UnreachableError(f"{route.node} does not tell about itself: {route.worktype} is no worker")
     return found
@@ -96,7 +96,8 @@ async def _release(handle: UnitHandle) -> None:
         await handle.release(force=True)
 
 
-def _alive(answer: bytes) -> bool | None:
+def read_probe(answer: bytes) -> bool | None:
+    """What a probe answers; None if this is no answer."""
     try:
         alive = json.loads(answer)["alive"]
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -104,7 +105,7 @@ def _alive(answer: bytes) -> bool | None:
     return alive if isinstance(alive, bool) else None
 
 
-def _dictionary(answer: bytes) -> JSONObject | None:
+def read_worker_info(answer: bytes) -> JSONObject | None:
     """The known keys of the answer that have their own type, because the answer is a stranger's. Only whole lines
     count: a part of YAML may be YAML.
     """

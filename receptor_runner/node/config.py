@@ -73,7 +73,7 @@ def configure(files: Iterable[str]) -> NodeConfig:
 
 def _only(item: Item, other: Item | None) -> Item:
     if other is not None:
-        raise item.refuse(f"there is one already, in {other.place}")
+        raise item.refuse(f"there is one already, in {other.where}")
     return item
 
 

@@ -80,7 +80,7 @@ class Item(NamedTuple):
     line: int
 
     @property
-    def place(self) -> str:
+    def where(self) -> str:
         return f"{self.file}, line {self.line}"
 
     def text(self, field: str, default: str = "") -> str:
@@ -91,7 +91,7 @@ class Item(NamedTuple):
         return str(self.fields.get(field, "")).lower() in ("true", "yes", "on", "1")
 
     def refuse(self, reason: str) -> ConfigurationError:
-        return ConfigurationError(f"{self.place}: {self.name}: {reason}")
+        return ConfigurationError(f"{self.where}: {self.name}: {reason}")
 
 
 def read_items(files: Iterable[str | os.PathLike[str]]) -> list[Item]:
@@ -170,21 +170,21 @@ def _check_names(node: yaml.Node, file: str) -> None:
         for key, value in fields.value if isinstance(fields, yaml.MappingNode) else ():
             plain = isinstance(value, yaml.ScalarNode) and value.style is None
             if plain and key.value.lower() in _TEXTS and value.value.lower() in _BOOLEANS:
-                place = f"{file}, line {value.start_mark.line + 1}"
-                raise ConfigurationError(f"{place}: {value.value!r} is true or false for YAML; write it in quotes")
+                where = f"{file}, line {value.start_mark.line + 1}"
+                raise ConfigurationError(f"{where}: {value.value!r} is true or false for YAML; write it in quotes")
 
 
-def _fields(name: str, content: Any, place: str) -> dict[str, Any]:
+def _fields(name: str, content: Any, where: str) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
         if not _ITEMS[name] or isinstance(content, list):
-            raise ConfigurationError(f"{place}: {name}: takes fields, not {content!r}")
+            raise ConfigurationError(f"{where}: {name}: takes fields, not {content!r}")
         return {_ITEMS[name][0]: content}
     fields = {str(field).lower(): value for field, value in content.items()}
     for field, value in fields.items():
         if field not in _ITEMS[name]:
-            raise ConfigurationError(f"{place}: {name}: Receptor has no field {field!r} here")
+            raise ConfigurationError(f"{where}: {name}: Receptor has no field {field!r} here")
         if field in _FLAGS and not isinstance(value, bool) and str(value).lower() not in ("true", "false", "1", "0"):
-            raise ConfigurationError(f"{place}: {name}: {field} must be true or false, not {value!r}")
+            raise ConfigurationError(f"{where}: {name}: {field} must be true or false, not {value!r}")
     return fields

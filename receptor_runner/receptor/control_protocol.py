@@ -116,7 +116,7 @@ def parse_reply(line: bytes) -> JSONObject:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise CommandError(f"the control service answered {text[:200]!r}, which is no reply")
+        raise CommandError(f"the control service answered {text[:200]!r}, which is not a reply")
     return value
 
 

@@ -136,7 +136,7 @@ def _check(items: list[Item]) -> None:
         if key is not None:
             if key in seen:
                 what = f"{key[1]!r} is" if key[1] else "it is"
-                raise item.refuse(f"{what} there already, in {seen[key].place}")
+                raise item.refuse(f"{what} there already, in {seen[key].where}")
             seen[key] = item
         if item.name == "work-command":
             _check_command(item)

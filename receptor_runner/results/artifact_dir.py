@@ -14,7 +14,10 @@ from pathlib import Path
 from ..errors import OutputError
 from ..system.files import make_private
 
-__all__ = ["ArtifactDir", "event_file_name"]
+__all__ = ["RC", "RC_BYTES", "ArtifactDir", "event_file_name", "rc_of"]
+
+#: The artifact with the return code, and how much of it is read.
+RC, RC_BYTES = "rc", 32
 
 _LARGEST_COUNTER = 10**15
 _UUID = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -124,11 +127,15 @@ class ArtifactDir:
 
     def rc(self) -> int | None:
         """What the ``rc`` artifact says."""
-        text = self.read("rc", 32)
-        try:
-            return int(text) if text is not None else None
-        except ValueError:
-            return None
+        return rc_of(self.read(RC, RC_BYTES))
+
+
+def rc_of(content: bytes | None) -> int | None:
+    """What an ``rc`` artifact with this content says; None if it is missing, or says nothing."""
+    try:
+        return int(content) if content is not None else None
+    except ValueError:
+        return None
 
 
 def _write_all(fd: int, content: bytes) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from typing import NamedTuple
 
 from ..stream.messages import JSONObject
@@ -32,7 +33,7 @@ class QueuedSink(EventSink):
     """Tells ``sink`` from a thread.
 
     :param size: the most calls that may wait for it.
-    :param close_seconds: how long :meth:`close` waits for them.
+    :param close_seconds: how long :meth:`close` waits for them, in seconds.
     """
 
     def __init__(self, sink: EventSink, size: int, close_seconds: float = _CLOSE_SECONDS) -> None:
@@ -59,10 +60,15 @@ class QueuedSink(EventSink):
     def finished(self, result: object) -> None:
         self._put("finished", result)
 
+    def flush(self) -> None:
+        with contextlib.suppress(queue.Full):  # a full queue is not quiet: another flush will come
+            self._queue.put_nowait(_Call("flush", ()))
+
     def close(self) -> None:
+        until = time.monotonic() + self._close_seconds
         with contextlib.suppress(queue.Full):
             self._queue.put(None, timeout=self._close_seconds)
-        self._thread.join(self._close_seconds)
+        self._thread.join(max(0.0, until - time.monotonic()))
         if self._thread.is_alive():
             self.dropped += self._queue.qsize()
         if self.dropped or self.error is not None:
@@ -78,10 +84,12 @@ class QueuedSink(EventSink):
     def _work(self) -> None:
         while (call := self._queue.get()) is not None:
             if self.error is not None:
-                self.dropped += 1
+                self.dropped += call.method != "flush"
                 continue
             try:
                 getattr(self._sink, call.method)(*call.arguments)
             except Exception as exc:
                 self.error = exc
                 self.dropped += 1
+        with contextlib.suppress(Exception):
+            self._sink.close()

@@ -1,8 +1,8 @@
 """How a job ended: one verdict, and one judge.
 
-Rules: no IO. The tables here are those of ``docs/mesh.md`` and ``docs/exit-status.md``. Every stage and every command
-that says how a job ended asks :func:`judge`. Success needs proof: the end mark, a final status, and every event that
-the worker counted."""
+Rules: no IO. The tables here are those of ``docs/mesh.md`` and ``docs/exit-status.md``. Every reader of a stream that
+says how a job ended asks :func:`judge`. Success needs proof: the end mark, a final status, and every event that the
+worker counted. What has run a job itself needs no proof, and asks :func:`verdict_of`."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Evidence:
 
 
 def judge(evidence: Evidence) -> Verdict:
-    """The verdict. What is missing or contradicts itself never makes a success."""
+    """The verdict. A stream without its end mark, its final status or one of its events never makes a success."""
     if evidence.fault is not None:
         return _of_fault(evidence.fault, evidence.rc)
     status = str(evidence.last.get("status", UNSTARTED))

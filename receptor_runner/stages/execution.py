@@ -13,7 +13,7 @@ from ..guard.client import CommandResult, Guard
 from ..guard.protocol import Lines
 from ..preparation.fact_cache import kept_facts
 from ..preparation.run_spec import MaskedCommand, RunSpec
-from ..results.artifact_dir import ArtifactDir
+from ..results.artifact_dir import RC, ArtifactDir
 from ..system.timeouts import milliseconds
 
 __all__ = ["Relay", "execute"]
@@ -53,7 +53,7 @@ def execute(guard: Guard, spec: RunSpec, artifacts: ArtifactDir, relay: Relay) -
         guard.run(spec)
         result = _relayed(guard, relay)
     artifacts.write("status", result.status.encode())
-    artifacts.write("rc", str(result.rc).encode())
+    artifacts.write(RC, str(result.rc).encode())
     return result
 
 

@@ -76,7 +76,7 @@ class OutgoingJob:
         """:raises InputError: something could not be read while the archive was packed."""
         if self._problems:
             more = f" (and {len(self._problems) - 1} more)" if len(self._problems) > 1 else ""
-            raise InputError(f"{self._problems[0]}{more}", hint="mend it, or leave it out with --exclude")
+            raise InputError(f"{self._problems[0]}{more}", hint="make it readable, or leave it out with --exclude")
 
     def entries(self) -> Iterator[Entry]:
         """What goes into the archive."""

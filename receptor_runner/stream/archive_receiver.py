@@ -1,7 +1,7 @@
-"""Takes one archive out of a stream and extracts it.
+"""Takes one archive out of a stream, and extracts it or one file of it.
 
 Rules: the archive goes to a file without a name first. It is checked against its digest if the sender told one, and
-only then extracted. Whoever has a receiver closes it."""
+only then extracted. Whoever makes a receiver closes it."""
 
 from __future__ import annotations
 
@@ -42,13 +42,25 @@ class ArchiveReceiver:
         :raises ArchiveError: it is not what was sent, or not acceptable.
         :raises OutputError: ``target`` cannot be written.
         """
+        self._check()
+        yield from self._format.unpack(self._file, target, limits, private=private)
+
+    def member(self, name: str, limit: int) -> bytes | None:
+        """The beginning of one file in it, ``limit`` bytes at most; None if it is not there.
+
+        :raises ArchiveError: it is not what was sent.
+        :raises OutputError: the temporary directory is full.
+        """
+        self._check()
+        return self._format.member(self._file, name, limit)
+
+    def _check(self) -> None:
         if self._digest is not None and self._digest.hexdigest() != self._expected:
             raise ArchiveError("the archive is damaged: its digest is not what the sender told")
         try:
             self._file.flush()
         except OSError as exc:
             raise OutputError(f"cannot store an archive on its way in: {exc.strerror}") from exc
-        yield from self._format.unpack(self._file, target, limits, private=private)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # what a full disk did not take is not needed any more

@@ -37,7 +37,8 @@ class StreamReader:
         self.foreign = b""
         self._decoder = Decoder(limits, start)
         self._skip = skip
-        self._archives = archives
+        #: Whether archives are taken. It may change between two items.
+        self.archives = archives
         self._archive: ArchiveReceiver | None = None
 
     @property
@@ -104,7 +105,7 @@ class StreamReader:
                 self.close()
                 if self._skip:
                     self._counts()
-                elif self._archives:
+                elif self.archives:
                     self._archive = ArchiveReceiver(message)
             case ArchiveData(chunk) if self._archive is not None:
                 self._archive.receive(chunk)

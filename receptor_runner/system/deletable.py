@@ -54,7 +54,7 @@ def check_deletable(path: str) -> None:
         reason = "it is not a directory"
     elif any(_within(home, real) or (os.path.dirname(real) == home and _hidden(real)) for home in _homes()):
         reason = "a home directory, or what a user keeps in one, would go"
-    elif any(_within(place, real) for place in (_cwd(), _PACKAGE)):
+    elif any(_within(needed, real) for needed in (_cwd(), _PACKAGE)):
         reason = "this program or its working directory would go"
     elif any(_within(point, real) for point in _mount_points()):
         reason = "a file system is mounted there"

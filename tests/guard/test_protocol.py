@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 
 import pytest
 from hypothesis import given
@@ -59,6 +60,15 @@ def test_an_order_of_another_version_is_no_fault() -> None:
     assert isinstance(order, Run)
     assert order.spec.made == []
     assert order.spec.isolated == SPEC.isolated
+
+
+def test_a_report_of_another_version_is_no_fault() -> None:
+    newer = {"rc": 0, "status": "successful", "events": 3, "seconds": 1.5}
+    data = b"".join(
+        kind + struct.pack(">I", len(content)) + content
+        for kind, content in [(b"?", b"\0\1"), (b"R", json.dumps(newer).encode())]
+    )
+    assert list(ReportParser().feed(data)) == [CommandEnd(0, "successful", 3)]
 
 
 @given(st.data())

@@ -13,7 +13,6 @@ import pytest
 
 from receptor_runner import Mesh as Client
 from receptor_runner.errors import RefusedError
-from receptor_runner.mesh import worker_queries as errand
 from tests.support.commands import BIN, ours
 from tests.support.nodes import Mesh
 from tests.support.private_data import DirFactory, tasks
@@ -118,26 +117,3 @@ def test_prune_forgets_an_adopted_job_and_releases_nothing(mesh: Mesh, make_dir:
     assert json.loads(ours("jobs", "-o", "json").stdout) == []
     assert mesh.executor.units() == [unit]
     clear(mesh)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"[" * 5000 + b"\n",
-        b"{cpu_count: 1, x: 2001-99-99}\n",
-        b"{cpu_count: 1, x: !!int a}\n",
-        b"{cpu_count: 1",
-        b"nothing\n",
-        b"\xff\n",
-    ],
-)
-def test_an_answer_that_is_no_worker_information_is_none(answer: bytes) -> None:
-    """A node may say anything when it is asked about itself."""
-    assert errand._dictionary(answer) is None
-    assert errand._alive(answer) is None
-    assert errand._alive(b"[" * 200_000) is None
-
-
-def test_unknown_parts_of_a_nodes_answer_are_left_out() -> None:
-    text = b"{cpu_count: 2, mem_in_bytes: many, errors: [a, {b: c}, 3], uuid: 2001-01-01, day: 2001-01-01}\n"
-    assert errand._dictionary(text) == {"cpu_count": 2, "errors": ["a", "3"]}

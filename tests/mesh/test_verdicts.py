@@ -15,7 +15,7 @@ from receptor_runner.receptor.address import Address
 from receptor_runner.stream.codec import END_OF_STREAM, encode
 from tests.support.commands import ours
 from tests.support.nodes import BOTH, Mesh, running
-from tests.support.streams import RUNNING, STARTING, event, final, results
+from tests.support.streams import RUNNING, STARTING, event, final, foreign_results, results
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +47,9 @@ def ended_unit(mesh: Mesh, stream: bytes) -> str:
     [
         pytest.param(results("successful", 0, events=1), "successful", 0, id="success"),
         pytest.param(results("failed", 2, events=1, exit_status=2), "failed", 2, id="failure"),
+        pytest.param(foreign_results("failed", 2, events=1), "failed", 2, id="failure-of-ansible-runner"),
+        pytest.param(foreign_results("failed", 250, events=1), "failed", 250, id="bad-options-of-ansible-runner"),
+        pytest.param(foreign_results("failed", 42, events=1), "failed", 1, id="odd-code-of-ansible-runner"),
         pytest.param(
             STARTING + EVENT + final("failed", exit_status=0) + END_OF_STREAM, "failed", 1, id="failed-told-0"
         ),

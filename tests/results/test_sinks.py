@@ -168,3 +168,24 @@ def test_a_sink_behind_a_queue_that_hangs_is_left(caplog: pytest.LogCaptureFixtu
         sinks.close()
     hang.set()
     assert "missed" in caplog.text
+
+
+def test_a_sink_behind_a_queue_is_flushed_and_closed() -> None:
+    told = []
+
+    class Buffered(EventSink):
+        def event(self, name: str, data: dict[str, Any], raw: bytes) -> bool:
+            told.append(name)
+            return True
+
+        def flush(self) -> None:
+            told.append("flush")
+
+        def close(self) -> None:
+            told.append("close")
+
+    sinks = Sinks([QueuedSink(Buffered(), size=10)])
+    sinks.event(event(1), b"")
+    sinks.flush()
+    sinks.close()
+    assert told[1:] == ["flush", "close"]

@@ -62,6 +62,15 @@ def final(status: str, **extension: Any) -> bytes:
 def results(status: str = "successful", rc: int = 0, events: int = 3, **extension: Any) -> bytes:
     """A worker's whole stream."""
     extension.setdefault("events", events)
+    return _stream(status, rc, events, final(status, **extension))
+
+
+def foreign_results(status: str, rc: int, events: int) -> bytes:
+    """The same as a worker of ansible-runner sends it: the return code is in the artifacts alone."""
+    return _stream(status, rc, events, final(status))
+
+
+def _stream(status: str, rc: int, events: int, end: bytes) -> bytes:
     body = b"".join(event(number, f"u{number}") for number in range(1, events + 1))
     files = archive(("rc", FILE, str(rc).encode()), ("status", FILE, status.encode()), ("stdout", FILE, b"out"))
-    return STARTING + RUNNING + body + final(status, **extension) + files + END_OF_STREAM
+    return STARTING + RUNNING + body + end + files + END_OF_STREAM

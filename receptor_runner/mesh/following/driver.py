@@ -2,8 +2,8 @@
 stages.
 
 Rules: there is one loop with one poll. Commands to the mesh are coroutines, so a node that does not answer holds up
-nobody but its own job. Only the making of a TCP or TLS connection blocks, and it has a deadline. A fault of one job
-ends the following of that job alone."""
+nobody but its own job. Only a new TCP or TLS connection, the extraction of an archive and the start of a private node
+block, each for a bounded time. A fault of one job ends the following of that job alone."""
 
 from __future__ import annotations
 

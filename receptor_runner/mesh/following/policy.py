@@ -154,9 +154,7 @@ class FollowPolicy:
             self._out_of_reach_since = now
         self.state = UNREACHABLE
         if now - self._out_of_reach_since > self._unit.lost_after:
-            self._error = DetachedError(
-                f"out of reach for {self._unit.lost_after:.0f} s: {reason}; the job may go on, attach later"
-            )
+            self._error = DetachedError(f"out of reach for {self._unit.lost_after:.0f} s: {reason}; the job may go on")
 
     def learned(self, status: UnitStatus, now: float) -> bool:
         """The status before the results are opened; whether there may be some."""
