@@ -10,10 +10,13 @@ import contextlib
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import OutputError
-from ..stream.messages import JSONObject
 from ..system.files import replace_file
+
+if TYPE_CHECKING:
+    from ..stages.process import JobMemory
 
 __all__ = ["Journal"]
 
@@ -31,8 +34,7 @@ class Journal:
     def __init__(self, directory: Path) -> None:
         self._state_path = directory / "progress.json"
         self.offset, self.skip, self.events = 0, 0, 0
-        #: What else a follower must know: the last status, the statistics, whether artifacts came.
-        self.memory: JSONObject = {}
+        self.memory: JobMemory = {}
         try:
             self._fd = os.open(directory / "checkpoint", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with contextlib.suppress(ValueError):
@@ -40,7 +42,7 @@ class Journal:
                 if min(numbers) >= 0:
                     self.offset, self.skip, self.events = offset, skip, events
             with contextlib.suppress(FileNotFoundError, ValueError):
-                memory = json.loads(self._state_path.read_bytes())
+                memory: JobMemory = json.loads(self._state_path.read_bytes())
                 self.memory = memory if isinstance(memory, dict) else {}
         except OSError as exc:
             raise OutputError(f"cannot use the job record {directory}: {exc.strerror}") from exc
@@ -56,7 +58,7 @@ class Journal:
         except OSError as exc:
             raise OutputError(f"cannot write the checkpoint of the job: {exc.strerror}") from exc
 
-    def remember(self, **memory: object) -> None:
+    def remember(self, memory: JobMemory) -> None:
         """Another follower will find ``memory``.
 
         :raises OutputError: that cannot be noted.

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from ..errors import DetachedError, Interrupted, OutputError, ProtocolError, ReceptorRunnerError, TruncatedStreamError
 from ..job.parameters import check_ident
@@ -33,7 +33,7 @@ from ..system.signals import StopFlag
 from .handler_errors import tell_handler_error
 from .interrupts import Interrupts, PipeInterrupts, Reaction
 
-__all__ = ["NO_JOURNAL", "JobJournal", "Processor", "ProcessorOptions", "artifact_dir", "drain", "process"]
+__all__ = ["NO_JOURNAL", "JobJournal", "JobMemory", "Processor", "ProcessorOptions", "artifact_dir", "drain", "process"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,16 @@ _EMPTY = (
 )
 _PARSE_ERROR = "Failed to JSON parse a line from worker stream. Error:"
 _READ_ERROR = "Failed to read from worker stream. Error:"
+
+
+class JobMemory(TypedDict, total=False):
+    """What another process stage must know of a stream that it reads from the middle: the last status line, the data
+    of ``playbook_on_stats``, and whether artifacts came.
+    """
+
+    status: JSONObject
+    stats: JSONObject
+    extracted: bool
 
 
 class JobJournal(Protocol):
@@ -55,11 +65,11 @@ class JobJournal(Protocol):
     offset: int
     skip: int
     events: int
-    memory: JSONObject
+    memory: JobMemory
 
     def passed(self, offset: int, skip: int, events: int) -> None: ...
 
-    def remember(self, **memory: object) -> None: ...
+    def remember(self, memory: JobMemory) -> None: ...
 
 
 class _NoJournal:
@@ -69,12 +79,12 @@ class _NoJournal:
     offset = skip = events = 0
 
     def __init__(self) -> None:
-        self.memory: JSONObject = {}
+        self.memory: JobMemory = {}
 
     def passed(self, offset: int, skip: int, events: int) -> None:
         pass
 
-    def remember(self, **memory: object) -> None:
+    def remember(self, memory: JobMemory) -> None:
         pass
 
 
@@ -208,20 +218,20 @@ class Processor:
         match item:
             case Status(data):
                 self._sinks.status_change(data)
-                self._journal.remember(status=data)
+                self._journal.remember({"status": data})
             case ArchiveReceiver():
                 for _ in item.extract(self.artifact_dir, self._options.limits, private=True):
                     self.check_stop()
                 self._extracted = True
                 self._sinks.artifacts_ready(self.artifact_dir)
-                self._journal.remember(extracted=True)
+                self._journal.remember({"extracted": True})
             case _:
                 pass
 
     def _note(self) -> None:
         """One more item is done. What it changed is remembered first: a crash between the two may repeat the item."""
         if self._sinks.stats is not None and not self._journal.memory.get("stats"):
-            self._journal.remember(stats=self._sinks.stats)
+            self._journal.remember({"stats": self._sinks.stats})
         self._journal.passed(self._reader.boundary, self._reader.done, self._sinks.events)
 
     def _ended_early(self, exc: TruncatedStreamError) -> ReceptorRunnerError:

@@ -110,7 +110,7 @@ def test_a_journal_goes_on_where_it_was(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     assert (journal.offset, journal.skip, journal.events, journal.memory) == (0, 0, 0, {})
     journal.passed(1234567, 3, 42)
-    journal.remember(status={"status": "running"})
+    journal.remember({"status": {"status": "running"}})
     journal.passed(5, 0, 1)
     journal.close()
     again = Journal(tmp_path)
