@@ -16,7 +16,7 @@ from tests.support.streams import events_of
 STAGES = ("transmit", "worker", "process", "run")
 
 
-def test_help_and_version() -> None:
+def test_the_command_tells_its_version_and_its_help() -> None:
     assert ours("--version").stdout.startswith(b"receptor-runner 0.")
     assert ours("--help").returncode == 0
     for command in STAGES:

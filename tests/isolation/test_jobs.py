@@ -218,7 +218,9 @@ def test_an_ssh_key_reaches_the_agent(engine: Engine, make_dir: DirFactory, tmp_
     assert not (processed(done.stdout, tmp_path / "after") / "ssh_key_data").exists()
 
 
-def test_facts_go_in_and_come_back(engine: Engine, make_dir: DirFactory, tmp_path: Path) -> None:
+def test_the_fact_cache_reaches_an_isolated_job_and_comes_back(
+    engine: Engine, make_dir: DirFactory, tmp_path: Path
+) -> None:
     """As plain files, whichever ansible-core the image has."""
     play = tasks("assert: {that: ansible_facts.old == 'kept'}", "set_fact: {new: found, cacheable: true}")
     directory = make_dir(play, artifacts__job__fact_cache__localhost='{"old": "kept"}')

@@ -57,7 +57,7 @@ def test_a_time_limit_that_is_none_is_named(make_dir: DirFactory, value: Any) ->
         resolved(make_dir, {}, settings={"job_timeout": value})
 
 
-def test_settings_turn_things_off(make_dir: DirFactory) -> None:
+def test_a_setting_turns_off_what_a_parameter_asked_for(make_dir: DirFactory) -> None:
     job = resolved(
         make_dir, {"settings": "{suppress_output_file: true, fact_cache_type: '', process_isolation: false}"},
         process_isolation=True, container_image="i",

@@ -124,7 +124,9 @@ def test_a_payload_that_is_interrupted_leaves_nothing(mesh: Mesh, make_dir: DirF
 
 
 @pytest.mark.parametrize("command", ["submit", "run"])
-def test_interrupted_while_the_node_accepts_it(command: str, mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
+def test_an_interrupt_while_the_node_accepts_a_job_leaves_all_or_nothing(
+    command: str, mesh: Mesh, make_dir: DirFactory, tmp_path: Path
+) -> None:
     """Whenever the signal comes: either the job was submitted, or nothing of it is left and it does not run."""
     directory = make_dir(tasks("command: sleep 1", "command: touch {{ mark }}"))
     moments = random.Random(command)
@@ -251,7 +253,7 @@ def test_a_record_does_not_depend_on_the_working_directory(mesh: Mesh, make_dir:
     assert ours("attach", "rel", "-q", cwd=tmp_path).returncode == 0
 
 
-def test_names_that_are_not_utf_8(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
+def test_a_private_data_dir_whose_name_is_not_utf_8_travels(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
     directory = make_dir(tasks("debug: {msg: hello}"))
     odd = os.fsencode(tmp_path) + b"/\xff\xfe"
     os.rename(directory, odd)

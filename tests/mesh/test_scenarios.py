@@ -119,7 +119,7 @@ def test_a_cancel_callback_cancels_the_job(mesh: Mesh, make_dir: DirFactory) -> 
     assert submitted.record.released
 
 
-def test_run_with_the_name_of_an_earlier_job(mesh: Mesh, make_dir: DirFactory) -> None:
+def test_run_refuses_the_name_of_a_job_until_its_results_are_saved(mesh: Mesh, make_dir: DirFactory) -> None:
     directory = make_dir(tasks("debug: {msg: hello}"))
     words = [str(directory), "-p", "test.yml", "-i", "name"]
     mesh.run("submit", *words)

@@ -269,7 +269,7 @@ def test_serve_ends_on_a_signal_and_leaves_no_socket(node: Node) -> None:
         node.start()
 
 
-def test_serve_without_a_configuration(tmp_path: Path) -> None:
+def test_serve_needs_no_configuration(tmp_path: Path) -> None:
     with node_directory() as directory:
         path = directory / "s"
         process = subprocess.Popen([*OURS, "serve", "--socket", str(path)], stderr=subprocess.DEVNULL)

@@ -55,7 +55,7 @@ def modified(artifacts: Path) -> Any:
 
 
 @pytest.mark.slow
-def test_facts_go_there_and_back_across_time_zones(make_dir: DirFactory, tmp_path: Path) -> None:
+def test_the_fact_cache_crosses_time_zones_unchanged(make_dir: DirFactory, tmp_path: Path) -> None:
     """AWX: a stamp came back 28,801.678 s early, and ansible-core 2.19 neither read nor saved facts."""
     directory = make_dir(
         tasks(

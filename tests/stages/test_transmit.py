@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import uuid
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -293,32 +295,32 @@ def test_transmit_refuses_a_terminal(make_dir: DirFactory) -> None:
     assert done.returncode == 64
 
 
-def test_a_reader_who_goes_ends_transmit_without_a_traceback(make_dir: DirFactory) -> None:
-    directory = make_dir(PLAY)
+@contextlib.contextmanager
+def begun(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A transmit that has written its first bytes, and waits for its reader."""
     (directory / "project" / "big").write_bytes(os.urandom(2_000_000))
     with subprocess.Popen(
         [*OURS, "transmit", directory, "-p", "test.yml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as done:
-        assert done.stdout is not None
-        assert done.stderr is not None
-        done.stdout.read(10)
-        done.stdout.close()
-        assert done.wait(10) == OutputError.exit_code
-        assert b"Traceback" not in done.stderr.read()
+    ) as transmit:
+        assert transmit.stdout is not None
+        transmit.stdout.read(10)
+        yield transmit
+
+
+def test_a_reader_who_goes_ends_transmit_without_a_traceback(make_dir: DirFactory) -> None:
+    with begun(make_dir(PLAY)) as transmit:
+        assert transmit.stdout is not None
+        assert transmit.stderr is not None
+        transmit.stdout.close()
+        assert transmit.wait(10) == OutputError.exit_code
+        assert b"Traceback" not in transmit.stderr.read()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_transmit(make_dir: DirFactory, number: signal.Signals) -> None:
-    """It waits for a reader who does not read."""
-    directory = make_dir(PLAY)
-    (directory / "project" / "big").write_bytes(os.urandom(2_000_000))
-    with subprocess.Popen(
-        [*OURS, "transmit", directory, "-p", "test.yml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as done:
-        assert done.stdout is not None
-        done.stdout.read(10)
-        done.send_signal(number)
-        assert done.wait(2) == 130
+    with begun(make_dir(PLAY)) as transmit:
+        transmit.send_signal(number)
+        assert transmit.wait(2) == 130
 
 
 def test_exclude_holds_for_what_comes_from_elsewhere(make_dir: DirFactory, tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_extra_variables_are_not_in_the_process_list(make_dir: DirFactory) -> No
 
 
 @pytest.mark.slow
-def test_precedence_of_parameters_and_files(make_dir: DirFactory) -> None:
+def test_files_and_parameters_win_in_the_order_of_ansible_runner(make_dir: DirFactory) -> None:
     """Files win over parameters, except for the command line; a settings parameter without a file counts."""
     directory = make_dir(
         tasks("debug: {msg: \"{{ lookup('env', 'A') }} {{ lookup('env', 'B') }} {{ x }}\"}"),
@@ -412,7 +412,7 @@ def test_the_owners_mark_comes_back_on_the_starting_line(make_dir: DirFactory) -
 
 
 @pytest.mark.slow
-def test_facts_go_out_and_come_back(make_dir: DirFactory) -> None:
+def test_facts_that_a_job_sets_come_back_as_private_files(make_dir: DirFactory) -> None:
     directory = make_dir(tasks("set_fact: {mine: 7, cacheable: true}"))
     artifacts = processed(work(job(directory, fact_cache_type="jsonfile")).stdout, directory)
     (cached,) = list((artifacts / "fact_cache").iterdir())
