@@ -33,6 +33,7 @@ from ..stages.interrupts import MeshInterrupts
 from ..stages.process import Processor, ProcessorOptions
 from ..stream.messages import JSONObject
 from ..system.signals import StopFlag, pause
+from .cancelling import cancel_unit
 from .endpoint import connect
 from .following.driver import FollowedJob, follow
 from .following.policy import FollowedUnit, FollowPolicy
@@ -40,16 +41,12 @@ from .private_node import PrivateNode
 from .unit_verdict import ended_unit_verdict
 from .units import UnitGoneError, UnitHandle
 from .waiting import run
-from .worker_queries import probe
 
 __all__ = ["Outcome", "SubmittedJob"]
 
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.5
-#: How long a unit may take to be seen as ended after its cancel was answered: the far status comes once a second.
-_SHOWN_SECONDS = 15.0
-_ENDED_POLL_SECONDS = 0.1
 
 
 class Outcome(NamedTuple):
@@ -65,6 +62,21 @@ class Outcome(NamedTuple):
     exit_code: int
     state: str
     explanation: str | None
+
+    @classmethod
+    def of(cls, record: Record, stats: JSONObject | None) -> Outcome:
+        """The outcome of a job whose record has its verdict."""
+        verdict = record.verdict
+        assert verdict is not None
+        return cls(
+            verdict.status,
+            verdict.rc,
+            stats,
+            record.artifact_dir,
+            verdict.exit_code,
+            verdict.state,
+            verdict.explanation,
+        )
 
 
 class SubmittedJob:
@@ -109,7 +121,7 @@ class SubmittedJob:
             self.record = self._records.load(self.id)
             if self.record.delivered:
                 self._release_quietly()
-                return self._outcome(None)
+                return Outcome.of(self.record, None)
             options = ProcessorOptions(
                 self.record.artifact_dir,
                 handlers=Handlers(event_handler, status_handler, artifacts_handler, finished_callback),
@@ -156,7 +168,7 @@ class SubmittedJob:
         finally:
             journal.close()
         self._conclude(processor)
-        return self._outcome(processor.stats)
+        return Outcome.of(self.record, processor.stats)
 
     def _note_for(self, changed: Callable[[str], None] | None) -> Callable[[str, str | None], None]:
         """What keeps the record up to date while the job is followed."""
@@ -207,19 +219,6 @@ class SubmittedJob:
             logger.warning("the work unit of the job %s is not released: %s", self.id, exc)
             return
         self._save(released=True)
-
-    def _outcome(self, stats: JSONObject | None) -> Outcome:
-        verdict = self.record.verdict
-        assert verdict is not None
-        return Outcome(
-            verdict.status,
-            verdict.rc,
-            stats,
-            self.record.artifact_dir,
-            verdict.exit_code,
-            verdict.state,
-            verdict.explanation,
-        )
 
     def refresh(self, flag: StopFlag | None = None) -> Record:
         """What is known now: the node is asked, and the end of a job that nobody followed is looked up.
@@ -293,34 +292,15 @@ class SubmittedJob:
         if record.verdict is not None:
             return record
         try:
-            answer = run(self._handle().cancel(), flag)
-            if not self._seen_to_end(flag):
-                self._check_dead(answer)
+            cancel_unit(self._handle(), record, flag)
             return self.refresh(flag)
         except UnitGoneError as exc:
             return self._gone(exc)
+        except LostError as exc:
+            self._save(verdict=judge(Evidence(fault=exc)), ended=time.time())
+            return self.record
         except NoJobError:
             return self._gone(LostError(f"the job {self.id} was released"))
-
-    def _seen_to_end(self, flag: StopFlag | None) -> bool:
-        """Whether the unit is seen as ended within a while after its cancel was answered."""
-        until = time.monotonic() + _SHOWN_SECONDS
-        while not run(self._handle().status(), flag).ended:
-            if time.monotonic() > until:
-                return False
-            pause(flag, _ENDED_POLL_SECONDS)
-        return True
-
-    def _check_dead(self, answer: str) -> None:
-        unit = self._unit()
-        looks = [run(probe(self.record.address, self.record.route, unit.far_unit)) for _ in range(2)]
-        if looks != [False, False]:
-            raise ReceptorRunnerError(
-                f"the cancel of {self.id} cannot be shown to have worked: the mesh answered {answer!r}, "
-                f"and the work unit {unit.unit} has not ended"
-            )
-        gone = LostError("its runner was gone before it was cancelled")
-        self._save(verdict=judge(Evidence(fault=gone)), ended=time.time())
 
     def release(self, *, force: bool = False) -> None:
         """Removes the job from the mesh, and its record.
