@@ -107,7 +107,7 @@ def _check_pattern(pattern: str) -> None:
     """:raises UsageError: it is relative, or could match what is never deleted."""
     if not os.path.isabs(pattern) or ".." in pattern.split("/"):
         raise UsageError(f"the file pattern {pattern} must be an absolute path")
-    for path in never_deletable():
+    for path in sorted(never_deletable()):
         if path.count("/") == pattern.rstrip("/").count("/") and fnmatch.fnmatchcase(path, pattern.rstrip("/")):
             raise UsageError(f"the file pattern {pattern} is refused: it could match {path}")
 

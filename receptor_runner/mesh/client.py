@@ -97,6 +97,9 @@ class Mesh:
         """
         return run(_mesh_status(self.address), flag)
 
+    #: The first name of :meth:`status`. It stays for those who call it.
+    offer = status
+
     def nodes(self) -> list[NodeStatus]:
         """:raises UnreachableError: the daemon does not answer."""
         return self.status().nodes()
