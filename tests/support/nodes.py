@@ -139,6 +139,8 @@ class Mesh:
         self.wait_ready()
 
     def wait_ready(self) -> None:
+        """A daemon advertises what it offers 5 s after its start, and then once a minute: the first one may be lost."""
+
         def ready() -> bool:
             found = ours("nodes", self.executor.name, *self.arguments(), "-o", "json")
             if found.returncode:
@@ -147,7 +149,7 @@ class Mesh:
             return bool(offer["reachable"] and offer["worktypes"])
 
         try:
-            wait_for(ready, "the executor is offered", 30)
+            wait_for(ready, "the executor is offered", 90)
         except AssertionError as exc:
             logs = [node.directory / f"{node.name}.log" for node in self.nodes]
             said = "\n".join(f"{log.name}: {log.read_text()[-2000:]}" for log in logs if log.exists())
