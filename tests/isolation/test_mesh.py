@@ -9,6 +9,7 @@ import time
 import psutil
 import pytest
 
+from receptor_runner.limits import ENGINE_SECONDS, KILL_SECONDS
 from tests.support.commands import ours
 from tests.support.commands_in_isolation import POLITE, STUBBORN
 from tests.support.engines import Engine
@@ -69,6 +70,6 @@ def test_sigkill_of_the_worker_leaves_nothing_on_the_node(kind: str, engine: Eng
         job = mesh.run("submit", make_dir(args=STUBBORN), *engine.options()).stdout.decode().strip()
         wait_for(engine.left, "it runs")
         worker_of(mesh).kill()
-        wait_for(lambda: not engine.left(), "nothing is left", 8)
+        wait_for(lambda: not engine.left(), "nothing is left", KILL_SECONDS + ENGINE_SECONDS)
         assert ours("wait", job).returncode in (74, 76)
         ours("release", job)
