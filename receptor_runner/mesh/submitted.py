@@ -141,20 +141,10 @@ class SubmittedJob:
         lost_after: float,
         changed: Callable[[str], None] | None,
     ) -> Outcome:
-        unit = self._unit()
+        unit = self._followed_unit(lost_after)
         journal = options.journal = self._records.journal(self.id)
         try:
-            policy = FollowPolicy(
-                FollowedUnit(
-                    unit.unit,
-                    remote=not unit.local,
-                    direct=self.record.route.direct,
-                    offset=journal.offset,
-                    far_unit=unit.remote_unit,
-                    lost_after=lost_after,
-                ),
-                time.monotonic(),
-            )
+            policy = FollowPolicy(unit._replace(offset=journal.offset), time.monotonic())
             options.cancel = policy.cancel
             with Processor(flag, options) as processor:
                 revive = self._private.revive if self._private is not None else None
@@ -169,6 +159,16 @@ class SubmittedJob:
             journal.close()
         self._conclude(processor)
         return Outcome.of(self.record, processor.stats)
+
+    def _followed_unit(self, lost_after: float) -> FollowedUnit:
+        unit = self._unit()
+        return FollowedUnit(
+            unit.unit,
+            remote=not unit.local,
+            direct=self.record.route.direct,
+            far_unit=unit.remote_unit,
+            lost_after=lost_after,
+        )
 
     def _note_for(self, changed: Callable[[str], None] | None) -> Callable[[str, str | None], None]:
         """What keeps the record up to date while the job is followed."""

@@ -160,14 +160,7 @@ class Record:
             str(texts["private_data_dir"]),
             str(texts["artifact_dir"]),
             Address.from_json(data["endpoint"]),
-            Route(
-                str(texts["node"]),
-                str(texts["worktype"]),
-                units[0].local if units else False,
-                data.get("ttl"),
-                bool(data.get("signwork")),
-                data.get("tlsclient"),
-            ),
+            _route(data, local=bool(units) and units[0].local),
             adopted=bool(data.get("adopted")),
             private_node=data.get("private_node"),
             settings=data.get("settings") or {},
@@ -180,6 +173,17 @@ class Record:
             delivered=bool(data.get("delivered")),
             released=bool(data.get("released")),
         )
+
+
+def _route(data: Mapping[str, Any], *, local: bool) -> Route:
+    return Route(
+        str(data["node"]),
+        str(data["worktype"]),
+        local,
+        data.get("ttl"),
+        bool(data.get("signwork")),
+        data.get("tlsclient"),
+    )
 
 
 def _verdict(data: Mapping[str, Any]) -> Verdict | None:

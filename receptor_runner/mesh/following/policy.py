@@ -7,7 +7,6 @@ nothing works on it in two looks. A node that does not answer is unreachable. Ti
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ...errors import DetachedError, LostError, ReceptorRunnerError
@@ -62,8 +61,7 @@ class Action(NamedTuple):
     error: ReceptorRunnerError | None = None
 
 
-@dataclass(frozen=True)
-class FollowedUnit:
+class FollowedUnit(NamedTuple):
     """What is followed. ``unit`` is its id here. ``remote``: another node than the one that we are connected to runs
     it. ``direct``: its results may be read there. ``offset`` is in bytes of the results; what is before it is not
     wanted."""
