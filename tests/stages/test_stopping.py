@@ -19,7 +19,7 @@ from receptor_runner.stream.codec import END_OF_STREAM
 from tests.support.commands import CHILDREN, OURS, ours
 from tests.support.jobs import job, last_status, start, wait_running
 from tests.support.private_data import DirFactory, tasks
-from tests.support.processes import processes_with, wait_for
+from tests.support.processes import is_alive, processes_with, wait_for
 from tests.support.streams import events_of, stream_lines
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,7 @@ def test_a_process_that_calls_itself_an_engines_does_not_outlive_its_job(
     assert worker.wait(90) == 0
     found = re.search(rb'"stdout": "pid (\d+)"', results.read_bytes())
     assert found is not None
-    assert not psutil.pid_exists(int(found[1]))
+    assert not is_alive(int(found[1]))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

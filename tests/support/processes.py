@@ -22,6 +22,14 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> 
     raise AssertionError(f"after {seconds:.0f} s still not: {what}")
 
 
+def is_alive(pid: int) -> bool:
+    """Whether the process runs. A zombie has ended: init reaps it when it comes to it."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def processes_with(text: str) -> list[psutil.Process]:
     """Living processes that have ``text`` in their arguments or environment."""
     found = []
