@@ -70,8 +70,10 @@ class CommandRun:
         self._read_at = 0.0
         self._started = self._last_output = time.monotonic()
         self.stop_requested = False
-        #: Whether nothing is left of the job, as far as can be shown.
-        self.gone = True
+        #: Whether nothing of the job runs any more, as far as can be shown.
+        self._gone = True
+        #: Whether nothing is left to remove.
+        self._removed = True
 
     def run(self) -> CommandEnd:
         """Runs the command to its end.
@@ -95,24 +97,24 @@ class CommandRun:
         """Notes whether all of it is gone. Engines and sandboxes leave nothing of a command that ended by itself."""
         began = self._stopper.began
         if began is None and child.rc is not None and child.rc < min(ENGINE_CODES):
-            self.gone = True
-        else:
-            now = time.monotonic()
-            self.gone = self._job.remove(
-                now + ENGINE_SECONDS if began is None else max(began + CONTAINER_REMOVAL_DEADLINE_SECONDS, now)
-            )
+            return
+        now = time.monotonic()
+        until = now + ENGINE_SECONDS if began is None else max(began + CONTAINER_REMOVAL_DEADLINE_SECONDS, now)
+        ended = self._job.ended()
+        self._removed = self._job.remove(until)
+        self._gone = self._removed or ended
 
     def settle(self) -> None:
         """Tries once more to remove what is left."""
-        if not self.gone:
-            self.gone = self._job.remove(time.monotonic() + ENGINE_SECONDS)
+        if not self._removed:
+            self._removed = self._job.remove(time.monotonic() + ENGINE_SECONDS)
 
     def _end(self, child: Child) -> CommandEnd:
         by_itself = self._stopped_as is None
         isolation_error = self._isolation_error(child) if by_itself else None
         killed_by = child.killed_by if by_itself and isolation_error is None else None
         rc = child.rc if child.rc is not None and by_itself else RC_STOPPED
-        fault = killed_by or isolation_error is not None or not self.gone
+        fault = killed_by or isolation_error is not None or not self._gone
         return CommandEnd(
             rc,
             ERROR if fault else self._stopped_as or status_from_rc(rc),
@@ -120,7 +122,7 @@ class CommandRun:
             output_error=self._output.error,
             killed_by=killed_by,
             isolation_error=isolation_error,
-            gone=self.gone,
+            gone=self._gone,
         )
 
     def _isolation_error(self, child: Child) -> str | None:

@@ -39,6 +39,10 @@ class RunningJob:
         """
         return True
 
+    def ended(self) -> bool:
+        """Whether its processes show that nothing of it runs, although something may be left to remove."""
+        return True
+
 
 class _Sandboxed(RunningJob):
     """A command in a sandbox. The sandbox's own processes get no signal: the command would die with them before it had
@@ -62,6 +66,7 @@ class _Contained(RunningJob):
         self._engine = engine
         self._told: dict[int, float] = {}
         self._tellers: list[subprocess.Popen[bytes] | None] = []
+        self._had_monitor = False
 
     def send(self, number: int) -> int:
         running = self._child.rc is None
@@ -70,7 +75,15 @@ class _Contained(RunningJob):
                 self._child.interrupt()
         elif running or number == signal.SIGKILL:
             self._signal(number)
-        return len(descendants())
+        processes = descendants()
+        self._had_monitor = self._had_monitor or any(map(self._is_monitor, processes))
+        return len(processes)
+
+    def _is_monitor(self, process: psutil.Process) -> bool:
+        """A podman that runs on this machine has a monitor for each container, which ends after it (conmon(8))."""
+        with contextlib.suppress(psutil.Error):
+            return process.name() == "conmon" and self._engine.container() in process.cmdline()
+        return False
 
     def _signal(self, number: int) -> None:
         now = time.monotonic()
@@ -90,6 +103,10 @@ class _Contained(RunningJob):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 teller.wait(max(0.0, until - time.monotonic()))
         return self._engine.remove(until)
+
+    def ended(self) -> bool:
+        """A busy machine's engine may not answer in time. The container's monitor is a descendant, and says as much."""
+        return self._had_monitor and not descendants()
 
 
 def running_job(child: Child, isolated: Isolated | None) -> RunningJob:

@@ -475,27 +475,51 @@ def test_a_container_that_is_left_from_a_lost_machine_is_replaced(
     assert work(stream, "--private-data-dir", place).returncode == 0
 
 
-def test_an_engine_that_hangs_does_not_hide_the_end(
-    podman: Podman, make_dir: DirFactory, tmp_path: Path, no_leftovers: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """That the container is gone cannot be shown: an error that names it, and it is told in time."""
-    hanging = tmp_path / "podman"
-    hanging.write_text(f'#!/bin/sh\n[ "$1" = run ] || [ -e {tmp_path}/well ] || sleep 30\nexec podman "$@"\n')
-    hanging.chmod(0o755)
+def cancelled_with(
+    engine: str, podman: Podman, make_dir: DirFactory, tmp_path: Path
+) -> tuple[dict[str, Any], subprocess.Popen[bytes]]:
+    """The last status of a job that runs by a program in an engine's place and is cancelled, and its worker."""
+    program = tmp_path / "podman"
+    program.write_text(f"#!/bin/sh\n{engine}\n")
+    program.chmod(0o755)
     results = tmp_path / "results"
-    settings = podman.settings(process_isolation_executable=str(hanging))
+    settings = podman.settings(process_isolation_executable=str(program))
     worker = start(job(make_dir(args=STUBBORN), **settings), results=results)
     wait_for(lambda: b"ready" in results.read_bytes(), "the command runs")
     sent = time.monotonic()
     worker.send_signal(signal.SIGINT)
     wait_for(lambda: results.read_bytes().endswith(END_OF_STREAM), "the end is told")
     assert time.monotonic() - sent < 9
-    final = statuses(results.read_bytes())[-1]
+    return statuses(results.read_bytes())[-1], worker
+
+
+def test_a_cancelled_job_is_canceled_although_its_engine_hangs(
+    podman: Podman, make_dir: DirFactory, tmp_path: Path, no_leftovers: Path
+) -> None:
+    """A busy machine's engine takes long to answer. The container's monitor shows that it is gone."""
+    engine = f'[ "$1" = run ] || [ -e {tmp_path}/well ] || sleep 30\nexec podman "$@"'
+    final, worker = cancelled_with(engine, podman, make_dir, tmp_path)
+    assert final["status"] == "canceled"
+    (tmp_path / "well").write_text("")
+    assert worker.wait(90) == 130
+    podman("rm", "--force", "--time", "0", *podman.left(), check=False)
+
+
+def test_an_engine_that_does_not_say_whether_its_container_is_gone_is_an_error(
+    podman: Podman, make_dir: DirFactory, tmp_path: Path, no_leftovers: Path
+) -> None:
+    """Its containers run elsewhere, and their monitors too: an error that names the container, and it is told in
+    time.
+    """
+    engine = """[ "$1" = run ] || exec sleep 30
+while [ "$1" != --cidfile ]; do shift; done
+echo 0123 >"$2"
+echo ready
+exec sleep 300"""
+    final, worker = cancelled_with(engine, podman, make_dir, tmp_path)
     assert final["status"] == "error"
     assert "ansible_runner_job_" in final["job_explanation"]
-    (tmp_path / "well").write_text("")
     assert worker.wait(90) == 70
-    podman("rm", "--force", "--time", "0", *podman.left(), check=False)
 
 
 def test_the_first_events_and_the_last_are_never_lost(engine: Engine, make_dir: DirFactory) -> None:
