@@ -22,6 +22,22 @@ MAX_MEMBERS = 1_000_000
 #: Directories above one member of an archive.
 MAX_DEPTH = 200
 
+#: Bytes of the name of one member, and of the target of a link: what the system calls of Linux take.
+MAX_MEMBER_NAME = 4095
+
+#: Beyond this many bytes, an archive may not grow to more than this many times its size. Text shrinks to a tenth.
+FREE_GROWTH = 4 * 1024**3
+MAX_GROWTH = 100
+
+#: Holes in the files of one archive, in bytes. They would travel as zeros.
+MAX_HOLES = 1024**3
+
+#: How deep JSON may be nested. Ansible's own results are nested less than ten times.
+MAX_JSON_DEPTH = 200
+
+#: One file of a job that a stage reads itself (``env/*``, ``args``), in bytes.
+MAX_INPUT_FILE = 64 * 1024 * 1024
+
 #: What is kept of text that is not part of the protocol, to explain a broken stream.
 MAX_FOREIGN = 16 * 1024
 

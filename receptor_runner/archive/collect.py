@@ -1,6 +1,7 @@
 """Walks a directory and yields what is to be packed.
 
-Rules: parents come before their children. Links are kept as links and never followed. What cannot travel is reported
+Rules: parents come before their children. Every directory is reached by the descriptor of the one above it. Links are
+kept as links and never followed. What cannot travel is reported
 by its path, once, and left out. The caller decides whether a report is fatal."""
 
 from __future__ import annotations
@@ -18,46 +19,72 @@ __all__ = ["Report", "collect"]
 #: Called with a path and the reason why it does not travel. ``fatal`` if a job would miss it.
 Report = Callable[[str, str, bool], None]
 
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KINDS = {stat.S_IFIFO: "a fifo", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
 def collect(
-    top: str, report: Report, *, prefix: str = "", exclude: Sequence[str] = (), skip: frozenset[str] = frozenset()
+    top: str | int,
+    report: Report,
+    *,
+    prefix: str = "",
+    exclude: Sequence[str] = (),
+    skip: frozenset[str] = frozenset(),
 ) -> Iterator[Entry]:
-    """Everything below ``top``.
+    """Everything below ``top``, a path or the descriptor of a directory.
 
     :param prefix: put before each name, with its ``/``.
     :param exclude: shell patterns; a path is left out if its whole name below ``top`` or its last part matches, a
         directory with all that is in it.
     :param skip: names (with the prefix) that are left out in silence: the caller packs them itself.
     """
-    pending = [iter(_listed(top, report))]
-    prefixes = [prefix]
-    while pending:
-        item = next(pending[-1], None)
-        if item is None:
-            pending.pop()
-            prefixes.pop()
-            continue
-        name = prefixes[-1] + item.name
-        if name in skip or (exclude and excluded(name, exclude)):
-            continue
-        entry = _entry(item, name, report)
-        if entry is None:
-            continue
-        yield entry
-        if stat.S_ISDIR(entry.mode):
-            pending.append(iter(_listed(item.path, report)))
-            prefixes.append(name + "/")
-
-
-def _listed(directory: str, report: Report) -> list[os.DirEntry[str]]:
+    pending: list[_Level] = []
     try:
-        with os.scandir(directory) as scan:
-            return sorted(scan, key=lambda item: item.name)
-    except OSError as exc:
-        report(directory, f"cannot be listed: {exc.strerror}", not isinstance(exc, FileNotFoundError))
-        return []
+        pending.append(_Level(top, None, prefix, report))
+        while pending:
+            level = pending[-1]
+            item = next(level.items, None)
+            if item is None:
+                pending.pop().close()
+                continue
+            name = level.prefix + item.name
+            if name in skip or (exclude and excluded(name, exclude)):
+                continue
+            entry = _entry(level, item, name, report)
+            if entry is None:
+                continue
+            yield entry
+            if stat.S_ISDIR(entry.mode) and not entry.too_deep:
+                pending.append(_Level(item.name, level, name + "/", report))
+    finally:
+        for level in pending:
+            level.close()
+
+
+class _Level:
+    """A directory that is being walked. It is reached from the one above it, so nobody can put another in its place."""
+
+    def __init__(self, directory: str | int, above: _Level | None, prefix: str, report: Report) -> None:
+        self.prefix = prefix
+        self.path: str = str(directory) if above is None else os.path.join(above.path, str(directory))
+        self.fd = -1
+        self.items: Iterator[os.DirEntry[str]] = iter(())
+        try:
+            if isinstance(directory, int):
+                self.path = os.readlink(f"/proc/self/fd/{directory}")
+                self.fd = os.dup(directory)
+            elif above is None:
+                self.fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            else:
+                self.fd = os.open(directory, _DIRECTORY, dir_fd=above.fd)
+            with os.scandir(self.fd) as scan:
+                self.items = iter(sorted(scan, key=lambda item: item.name))
+        except OSError as exc:
+            report(self.path, f"cannot be listed: {exc.strerror}", not isinstance(exc, FileNotFoundError))
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
 
 
 def excluded(name: str, patterns: Sequence[str]) -> bool:
@@ -68,22 +95,23 @@ def excluded(name: str, patterns: Sequence[str]) -> bool:
     )
 
 
-def _entry(item: os.DirEntry[str], name: str, report: Report) -> Entry | None:
+def _entry(level: _Level, item: os.DirEntry[str], name: str, report: Report) -> Entry | None:
+    path = os.path.join(level.path, item.name)
     try:
         name.encode()
     except UnicodeEncodeError:
-        report(item.path, "left out: its name is not UTF-8", False)
+        report(path, "left out: its name is not UTF-8", False)
         return None
     try:
         found = item.stat(follow_symlinks=False)
         kind = stat.S_IFMT(found.st_mode)
         if kind == stat.S_IFLNK:
-            target = os.fsencode(os.readlink(item.path))
+            target = os.fsencode(os.readlink(item.name, dir_fd=level.fd))
             return Entry(name, found.st_mode, found.st_mtime_ns, len(target), data=target)
     except OSError as exc:
-        report(item.path, f"cannot be read: {exc.strerror}", not isinstance(exc, FileNotFoundError))
+        report(path, f"cannot be read: {exc.strerror}", not isinstance(exc, FileNotFoundError))
         return None
     if kind in (stat.S_IFREG, stat.S_IFDIR):
-        return Entry(name, found.st_mode, found.st_mtime_ns, found.st_size, path=item.path)
-    report(item.path, f"left out: it is {_KINDS.get(kind, 'not a file')}", False)
+        return Entry(name, found.st_mode, found.st_mtime_ns, found.st_size, path, directory=level.fd)
+    report(path, f"left out: it is {_KINDS.get(kind, 'not a file')}", False)
     return None

@@ -6,10 +6,14 @@ tools. Formats: PKWARE's APPNOTE 4.5.5 and Info-ZIP's ``proginfo/extrafld.txt``.
 
 from __future__ import annotations
 
+import os
 import stat
 import struct
 import time
 from dataclasses import dataclass
+
+from ..limits import MAX_DEPTH, MAX_MEMBER_NAME
+from ..system.below import open_file
 
 __all__ = ["Entry", "dos_time", "extra_fields", "modification_time"]
 
@@ -24,7 +28,8 @@ class Entry:
     """A file, directory or symbolic link to pack.
 
     ``name`` is relative, with ``/``; ``mode`` is a whole ``st_mode``. Content comes from ``data`` if it is set, else
-    from the file at ``path``; the data of a link is its target."""
+    from the file at ``path``; the data of a link is its target. If ``directory`` is set, it is a descriptor of the
+    directory of that file, open until the next entry is asked for."""
 
     name: str
     mode: int
@@ -32,11 +37,27 @@ class Entry:
     size: int = 0
     path: str | None = None
     data: bytes | None = None
+    directory: int | None = None
 
     @classmethod
     def of_bytes(cls, name: str, data: bytes, mode: int = 0o600) -> Entry:
         """A file that exists in the archive only."""
         return cls(name, stat.S_IFREG | mode, time.time_ns(), len(data), data=data)
+
+    def open(self) -> int:
+        """A descriptor of the file's content.
+
+        :raises OSError: it is gone, or something else stands in its place.
+        """
+        assert self.path is not None
+        if self.directory is None:
+            return open_file(self.path, None)
+        return open_file(os.path.basename(self.path), self.directory)
+
+    @property
+    def too_deep(self) -> bool:
+        """Whether no receiver takes it because of its name."""
+        return self.name.count("/") > MAX_DEPTH or len(self.name.encode()) >= MAX_MEMBER_NAME
 
 
 def dos_time(mtime_ns: int) -> tuple[int, int]:

@@ -28,7 +28,7 @@ class Packer(Protocol):
         """The digest of what is written so far, in hex."""
 
     def pack(self, entries: Iterable[Entry]) -> Iterator[None]:
-        """Writes ``entries`` and the end of the archive, yielding often.
+        """Writes ``entries`` and the end of the archive, yielding often. What no receiver takes is left out and told.
 
         :raises OutputError: the file cannot be written, most likely because the disk is full.
         """
@@ -45,10 +45,11 @@ class ArchiveFormat(Protocol):
     def packer(self, file: IO[bytes], report: Report) -> Packer:
         """A packer that writes to ``file`` and tells ``report`` what it cannot read."""
 
-    def unpack(self, file: IO[bytes], target: str, limits: StreamLimits, *, private: bool) -> Iterator[None]:
+    def unpack(self, file: IO[bytes], target: str, limits: StreamLimits, *, artifacts: bool) -> Iterator[None]:
         """Extracts the archive in ``file`` into the directory ``target``, yielding often.
 
-        :param private: nothing is left readable for others.
+        :param artifacts: what a job has left: nothing becomes readable for others, no link leads out of ``target``,
+            and event files are left out.
         :raises ArchiveError: the archive is damaged, hostile or too large.
         :raises OutputError: ``target`` cannot be written.
         """
@@ -70,10 +71,10 @@ class _Zip:
 
         return ZipPacker(file, report)
 
-    def unpack(self, file: IO[bytes], target: str, limits: StreamLimits, *, private: bool) -> Iterator[None]:
+    def unpack(self, file: IO[bytes], target: str, limits: StreamLimits, *, artifacts: bool) -> Iterator[None]:
         from .unpack import unpack_zip
 
-        return unpack_zip(file, target, limits, private=private)
+        return unpack_zip(file, target, limits, artifacts=artifacts)
 
     def member(self, file: IO[bytes], name: str, limit: int) -> bytes | None:
         from .unpack import zip_member

@@ -6,6 +6,7 @@ deflated or stored members, data descriptors for large ones, zip64 where sizes n
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from ..errors import OutputError
+from ..limits import FREE_GROWTH, MAX_DEPTH, MAX_GROWTH, MAX_HOLES, MAX_MEMBER_NAME, MAX_MEMBERS, MAX_UNPACKED
 from .collect import Report
 from .deflate import LEVEL, deflate
 from .entry import Entry, dos_time, extra_fields
@@ -45,18 +47,24 @@ class ZipPacker:
         self._report = report
         self._digest = hashlib.sha256()
         self._directory: list[bytes] = []
+        self._unpacked = 0
+        self._holes = 0
 
     @property
     def sha256(self) -> str:
         return self._digest.hexdigest()
 
     def pack(self, entries: Iterable[Entry]) -> Iterator[None]:
-        """Writes ``entries`` and the central directory, yielding often.
+        """Writes ``entries`` and the central directory, yielding often. What no receiver takes is left out and told.
 
         :raises OutputError: the spool cannot be written, most likely because the disk is full.
         """
         for entry in entries:
-            yield from self._add(entry)
+            refusal = self._refusal(entry)
+            if refusal is None:
+                yield from self._add(entry)
+            else:
+                self._report(entry.path or entry.name, refusal, True)
             yield
         self._finish()
 
@@ -74,6 +82,16 @@ class ZipPacker:
         self._digest.update(data)
         self.size += len(data)
 
+    def _refusal(self, entry: Entry) -> str | None:
+        """Why a receiver would refuse the archive because of ``entry``: it has the same bounds."""
+        if entry.too_deep:
+            return f"is deeper than {MAX_DEPTH} directories, or its name is longer than {MAX_MEMBER_NAME} bytes"
+        if len(self._directory) >= MAX_MEMBERS:
+            return f"is one file too many: an archive has {MAX_MEMBERS} at most"
+        if self._unpacked + entry.size > MAX_UNPACKED:
+            return f"is too large: an archive holds {MAX_UNPACKED} bytes at most"
+        return None
+
     def _add(self, entry: Entry) -> Iterator[None]:
         if stat.S_ISDIR(entry.mode):
             self._add_whole(entry, b"")
@@ -85,7 +103,7 @@ class ZipPacker:
     def _add_file(self, entry: Entry) -> Iterator[None]:
         assert entry.path is not None
         try:
-            fd = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = entry.open()
         except OSError as exc:
             self._report(entry.path, f"cannot be read: {exc.strerror}", not isinstance(exc, FileNotFoundError))
             return
@@ -116,12 +134,18 @@ class ZipPacker:
         member.crc, member.size, member.packed = deflate.crc32(data), len(data), len(packed)
         self._write(member.local_header())
         self._write(packed)
+        self._unpacked += len(data)
         self._directory.append(member.directory_header())
 
     def _add_large(self, entry: Entry, fd: int) -> Iterator[None]:
         """Writes a file in pieces, and its sizes behind it. It writes no more than the size that was told, because a
         file may grow for ever.
         """
+        assert entry.path is not None
+        self._holes += _holes(fd, entry.size, MAX_HOLES)
+        if self._holes > MAX_HOLES:
+            self._report(entry.path, f"is left out: it has holes, and an archive has {MAX_HOLES} bytes of them", True)
+            return
         chunk = _read(fd, min(_READ, entry.size))
         sample = chunk[:_SAMPLE]
         worth = len(deflate.compress(sample, LEVEL, wbits=-15)) < len(sample) * _WORTH
@@ -142,11 +166,15 @@ class ZipPacker:
             self._write(packed)
         self._write(member.descriptor_record())
         self._directory.append(member.directory_header())
+        self._unpacked += member.size
         if member.size != entry.size or os.fstat(fd).st_size != entry.size:
-            assert entry.path is not None
             self._report(entry.path, "changed while it was read; what was there first travels", False)
 
     def _finish(self) -> None:
+        if self._unpacked > max(FREE_GROWTH, self.size * MAX_GROWTH):
+            self._report(
+                "the archive", f"shrinks from {self._unpacked} bytes to {self.size}; no receiver takes it", True
+            )
         start = self.size
         for header in self._directory:
             self._write(header)
@@ -162,6 +190,22 @@ class ZipPacker:
             self._file.flush()
         except OSError as exc:
             raise OutputError(f"cannot write an archive in {tempfile.gettempdir()}: {exc.strerror}") from exc
+
+
+def _holes(fd: int, size: int, enough: int) -> int:
+    """How many of the first ``size`` bytes are in holes, or ``enough`` if there are more (lseek(2))."""
+    holes = place = 0
+    with contextlib.suppress(OSError):  # ENXIO: nothing but a hole up to the end; EINVAL: no holes are known here
+        while place < size and holes <= enough:
+            begin = os.lseek(fd, place, os.SEEK_HOLE)
+            if begin < size:
+                holes += size - begin
+                place = os.lseek(fd, begin, os.SEEK_DATA)
+                holes -= max(0, size - place)
+            else:
+                break
+    os.lseek(fd, 0, os.SEEK_SET)
+    return holes
 
 
 class _Unreadable(Exception):

@@ -1,169 +1,187 @@
-"""Extracts an archive that nobody vouches for.
+"""Extracts a zip that nobody vouches for.
 
 Rules: every step below the target starts from a directory descriptor with O_NOFOLLOW. So nothing is ever written
 through a link, whether the link was there before or came with the archive. A file is made aside and renamed, and never
 written over. No member leaves the target, none is a device, and none keeps setuid, setgid or sticky bits. Directories
-get their modes and times last. An archive that cannot be extracted whole is an ``ArchiveError``."""
+get their modes and times last. Every bound is checked before the first byte is written. An archive that cannot be
+extracted whole is an ``ArchiveError``; that the target takes no more is an ``OutputError``."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import lzma
+import logging
 import os
+import secrets
 import stat
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 
 from ..errors import ArchiveError, OutputError
-from ..limits import DEFAULT_LIMITS, MAX_DEPTH, StreamLimits
+from ..limits import DEFAULT_LIMITS, FREE_GROWTH, MAX_DEPTH, MAX_GROWTH, MAX_MEMBER_NAME, StreamLimits
+from ..system.below import make_accessible
 from .deflate import deflate
-from .entry import modification_time
+from .directory import DEFLATED, STORED, Member, ZipDirectory
 
 __all__ = ["unpack_zip", "zip_member"]
 
+logger = logging.getLogger(__name__)
+
 _READ = 512 * 1024
-_FAULTS: tuple[type[Exception], ...] = (
-    OSError,
-    deflate.error,
-    zipfile.BadZipFile,
-    zipfile.LargeZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    OverflowError,
-    RuntimeError,
-    UnicodeError,
-    ValueError,
-)
-#: What a file is called until it is whole; one process extracts into one directory at a time.
-_ASIDE = f".{os.getpid()}.part"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_LONGEST_NAME = 4096
-#: A header of the central directory with a long name and our extra fields.
-_LONGEST_HEADER = 46 + 254
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: What only the archive can be blamed for: names and links that no file system takes.
+_FAULTS_OF_NAMES = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+#: How many members are looked at before the caller has its turn.
+_MEMBERS_AT_ONCE = 1000
+#: Where only ``process`` puts files.
+_EVENTS = "job_events"
 
 
 def unpack_zip(
-    file: IO[bytes], target: str, limits: StreamLimits = DEFAULT_LIMITS, *, private: bool = False
+    file: IO[bytes], target: str, limits: StreamLimits = DEFAULT_LIMITS, *, artifacts: bool = False
 ) -> Iterator[None]:
     """Extracts the zip in ``file`` below the existing directory ``target``, yielding often.
 
-    :param private: nothing is left readable for others, as artifacts should be.
+    :param artifacts: what a job has left: nothing becomes readable for others, no link leads out of the target, and
+        event files are left out.
     :raises ArchiveError: the archive is damaged, hostile or too large. What had been extracted before stays.
     :raises OutputError: the target cannot be written.
     """
-    room = limits.unpacked
-    with _reading():
-        _check_directory_size(file, limits.members)
-        archive = zipfile.ZipFile(file)
-        if len(archive.infolist()) > limits.members:
-            raise ArchiveError(f"the archive has more than {limits.members} members, the limit")
+    directory = ZipDirectory(file)
+    yield from _check(directory, limits)
     try:
-        with archive, _Tree(target, private) as tree:
-            for member in archive.infolist():
-                for written in _extract(archive, member, tree):
-                    room -= written
-                    if room < 0:
-                        raise ArchiveError(f"the archive grows beyond the limit, at {member.filename[:200]!r}")
-                    yield
+        with _Tree(target, artifacts) as tree:
+            free = 0
+            for member in directory.members():
+                place = directory.data_of(member)
+                if place < free:
+                    raise ArchiveError(f"members of the archive share their data, at {member.name[:200]!r}")
+                free = place + member.packed
+                yield from _extract(file, member, place, tree)
     except OSError as exc:
+        if exc.errno in _FAULTS_OF_NAMES:
+            raise ArchiveError(f"the archive has a member that cannot be made: {exc.strerror}") from exc
         raise OutputError(f"cannot extract into {target}: {exc.strerror or exc}") from exc
 
 
-def zip_member(file: IO[bytes], name: str, limit: int, max_members: int = DEFAULT_LIMITS.members) -> bytes | None:
+def zip_member(file: IO[bytes], name: str, limit: int, limits: StreamLimits = DEFAULT_LIMITS) -> bytes | None:
     """The beginning of the file ``name`` in the zip in ``file``, ``limit`` bytes at most; None if it is not there.
 
-    :raises ArchiveError: the archive is damaged, or has more than ``max_members`` members.
+    :raises ArchiveError: the archive is damaged, or too large.
     """
-    with _reading():
-        _check_directory_size(file, max_members)
-        with zipfile.ZipFile(file) as archive:
-            if name not in archive.namelist():
-                return None
-            with archive.open(name) as member:
-                return member.read(limit)
+    directory = ZipDirectory(file)
+    for _ in _check(directory, limits):
+        pass
+    found = None
+    for member in directory.members():
+        if member.name == name:
+            found = member
+    if found is None:
+        return None
+    content = b""
+    for chunk in _content(file, found, directory.data_of(found)):
+        content += chunk
+        if len(content) >= limit:
+            break
+    return content[:limit]
 
 
-@contextlib.contextmanager
-def _reading() -> Iterator[None]:
-    """Turns what goes wrong while an archive is read into an ``ArchiveError``."""
-    try:
-        yield
-    except ArchiveError:
-        raise
-    except _FAULTS as exc:
-        raise ArchiveError(f"the archive is damaged: {exc}") from exc
+def _check(directory: ZipDirectory, limits: StreamLimits) -> Iterator[None]:
+    """:raises ArchiveError: the archive says itself that it is too large."""
+    packed = size = 0
+    for count, member in enumerate(directory.members(), 1):
+        if count > limits.members:
+            raise ArchiveError(f"the archive has more than {limits.members} members, the limit")
+        packed += member.packed
+        size += member.size
+        if size > limits.unpacked:
+            raise ArchiveError(f"the archive grows beyond {limits.unpacked} bytes, the limit, at {member.name[:200]!r}")
+        if not count % _MEMBERS_AT_ONCE:
+            yield
+    if size > max(FREE_GROWTH, packed * MAX_GROWTH):
+        raise ArchiveError(f"the archive grows from {packed} to {size} bytes, more than {MAX_GROWTH} times")
 
 
-def _check_directory_size(file: IO[bytes], max_members: int) -> None:
-    """Refuses more members than the limit before ``zipfile`` takes them all into memory.
-
-    The end record is the last 22 bytes and a comment (APPNOTE 4.3.16); beyond 65,534 members the true numbers are in
-    the zip64 record before it (4.3.14)."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - 22 - 0xFFFF))
-    tail = file.read()
-    end = tail.rfind(b"PK\5\6")
-    if end < 0 or len(tail) - end < 22:
+def _extract(file: IO[bytes], member: Member, place: int, tree: _Tree) -> Iterator[None]:
+    parts = _parts(member.name)
+    kind = stat.S_IFMT(member.mode)
+    if tree.artifacts and parts[:1] == (_EVENTS,):
         return
-    count, length = struct.unpack_from("<HL", tail, end + 10)
-    record, locator = tail[max(0, end - 76) : max(0, end - 20)], tail[max(0, end - 20) : end]
-    if locator[:4] == b"PK\6\7" and record[:4] == b"PK\6\6":
-        count, length = struct.unpack_from("<QQ", record, 32)
-    count = max(count, length // _LONGEST_HEADER)
-    if count > max_members:
-        raise ArchiveError(f"the archive has {count} members, more than the limit of {max_members}")
-
-
-def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, tree: _Tree) -> Iterator[int]:
-    """Extracts one member, yielding the number of bytes written."""
-    parts = _parts(member.filename)
-    mode = member.external_attr >> 16
-    mtime_ns = modification_time(member.extra, member.date_time)
-    if member.filename.endswith("/"):
-        tree.add_directory(parts, mode, mtime_ns)
+    if member.directory:
+        tree.add_directory(parts, member.mode, member.mtime_ns)
+    elif kind == stat.S_IFLNK and member.size > MAX_MEMBER_NAME:
+        raise ArchiveError(f"the target of the link {member.name[:200]!r} is too long")
     elif not parts:
-        raise ArchiveError(f"a member of the archive has no name of its own: {member.filename[:200]!r}")
-    elif stat.S_IFMT(mode) == stat.S_IFLNK:
-        if member.file_size > _LONGEST_NAME:
-            raise ArchiveError(f"the target of the link {member.filename[:200]!r} is too long")
-        with _reading():
-            link = archive.read(member)
-        if not link or b"\0" in link:
-            raise ArchiveError(f"the link {member.filename[:200]!r} has no target")
-        tree.add_link(parts, link, mtime_ns)
-    elif stat.S_IFMT(mode) in (0, stat.S_IFREG):
-        with tree.new_file(parts, mode, mtime_ns) as fd:
-            for chunk in _content(archive, member):
+        raise ArchiveError(f"a member of the archive has no name of its own: {member.name[:200]!r}")
+    elif kind == stat.S_IFLNK:
+        _make_link(member, parts, b"".join(_content(file, member, place)), tree)
+    elif kind in (0, stat.S_IFREG):
+        with tree.new_file(parts, member.mode, member.mtime_ns) as fd:
+            for chunk in _content(file, member, place):
                 view = memoryview(chunk)
                 while view:
                     view = view[os.write(fd, view) :]
-                yield len(chunk)
+                yield
     else:
-        raise ArchiveError(f"the archive contains something that is not a file: {member.filename[:200]!r}")
-    yield 0
+        raise ArchiveError(f"the archive contains something that is not a file: {member.name[:200]!r}")
+    yield
 
 
-def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
-    with _reading():
-        source: Any = archive.open(member)
-    if member.compress_type == zipfile.ZIP_DEFLATED:
-        source._decompressor = deflate.decompressobj(-15)  # zipfile's own is always zlib's
-    with source:
-        while True:
-            with _reading():
-                chunk = source.read(_READ)
-            if not chunk:
-                return
-            yield chunk
+def _make_link(member: Member, parts: tuple[str, ...], target: bytes, tree: _Tree) -> None:
+    if not target or b"\0" in target:
+        raise ArchiveError(f"the link {member.name[:200]!r} has no target")
+    if tree.artifacts and _leaves(target, len(parts) - 1):
+        logger.warning("the link %.200r in the artifacts is left out: it leads out of them", member.name)
+    else:
+        tree.add_link(parts, target, member.mtime_ns)
+
+
+def _content(file: IO[bytes], member: Member, place: int) -> Iterator[bytes]:
+    """The data of a member.
+
+    :raises ArchiveError: it is not what the directory says.
+    """
+    crc = size = 0
+    for chunk in _unpacked(file, member, place):
+        size += len(chunk)
+        if size > member.size:
+            break
+        crc = deflate.crc32(chunk, crc)
+        yield chunk
+    if size != member.size or crc != member.crc:
+        raise ArchiveError(f"the archive is damaged: {member.name[:200]!r} is not what its directory says")
+
+
+def _unpacked(file: IO[bytes], member: Member, place: int) -> Iterator[bytes]:
+    if member.method == STORED:
+        yield from _packed(file, member, place)
+        return
+    if member.method != DEFLATED:
+        raise ArchiveError(f"{member.name[:200]!r} in the archive is packed by the method {member.method}, not by 8")
+    squeezed: Any = deflate.decompressobj(-15)
+    try:
+        for piece in _packed(file, member, place):
+            rest = piece
+            while rest and not squeezed.eof:
+                yield squeezed.decompress(rest, _READ)
+                rest = squeezed.unconsumed_tail
+        if not squeezed.eof:
+            yield squeezed.flush()
+    except deflate.error as exc:
+        raise ArchiveError(f"the archive is damaged: {member.name[:200]!r}: {exc}") from exc
+
+
+def _packed(file: IO[bytes], member: Member, place: int) -> Iterator[bytes]:
+    left = member.packed
+    while left > 0:
+        file.seek(place)
+        data = file.read(min(_READ, left))
+        if not data:
+            return
+        yield data
+        place += len(data)
+        left -= len(data)
 
 
 def _parts(name: str) -> tuple[str, ...]:
@@ -173,7 +191,7 @@ def _parts(name: str) -> tuple[str, ...]:
     """
     if name.startswith("/") or "\0" in name:
         raise ArchiveError(f"a member of the archive has an absolute name: {name[:200]!r}")
-    if name.count("/") > MAX_DEPTH or len(name) > _LONGEST_NAME:
+    if name.rstrip("/").count("/") > MAX_DEPTH:
         raise ArchiveError(f"a member of the archive is too deep: {name[:200]!r}")
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in parts:
@@ -181,11 +199,25 @@ def _parts(name: str) -> tuple[str, ...]:
     return parts
 
 
+def _leaves(link: bytes, depth: int) -> bool:
+    """Whether a link that lies below ``depth`` directories may lead out of the target. It goes up first, over real
+    directories, and then only down: so no chain of such links gets out.
+    """
+    parts = [part for part in link.split(b"/") if part not in (b"", b".")]
+    ups = 0
+    while ups < len(parts) and parts[ups] == b"..":
+        ups += 1
+    return link.startswith(b"/") or ups > depth or b".." in parts[ups:]
+
+
 class _Tree:
     """The target directory. It is reached through descriptors only."""
 
-    def __init__(self, target: str, private: bool) -> None:
-        self._mask = 0o700 if private else 0o777
+    def __init__(self, target: str, artifacts: bool) -> None:
+        self.artifacts = artifacts
+        self._mask = 0o700 if artifacts else 0o777
+        #: What a file is called until it is whole; nobody else has that name.
+        self._aside = f".{secrets.token_hex(8)}.part"
         self._root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._parent = self._root
         self._parent_parts: tuple[str, ...] = ()
@@ -208,7 +240,11 @@ class _Tree:
 
     def add_link(self, parts: tuple[str, ...], target: bytes, mtime_ns: int) -> None:
         self._enter(parts[:-1])
-        self._clear(parts)
+        try:
+            self._clear(parts)
+        except PermissionError:
+            self._make_writable()
+            self._clear(parts)
         os.symlink(target, parts[-1], dir_fd=self._parent)
         os.utime(parts[-1], ns=(mtime_ns, mtime_ns), dir_fd=self._parent, follow_symlinks=False)
 
@@ -216,10 +252,11 @@ class _Tree:
     def new_file(self, parts: tuple[str, ...], mode: int, mtime_ns: int) -> Iterator[int]:
         """A descriptor to write to; the file gets its name when it is whole."""
         self._enter(parts[:-1])
-        parent = self._parent
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(_ASIDE, dir_fd=parent)
-        fd = os.open(_ASIDE, _NEW, 0o600, dir_fd=parent)
+        try:
+            fd = os.open(self._aside, _NEW, 0o600, dir_fd=self._parent)
+        except PermissionError:
+            self._make_writable()
+            fd = os.open(self._aside, _NEW, 0o600, dir_fd=self._parent)
         try:
             try:
                 yield fd
@@ -230,12 +267,12 @@ class _Tree:
             self._rename(parts)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(_ASIDE, dir_fd=parent)
+                os.unlink(self._aside, dir_fd=self._parent)
             raise
 
     def _rename(self, parts: tuple[str, ...]) -> None:
         try:
-            os.rename(_ASIDE, parts[-1], src_dir_fd=self._parent, dst_dir_fd=self._parent)
+            os.rename(self._aside, parts[-1], src_dir_fd=self._parent, dst_dir_fd=self._parent)
         except IsADirectoryError as exc:
             raise ArchiveError(f"cannot put the file {'/'.join(parts)!r} in the place of a directory") from exc
 
@@ -245,8 +282,15 @@ class _Tree:
             os.unlink(parts[-1], dir_fd=self._parent)
         except FileNotFoundError:
             pass
-        except (IsADirectoryError, PermissionError) as exc:
-            raise ArchiveError(f"cannot put {'/'.join(parts)!r} in the place of what is there: {exc.strerror}") from exc
+        except IsADirectoryError as exc:
+            raise ArchiveError(f"cannot put the link {'/'.join(parts)!r} in the place of a directory") from exc
+
+    def _make_writable(self) -> None:
+        """An archive may hold directories that their owner cannot write, and be extracted twice."""
+        self._make_accessible(self._parent, self._parent_parts)
+
+    def _make_accessible(self, directory: int, parts: tuple[str, ...]) -> None:
+        self._made.setdefault(parts, (make_accessible(directory), None))
 
     def _enter(self, parts: tuple[str, ...]) -> None:
         """Makes ``parts`` the current parent, creating what is missing, following nothing."""
@@ -267,14 +311,28 @@ class _Tree:
         try:
             return os.open(name, _DIRECTORY, dir_fd=above)
         except FileNotFoundError:
-            with contextlib.suppress(FileExistsError):  # another worker shares the target
-                os.mkdir(name, 0o700, dir_fd=above)
-            self._made[parts] = (0o755 & self._mask, None)
+            self._make_directory(above, name, parts)
+            return os.open(name, _DIRECTORY, dir_fd=above)
+        except PermissionError:
+            fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+            try:
+                self._make_accessible(fd, parts)
+            finally:
+                os.close(fd)
             return os.open(name, _DIRECTORY, dir_fd=above)
         except OSError as exc:
             if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise
             raise ArchiveError(f"a member of the archive goes through a link or file: {'/'.join(parts)!r}") from exc
+
+    def _make_directory(self, above: int, name: str, parts: tuple[str, ...]) -> None:
+        with contextlib.suppress(FileExistsError):  # another worker shares the target
+            try:
+                os.mkdir(name, 0o700, dir_fd=above)
+            except PermissionError:
+                self._make_accessible(above, parts[:-1])
+                os.mkdir(name, 0o700, dir_fd=above)
+        self._made[parts] = (0o755 & self._mask, None)
 
     def _leave(self) -> None:
         if self._parent != self._root:

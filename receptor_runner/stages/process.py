@@ -220,7 +220,7 @@ class Processor:
                 self._sinks.status_change(data)
                 self._journal.remember({"status": data})
             case ArchiveReceiver():
-                for _ in item.extract(self.artifact_dir, self._options.limits, private=True):
+                for _ in item.extract(self.artifact_dir, self._options.limits, artifacts=True):
                     self.check_stop()
                 self._extracted = True
                 self._sinks.artifacts_ready(self.artifact_dir)

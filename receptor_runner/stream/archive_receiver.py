@@ -36,14 +36,14 @@ class ArchiveReceiver:
         except OSError as exc:
             raise OutputError(f"cannot store an archive on its way in: {exc.strerror}") from exc
 
-    def extract(self, target: str, limits: StreamLimits, *, private: bool = False) -> Iterator[None]:
+    def extract(self, target: str, limits: StreamLimits, *, artifacts: bool = False) -> Iterator[None]:
         """Extracts into ``target``, yielding often.
 
         :raises ArchiveError: it is not what was sent, or not acceptable.
         :raises OutputError: ``target`` cannot be written.
         """
         self._check()
-        yield from self._format.unpack(self._file, target, limits, private=private)
+        yield from self._format.unpack(self._file, target, limits, artifacts=artifacts)
 
     def member(self, name: str, limit: int) -> bytes | None:
         """The beginning of one file in it, ``limit`` bytes at most; None if it is not there.

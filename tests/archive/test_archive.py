@@ -131,7 +131,7 @@ def test_special_bits_are_dropped_and_private_means_private(tmp_path: Path) -> N
     extract(
         zip_of(("tool", stat.S_IFREG | 0o6777, b"x"), ("d/", DIRECTORY, b""), ("d/f", FILE, b"")),
         tmp_path,
-        private=True,
+        artifacts=True,
     )
     assert stat.S_IMODE((tmp_path / "tool").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == 0o700

@@ -31,6 +31,6 @@ def test_a_directory_comes_back_in_every_format(name: str, make_dir: DirFactory,
     assert packer.size == len(file.getvalue())
     target = tmp_path / "target"
     target.mkdir()
-    for _ in archive_format.unpack(file, str(target), DEFAULT_LIMITS, private=True):
+    for _ in archive_format.unpack(file, str(target), DEFAULT_LIMITS, artifacts=True):
         pass
     assert (target / "project" / "deep" / "down" / "file").read_text() == "text"

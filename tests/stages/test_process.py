@@ -148,8 +148,16 @@ def test_an_explanation_may_be_anything(explanation: Any, tmp_path: Path) -> Non
     assert process(stream, tmp_path).returncode == 70
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
-def test_a_corrupt_member_is_a_damaged_archive(method: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "text"),
+    [
+        (zipfile.ZIP_LZMA, b"packed by the method 14"),
+        (zipfile.ZIP_BZIP2, b"packed by the method 12"),
+        (zipfile.ZIP_DEFLATED, b"damaged"),
+    ],
+)
+def test_a_member_that_cannot_be_unpacked_is_named(method: int, text: bytes, tmp_path: Path) -> None:
+    """No sender uses lzma and bzip2, and a few bytes of them ask for gigabytes of memory."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as made:
         made.writestr("x", os.urandom(5000))
@@ -158,7 +166,7 @@ def test_a_corrupt_member_is_a_damaged_archive(method: int, tmp_path: Path) -> N
     body = b"".join(encode_archive(len(data), hashlib.sha256(data).hexdigest(), [bytes(data)]))
     done = process(STARTING + final("successful") + body + END_OF_STREAM, tmp_path)
     assert done.returncode == 76
-    assert b"damaged" in done.stderr
+    assert text in done.stderr
 
 
 def test_a_member_may_not_be_nested_without_end(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import stat
+import struct
 import zipfile
 
 
@@ -18,6 +19,24 @@ def zip_of(*members: tuple[str, int, bytes]) -> bytes:
             info.external_attr = mode << 16
             archive.writestr(info, content)
     return buffer.getvalue()
+
+
+def headers_only(count: int, *, told: int | None = None, size: int = 0, comment: bytes = b"") -> bytes:
+    """A zip with a directory of ``count`` members of ``size`` bytes, and no data.
+
+    :param told: how many the end record says that there are.
+    """
+    header = struct.Struct("<4s6H3L5H2L")
+    data = bytearray(31 * count)
+    start = len(data)
+    for number in range(count):
+        data += header.pack(b"PK\1\2", 788, 20, 0, 0, 0, 33, 0, 0, size, 1, 0, 0, 0, 0, FILE << 16, 31 * number) + b"n"
+    told = count if told is None else told
+    return (
+        bytes(data)
+        + struct.pack("<4sHHHHLLH", b"PK\5\6", 0, 0, told, told, len(data) - start, start, len(comment))
+        + comment
+    )
 
 
 LINK, FILE, DIRECTORY = stat.S_IFLNK | 0o777, stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755
