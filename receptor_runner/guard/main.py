@@ -18,6 +18,7 @@ from types import FrameType
 from ..isolation.kinds import PODMAN
 from ..limits import ENGINE_SECONDS, UNSHARE_SECONDS
 from ..preparation.run_spec import RunSpec
+from ..system.below import Held
 from ..system.process_tree import stop_descendants
 from ..system.removal import remove_tree
 from ..system.subreaper import adopt_orphans
@@ -46,7 +47,7 @@ class _Guard:
         #: Whole trees that are ours, and single files and directories that were made in a directory of somebody
         #: else's.
         self._trees: list[str] = []
-        self._made: list[str] = []
+        self._made: list[Held] = []
         self._command_run: CommandRun | None = None
         #: What removes files of a rootless container's users.
         self._unshare: list[str] = []
@@ -115,7 +116,7 @@ class _Guard:
         return path
 
     def _run(self, spec: RunSpec) -> None:
-        self._made += spec.made
+        self._made += map(Held, spec.made)
         isolated = spec.isolated
         if isolated is not None and isolated.kind == PODMAN and os.geteuid():
             self._unshare, self._unshare_env = [isolated.engine, "unshare"], isolated.env
@@ -135,8 +136,9 @@ class _Guard:
         stop_descendants(0.0, 1.0)
         if self._command_run is not None:
             self._command_run.settle()
-        for path in reversed(self._made):
-            _remove_made(path)
+        for made in reversed(self._made):
+            made.remove()
+            made.close()
         until = time.monotonic() + UNSHARE_SECONDS
         for path in reversed(self._trees):
             remove_tree(path)
@@ -144,15 +146,6 @@ class _Guard:
                 # in the user's namespace, where all of its users are ours (podman-unshare(1))
                 command = [*self._unshare, "rm", "-rf", path]
                 ask_engine(command, max(0.1, until - time.monotonic()), self._unshare_env)
-
-
-def _remove_made(path: str) -> None:
-    """Removes a file, or a directory if nobody else put anything into it."""
-    with contextlib.suppress(OSError):
-        if os.path.isdir(path) and not os.path.islink(path):
-            os.rmdir(path)
-        else:
-            os.unlink(path)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 import pexpect
 
 from ..preparation.run_spec import RunSpec
+from ..system.below import Held
 
 __all__ = ["Child", "CommandNotFound", "new_private_file"]
 
@@ -34,7 +35,7 @@ class Child:
         self.rc: int | None = None
         #: The signal that ended it, by name.
         self.killed_by: str | None = None
-        self._made: list[str] = []
+        self._made: list[Held] = []
         self._isolated = spec.isolated is not None
         try:
             self._write_event_key(spec)
@@ -67,7 +68,7 @@ class Child:
     def _write_event_key(self, spec: RunSpec) -> None:
         path = spec.event_key_path
         fd = new_private_file(path)
-        self._made.append(path)
+        self._made.append(Held(path))
         with os.fdopen(fd, "w") as file:
             file.write(spec.event_key)
 
@@ -76,7 +77,7 @@ class Child:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         os.mkfifo(path, 0o600)
-        self._made.append(path)
+        self._made.append(Held(path))
         key = ssh_key.encode()
         if os.fork():
             return
@@ -84,7 +85,8 @@ class Child:
             _default_signals()
             os.setsid()
             os.closerange(0, 256)
-            with open(path, "wb") as fifo:
+            fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+            with os.fdopen(fd, "wb") as fifo:
                 fifo.write(key if key.endswith(b"\n") else key + b"\n")
         finally:
             os._exit(0)
@@ -137,9 +139,9 @@ class Child:
         self.remove_files()
 
     def remove_files(self) -> None:
-        for path in self._made:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+        for made in self._made:
+            made.remove()
+            made.close()
         self._made.clear()
 
 

@@ -1,10 +1,12 @@
 """A private data dir: the names of all paths in it, and its input files.
 
 Rules: nothing is written. Each path is written down once, here. A file of the ``env`` directory is JSON or YAML. If
-one is there and cannot be used, that is an error that names it."""
+one is there and cannot be used, that is an error that names it. Only regular files are read, and no more of them than a
+bound."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -12,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError, InputError
+from ..limits import MAX_INPUT_FILE
+from ..system.below import open_regular
 
 __all__ = ["PrivateDataDir"]
 
@@ -44,13 +48,31 @@ class PrivateDataDir:
         """Where playbooks run."""
         return self.project if self.project.is_dir() else self.path
 
+    def check_closed(self, *more: Path) -> None:
+        """A job that is isolated must not reach, by a link in a directory that somebody sent or that an earlier job
+        left, what it does not see. ``more`` are paths of the job's own.
+
+        :raises ConfigurationError: there is such a link.
+        """
+        top = os.path.realpath(self.path)
+        own = [self.project, self.inventory, self.roles, self.args, self.artifacts, self.env, *more]
+        with contextlib.suppress(OSError):
+            own += [self.env / name for name in os.listdir(self.env)]
+        for path in own:
+            if not os.path.realpath(path).startswith(top + os.sep):
+                raise ConfigurationError(f"{path} leads out of the private data dir; an isolated job cannot have that")
+
     def text(self, name: str) -> str | None:
         """The content of the file ``name``, or None if there is none.
 
         :raises InputError: it cannot be read as text.
         """
         try:
-            return (self.path / name).read_text(encoding="utf-8")
+            with os.fdopen(open_regular(self.path / name), "rb") as file:
+                content = file.read(MAX_INPUT_FILE + 1)
+            if len(content) > MAX_INPUT_FILE:
+                raise InputError(f"cannot read {self.path / name}: it is larger than {MAX_INPUT_FILE} bytes")
+            return content.decode()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as exc:
@@ -77,6 +99,8 @@ class PrivateDataDir:
             value = json.loads(text)
         except ValueError:
             value = _yaml(text, self.path / name)
+        except RecursionError as exc:
+            raise ConfigurationError(f"{self.path / name} is nested too deeply") from exc
         if value is None:
             return {}
         if not isinstance(value, dict):
@@ -89,6 +113,10 @@ def _yaml(text: str, path: Path) -> Any:
 
     try:
         return yaml.safe_load(text)
+    except RecursionError as exc:
+        raise ConfigurationError(f"{path} is nested too deeply") from exc
+    except ValueError as exc:  # a date that is none, a number of too many digits
+        raise ConfigurationError(f"{path}: {exc}") from exc
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         position = f", line {mark.line + 1}" if mark is not None else ""

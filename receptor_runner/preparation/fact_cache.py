@@ -3,7 +3,8 @@
 Rules: what a controller sends and finds are files that are named like their hosts, with the facts as JSON.
 ansible-core 2.19 and newer reads and writes ``s1_HOST`` with ``{"__payload__": "<JSON with tags>"}`` instead
 (ansible/_internal/_plugins/_cache.py). Such files are there while a job runs, and only then. What was not changed
-keeps its content and its modification time. No link is followed."""
+keeps its content and its modification time. The directory is opened before the job starts, and every file is reached by
+that descriptor. No link is followed."""
 
 from __future__ import annotations
 
@@ -21,6 +22,8 @@ from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
 from ..errors import OutputError
+from ..limits import MAX_INPUT_FILE
+from ..system.below import open_file
 
 __all__ = ["FactCache", "kept_facts", "plain_facts"]
 
@@ -38,19 +41,22 @@ _MEANINGFUL = ("__ansible", "\\u00")
 
 
 @contextlib.contextmanager
-def kept_facts(directory: str, core: str | None, write_json: Callable[[str, object], None]) -> Iterator[None]:
+def kept_facts(
+    directory: str, core: str | None, opened: Callable[[str], int], write_json: Callable[[str, object], None]
+) -> Iterator[None]:
     """While the context lasts, the fact cache ``directory`` has the form that ``core`` wants. Afterwards the artifact
     ``fact_cache_modified.json`` says whose facts were written and whose were cleared, because the clocks of two
     machines cannot be compared.
 
     :param directory: empty if the job has none of its own.
+    :param opened: opens it, made if it is missing, without following a link.
     :param write_json: writes an artifact, by name.
     :raises OutputError: a file cannot be written.
     """
     if not directory:
         yield
         return
-    cache = FactCache(directory, core)
+    cache = FactCache(directory, core, opened)
     with cache:
         with _telling(directory):
             cache.translate()
@@ -80,12 +86,13 @@ class _Seen(NamedTuple):
 
 class FactCache:
     """The directory of one job's facts. ``core`` is the version of the ansible-core that will use it; None if it is
-    not known. In a ``with``, no other job translates it. If it is no directory, or another job holds it, it is left
-    alone.
+    not known. In a ``with``, no other job translates it, and it stays the same directory, whatever comes to have its
+    name. If it is no directory, or another job holds it, it is left alone.
     """
 
-    def __init__(self, directory: str, core: str | None) -> None:
+    def __init__(self, directory: str, core: str | None, opened: Callable[[str], int]) -> None:
         self._top = directory
+        self._opened = opened
         self._tagging = core is None or _is_tagging(core)
         self._before: dict[str, _Seen] = {}
         self._copies: dict[str, _Seen] = {}
@@ -93,8 +100,7 @@ class FactCache:
 
     def __enter__(self) -> FactCache:
         try:
-            os.makedirs(self._top, mode=0o700, exist_ok=True)
-            self._lock = os.open(self._top, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            self._lock = self._opened(self._top)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
             logger.warning("the fact cache %s is left as it is: %s", self._top, exc.strerror)
@@ -146,9 +152,9 @@ class FactCache:
         for host, copied in self._copies.items():
             name = _PREFIX + host
             if name not in found and found.get(host) == self._before[host]:
-                os.unlink(self._path(host))
+                os.unlink(host, dir_fd=self._lock)
             elif found.get(name) == copied:
-                os.unlink(self._path(name))
+                os.unlink(name, dir_fd=self._lock)
         self._settle(newer_only=False)
         found = self._files()
         modified = sorted(host for host, seen in found.items() if self._before.get(host) != seen)
@@ -171,7 +177,7 @@ class FactCache:
                 except (ValueError, RecursionError) as exc:
                     logger.warning("the facts of %s cannot be used: %s", host, exc)
                     continue
-            os.unlink(self._path(name))
+            os.unlink(name, dir_fd=self._lock)
 
     def _is_known(self, host: str, facts: object, seen: _Seen | None) -> bool:
         """Whether ``facts`` say nothing new. ansible-core 2.21 writes the facts of every host again, also if there are
@@ -186,14 +192,11 @@ class FactCache:
     def _files(self) -> dict[str, _Seen]:
         """What there is now, by name."""
         found = {}
-        try:
-            with os.scandir(self._top) as entries:
-                for entry in entries:
-                    if entry.is_file(follow_symlinks=False) and not entry.name.startswith(".") and _usable(entry.name):
-                        seen = entry.stat(follow_symlinks=False)
-                        found[entry.name] = _Seen(seen.st_mtime_ns, seen.st_size, seen.st_ino)
-        except FileNotFoundError:
-            return {}
+        with os.scandir(self._lock) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False) and not entry.name.startswith(".") and _usable(entry.name):
+                    seen = entry.stat(follow_symlinks=False)
+                    found[entry.name] = _Seen(seen.st_mtime_ns, seen.st_size, seen.st_ino)
         return found
 
     def _is_tagged(self, name: str) -> bool:
@@ -205,24 +208,20 @@ class FactCache:
         except ValueError:
             return False
 
-    def _path(self, name: str) -> str:
-        return f"{self._top}/{name}"
-
     def _read(self, name: str, size: int = -1) -> str:
         """:raises ValueError: it cannot be read, or is not text."""
         try:
-            fd = os.open(self._path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(fd, "rb") as file:
-                return file.read(size).decode()
+            with os.fdopen(open_file(name, self._lock), "rb") as file:
+                return file.read(MAX_INPUT_FILE if size < 0 else size).decode()
         except OSError as exc:
             raise ValueError(exc.strerror) from exc
 
     def _write(self, name: str, text: str, mtime_ns: int) -> None:
         """Writes in place: nobody reads while this is done."""
-        path = self._path(name)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            os.unlink(name, dir_fd=self._lock)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(name, flags, 0o600, dir_fd=self._lock)
         with os.fdopen(fd, "wb", buffering=0) as file:
             view = memoryview(text.encode())
             while view:

@@ -66,8 +66,10 @@ def prepare(parameters: Parameters, context: PreparationContext) -> RunSpec:
     """
     job = ResolvedJob.of(parameters, context.private_data)
     artifact_dir = (context.artifacts or context.private_data.artifacts) / job.ident
-    _make_private(artifact_dir / "job_events")
     request = IsolationRequest.of(job)
+    if request.kind and not context.local:
+        context.private_data.check_closed(artifact_dir, artifact_dir / "job_events")
+    _make_private(artifact_dir / "job_events")
     isolation = _isolation(request, context, artifact_dir)
     spec = _spec(job, context, artifact_dir, isolation)
     own_env = bare_environment_filled(os.environ, str(context.private_data.path)) if request.kind else {}

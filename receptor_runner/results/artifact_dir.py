@@ -1,7 +1,8 @@
 """The artifact directory of one job: what lies where, written so that nothing half done looks whole.
 
-Rules: everything is reached by way of descriptors, no link is followed, and files are private. Small files are written
-aside and renamed. An event file is one exclusive create and one write. The layout is ansible-runner's."""
+Rules: the directory is opened once, before the job starts. From then on everything in it is reached by that
+descriptor, no link is followed, and only regular files are read. Files are private. Small files are written aside and
+renamed. An event file is one exclusive create and one write. The layout is ansible-runner's."""
 
 from __future__ import annotations
 
@@ -9,9 +10,14 @@ import contextlib
 import json
 import os
 import re
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
+from ..archive.collect import collect
+from ..archive.entry import Entry
 from ..errors import OutputError
+from ..system.below import open_directory, open_file
 from ..system.files import make_private
 
 __all__ = ["RC", "RC_BYTES", "ArtifactDir", "event_file_name", "rc_of"]
@@ -19,6 +25,7 @@ __all__ = ["RC", "RC_BYTES", "ArtifactDir", "event_file_name", "rc_of"]
 #: The artifact with the return code, and how much of it is read.
 RC, RC_BYTES = "rc", 32
 
+_EVENTS = "job_events"
 _LARGEST_COUNTER = 10**15
 _UUID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -48,9 +55,7 @@ class ArtifactDir:
         try:
             make_private(self.path)
             self._fd = os.open(self.path, _DIRECTORY)
-            with contextlib.suppress(FileExistsError):
-                os.mkdir("job_events", 0o700, dir_fd=self._fd)
-            self._events = os.open("job_events", _DIRECTORY, dir_fd=self._fd)
+            self._events = open_directory(self._fd, [_EVENTS], make=True)
         except OSError as exc:
             raise OutputError(f"cannot use the artifact directory {self.path}: {exc.strerror}") from exc
 
@@ -94,10 +99,8 @@ class ArtifactDir:
 
         :raises OutputError: it cannot be written.
         """
-        aside = f".{name}.{os.getpid()}"
+        aside = f".{name}.{secrets.token_hex(8)}"
         try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(aside, dir_fd=self._fd)
             fd = os.open(aside, _NEW, 0o600, dir_fd=self._fd)
             try:
                 _write_all(fd, content)
@@ -114,16 +117,31 @@ class ArtifactDir:
 
     def read(self, name: str, limit: int) -> bytes | None:
         """The beginning of a file, or None if it is not there or not a file."""
+        return self._read(name, limit, os.SEEK_SET)
+
+    def tail(self, name: str, limit: int) -> bytes | None:
+        """The end of a file, or None if it is not there or not a file."""
+        return self._read(name, limit, os.SEEK_END)
+
+    def _read(self, name: str, limit: int, whence: int) -> bytes | None:
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._fd)
+            with os.fdopen(open_file(name, self._fd), "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                file.seek(max(0, size - limit) if whence == os.SEEK_END else 0)
+                return file.read(limit)
         except OSError:
             return None
-        try:
-            return os.read(fd, limit)
-        except OSError:
-            return None
-        finally:
-            os.close(fd)
+
+    def open_below(self, path: str) -> int:
+        """A descriptor of the directory ``path``, which lies in this one; it is made if it is missing.
+
+        :raises OSError: it cannot be made, or a link leads there.
+        """
+        return open_directory(self._fd, os.path.relpath(path, self.path).split(os.sep), make=True)
+
+    def entries(self) -> Iterator[Entry]:
+        """What travels of it: everything but event files, which only ``process`` makes."""
+        return collect(self._fd, _ignore, skip=frozenset([_EVENTS]))
 
     def rc(self) -> int | None:
         """What the ``rc`` artifact says."""
@@ -136,6 +154,10 @@ def rc_of(content: bytes | None) -> int | None:
         return int(content) if content is not None else None
     except ValueError:
         return None
+
+
+def _ignore(path: str, reason: str, fatal: bool) -> None:
+    """A job may remove its artifacts while they are packed, or leave what cannot travel. That is no error."""
 
 
 def _write_all(fd: int, content: bytes) -> None:

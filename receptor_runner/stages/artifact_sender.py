@@ -5,11 +5,9 @@ Rules: keep-alives go out while it packs. The end of a cancelled job must be wri
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 
 from ..archive import pack as _loaded_before_the_job_starts  # noqa: F401 - an upgrade must not change it meanwhile
-from ..archive.collect import collect
 from ..archive.entry import Entry
 from ..archive.format import Packer, best_format
 from ..archive.spool import spool
@@ -34,15 +32,15 @@ class ArtifactSender:
         self._in_time = in_time
         self._format = best_format(readable)
 
-    def send(self, artifact_dir: str) -> None:
+    def send(self, artifacts: ArtifactDir) -> None:
         """:raises OutputError: the archive cannot be written."""
-        if not self._sent(collect(artifact_dir, _ignore), hurry=True):
-            self._sent(_few_entries(artifact_dir), hurry=False)
+        if not self._sent(artifacts.entries(), hurry=True):
+            self._sent(_few_entries(artifacts), hurry=False)
 
     def _sent(self, entries: Iterable[Entry], *, hurry: bool) -> bool:
         """False if the archive takes longer to write than there is time."""
         with spool() as file:
-            packer: Packer = self._format.packer(file, _ignore)
+            packer: Packer = self._format.packer(file, _left_out)
             for _ in packer.pack(entries):
                 self._writer.tick()
                 if hurry and not self._in_time(packer.size / _HURRIED_RATE):
@@ -51,21 +49,16 @@ class ArtifactSender:
             return True
 
 
-def _ignore(path: str, reason: str, fatal: bool) -> None:
-    """A job may remove its artifacts while they are packed. That is no error."""
+def _left_out(path: str, reason: str, fatal: bool) -> None:
+    """A job may remove its artifacts while they are packed, or leave what no receiver takes. That is no error."""
 
 
-def _few_entries(artifact_dir: str) -> Iterator[Entry]:
+def _few_entries(artifacts: ArtifactDir) -> Iterator[Entry]:
     """What matters most: how the job ended, and the end of its output."""
-    with ArtifactDir(artifact_dir) as artifacts:
-        for name in ("rc", "status", "command", "stderr"):
-            content = artifacts.read(name, _CUT_OUTPUT)
-            if content is not None:
-                yield Entry.of_bytes(name, content)
-    try:
-        fd = os.open(os.path.join(artifact_dir, "stdout"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as output:
-            output.seek(max(0, os.fstat(output.fileno()).st_size - _CUT_OUTPUT))
-            yield Entry.of_bytes("stdout", output.read(_CUT_OUTPUT))
-    except OSError:
-        return
+    for name in ("rc", "status", "command", "stderr"):
+        content = artifacts.read(name, _CUT_OUTPUT)
+        if content is not None:
+            yield Entry.of_bytes(name, content)
+    output = artifacts.tail("stdout", _CUT_OUTPUT)
+    if output is not None:
+        yield Entry.of_bytes("stdout", output)

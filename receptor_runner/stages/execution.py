@@ -49,7 +49,7 @@ def execute(guard: Guard, spec: RunSpec, artifacts: ArtifactDir, relay: Relay) -
     masked = spec.masked()
     artifacts.write_json("command", masked)
     relay.announce(spec, masked)
-    with kept_facts(spec.fact_cache, spec.core, artifacts.write_json):
+    with kept_facts(spec.fact_cache, spec.core, artifacts.open_below, artifacts.write_json):
         guard.run(spec)
         result = _relayed(guard, relay)
     artifacts.write("status", result.status.encode())

@@ -6,6 +6,7 @@ is needed until then is imported before the job starts."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -124,25 +125,28 @@ class Worker:
 
     def _work(self, work_dir: WorkDir) -> None:
         """Everything between the beginning and the end mark: errors become a status here and nowhere else."""
-        artifact_dir: str | None = None
-        try:
-            kwargs = self._receive(work_dir.path)
-            parameters = Parameters.from_wire({**self._options.defaults, **kwargs})
-            self._ident = parameters.ident
-            fresh = self._options.private_data_dir is None
-            private_data = PrivateDataDir(work_dir.path)
-            own = work_dir.guard.own
-            spec = prepare(parameters, PreparationContext(private_data, work_dir.scratch, own, self._tick, fresh=fresh))
-            artifact_dir = spec.artifact_dir
-            self._execute(work_dir, spec, parameters)
-        except OutputClosedError:
-            raise
-        except Interrupted:
-            self._finish(CANCELED, RC_STOPPED)
-        except Exception as exc:
-            self._fail(exc)
-        if artifact_dir is not None:
-            ArtifactSender(self._writer, self._stop.in_time, self._extension.archives).send(artifact_dir)
+        with contextlib.ExitStack() as opened:
+            artifacts: ArtifactDir | None = None
+            try:
+                parameters = Parameters.from_wire({**self._options.defaults, **self._receive(work_dir.path)})
+                self._ident = parameters.ident
+                spec = self._prepared(work_dir, parameters)
+                artifacts = opened.enter_context(ArtifactDir(spec.artifact_dir))
+                self._execute(work_dir, spec, parameters, artifacts)
+            except OutputClosedError:
+                raise
+            except Interrupted:
+                self._finish(CANCELED, RC_STOPPED)
+            except Exception as exc:
+                self._fail(exc)
+            if artifacts is not None:
+                ArtifactSender(self._writer, self._stop.in_time, self._extension.archives).send(artifacts)
+
+    def _prepared(self, work_dir: WorkDir, parameters: Parameters) -> RunSpec:
+        fresh = self._options.private_data_dir is None
+        private_data = PrivateDataDir(work_dir.path)
+        context = PreparationContext(private_data, work_dir.scratch, work_dir.guard.own, self._tick, fresh=fresh)
+        return prepare(parameters, context)
 
     def _receive(self, target: str) -> JSONObject:
         receiver = JobReceiver(self._source, self._writer, self._stop.check, target, self._options.limits)
@@ -154,12 +158,11 @@ class Worker:
         self._stop.check()
         self._writer.tick()
 
-    def _execute(self, work_dir: WorkDir, spec: RunSpec, parameters: Parameters) -> None:
+    def _execute(self, work_dir: WorkDir, spec: RunSpec, parameters: Parameters, artifacts: ArtifactDir) -> None:
         ignored = dataclasses.replace(self._extension, ignored=tuple(parameters.ignored))
         self._stop.cancel = work_dir.guard.cancel
         try:
-            with ArtifactDir(spec.artifact_dir) as artifacts:
-                result = execute(work_dir.guard, spec, artifacts, _WorkerRelay(self._writer, self._stop, ignored))
+            result = execute(work_dir.guard, spec, artifacts, _WorkerRelay(self._writer, self._stop, ignored))
         finally:
             self._stop.cancel = None
         result.check()

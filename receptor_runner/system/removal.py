@@ -1,8 +1,9 @@
 """Removes a directory tree, whatever a job made of it.
 
-Rules: no link is followed. Neither deep nesting nor missing permissions stop the removal: directories are made
-writable and moved up until none is nested. What still cannot be removed (another user's, a mount point) stays, without
-a word."""
+Rules: everything is reached by the descriptor of the directory above it, and no link is followed, not even one that
+somebody makes meanwhile. Neither deep nesting nor missing permissions stop the removal: directories are made writable
+and moved up until none is nested. What still cannot be removed (another user's, a mount point) stays, without a word.
+"""
 
 from __future__ import annotations
 
@@ -10,57 +11,101 @@ import contextlib
 import itertools
 import os
 
+from .below import make_accessible
+
 __all__ = ["remove_tree"]
+
+_DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def remove_tree(path: str) -> None:
     """Removes the directory ``path`` and all below it, or the file or link of that name."""
-    if os.path.islink(path) or not os.path.isdir(path):
-        with contextlib.suppress(OSError):
-            os.unlink(path)
+    above, name = os.path.split(os.path.abspath(path))
+    try:
+        parent = os.open(above, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
         return
-    numbers = itertools.count()
-    _make_writable(path)
-    pending = _empty(path, path, numbers)
-    while pending:
-        directory = pending.pop()
-        _make_writable(directory)
-        pending += _empty(directory, path, numbers)
+    try:
+        _remove(parent, name)
+    finally:
+        os.close(parent)
+
+
+def _remove(parent: int, name: str) -> None:
+    top = _opened(parent, name)
+    if top < 0:
         with contextlib.suppress(OSError):
-            os.rmdir(directory)
+            os.unlink(name, dir_fd=parent)
+        return
+    try:
+        numbers = itertools.count()
+        pending = _empty(top, top, numbers)
+        while pending:
+            below = pending.pop()
+            directory = _opened(top, below)
+            if directory >= 0:
+                try:
+                    pending += _empty(directory, top, numbers)
+                finally:
+                    os.close(directory)
+                with contextlib.suppress(OSError):
+                    os.rmdir(below, dir_fd=top)
+    finally:
+        os.close(top)
     with contextlib.suppress(OSError):
-        os.rmdir(path)
+        os.rmdir(name, dir_fd=parent)
 
 
-def _make_writable(directory: str) -> None:
-    with contextlib.suppress(OSError):
-        os.chmod(directory, 0o700)
+def _opened(parent: int, name: str) -> int:
+    """The directory ``name``, made accessible; -1 if it is none, or not ours."""
+    try:
+        fd = os.open(name, os.O_PATH | _DIRECTORY, dir_fd=parent)
+    except OSError:
+        return -1
+    try:
+        with contextlib.suppress(OSError):
+            make_accessible(fd)
+        return os.open(".", os.O_RDONLY | _DIRECTORY, dir_fd=fd)
+    except OSError:
+        return -1
+    finally:
+        os.close(fd)
 
 
-def _empty(directory: str, top: str, numbers: itertools.count[int]) -> list[str]:
-    """Removes what is in ``directory``, except directories: those are moved to ``top``, and returned."""
+def _empty(directory: int, top: int, numbers: itertools.count[int]) -> list[str]:
+    """Removes what is in ``directory``, except directories: those are moved to ``top``, and their names returned."""
     moved = []
     try:
         with os.scandir(directory) as found:
-            items = list(found)
+            items = [(item.name, item.is_dir(follow_symlinks=False)) for item in found]
     except OSError:
         return []
-    for item in items:
+    for name, is_directory in items:
         with contextlib.suppress(OSError):
-            if not item.is_dir(follow_symlinks=False):
-                os.unlink(item.path)
+            if not is_directory:
+                os.unlink(name, dir_fd=directory)
             elif directory == top:
-                moved.append(item.path)
+                moved.append(name)
             else:
-                target = _free_name(top, numbers)
-                _make_writable(item.path)
-                os.rename(item.path, target)
-                moved.append(target)
+                moved.append(_moved(directory, name, top, numbers))
     return moved
 
 
-def _free_name(top: str, numbers: itertools.count[int]) -> str:
+def _moved(directory: int, name: str, top: int, numbers: itertools.count[int]) -> str:
+    """The new name, in ``top``, of a directory. Its owner must be able to write it: it gets another parent."""
+    fd = _opened(directory, name)
+    if fd >= 0:
+        os.close(fd)
     while True:
-        name = os.path.join(top, f".{next(numbers)}")
-        if not os.path.lexists(name):
-            return name
+        free = f".{next(numbers)}"
+        if not _exists(free, top):
+            os.rename(name, free, src_dir_fd=directory, dst_dir_fd=top)
+            return free
+
+
+def _exists(name: str, directory: int) -> bool:
+    try:
+        os.lstat(name, dir_fd=directory)
+    except OSError:
+        return False
+    return True

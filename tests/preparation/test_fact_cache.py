@@ -50,6 +50,10 @@ def known(directory: Path, host: str, facts: Any, *, name: str | None = None) ->
     return path
 
 
+def opened(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
 def modified(artifacts: Path) -> Any:
     return json.loads((artifacts / "fact_cache_modified.json").read_text())
 
@@ -167,7 +171,7 @@ def test_facts_that_say_nothing_new_are_not_modified(make_dir: DirFactory, tmp_p
 def test_hosts_with_names_of_the_other_form_keep_their_facts(tmp_path: Path) -> None:
     for name in ("h1", "s1_h1", "x" * 253):
         (tmp_path / name).write_text(json.dumps({"name": name}))
-    cache = FactCache(str(tmp_path), "2.19.0")
+    cache = FactCache(str(tmp_path), "2.19.0", opened)
     with cache:
         cache.translate()
         assert cache.translate_back() == ([], [])
@@ -185,7 +189,8 @@ def test_a_cache_that_is_not_this_jobs_own_is_left_alone(kind: str, tmp_path: Pa
         cache.write_text("")
     else:
         cache.symlink_to(elsewhere)
-    with FactCache(str(elsewhere), None), FactCache(str(elsewhere if kind == "another job's" else cache), None) as mine:
+    one = str(elsewhere if kind == "another job's" else cache)
+    with FactCache(str(elsewhere), None, opened), FactCache(one, None, opened) as mine:
         mine.translate()
         assert mine.translate_back() == ([], [])
     assert [path.name for path in elsewhere.iterdir()] == ["h1"]

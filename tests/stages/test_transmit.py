@@ -272,14 +272,17 @@ def test_a_date_among_the_variables_travels_as_text(make_dir: DirFactory) -> Non
 
 
 @pytest.mark.slow
-def test_directories_may_be_nested_deeply(make_dir: DirFactory) -> None:
+def test_what_no_worker_takes_is_refused_before_it_is_sent(make_dir: DirFactory) -> None:
+    """Deeper than a path can be, too."""
     directory = make_dir(PLAY)
     deep = str(directory)
     for _ in range(1100):
         deep += "/d"
         os.mkdir(deep)
     try:
-        assert ours("transmit", directory, "-p", "test.yml").returncode == 0
+        done = ours("transmit", directory, "-p", "test.yml")
+        assert (done.returncode, done.stdout) == (66, b"")
+        assert b"deeper than 200 directories" in done.stderr
     finally:
         remove_tree(f"{directory}/d")
     assert not (directory / "d").exists()
