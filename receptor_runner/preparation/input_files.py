@@ -33,6 +33,8 @@ class InputFiles:
     path_map: PathMap
     #: Whether the parameters were written on this machine.
     local: bool
+    #: Whether the job is isolated: then no file of this machine is copied for a stranger's job.
+    isolated: bool = False
     made: list[str] = field(default_factory=list)
 
     def playbook(self) -> str | None:
@@ -121,6 +123,8 @@ class InputFiles:
         here = [self._here(source) for source in sources]
         for entry in merged_files(here, self._bases(), "", lambda *_: None):
             path = directory / entry.name
+            if entry.path is not None:
+                self._check_ours(Path(entry.path))
             if stat.S_ISDIR(entry.mode):
                 path.mkdir(mode=0o700)
                 continue
@@ -153,9 +157,17 @@ class InputFiles:
         file = self.private_data.path / self.path_map.outside(name)
         if not file.is_file():
             raise InputError(f"the file of extra variables {name} does not exist in {self.private_data.path}")
+        self._check_ours(file)
         if self.path_map.shows(file):
             return file
         return self._make_private(f"extravars{file.suffix}", file.read_bytes())
+
+    def _check_ours(self, file: Path) -> None:
+        """:raises ConfigurationError: a stranger's isolated job would be given a file that it does not see."""
+        if self.isolated and not self.local:
+            top = os.path.realpath(self.private_data.path)
+            if not os.path.realpath(file).startswith(top + os.sep):
+                raise ConfigurationError(f"{file} is not in the private data dir; an isolated job does not see it")
 
     def _make_private(self, name: str, data: bytes) -> Path:
         """A file for this job alone, in its runtime directory."""

@@ -71,7 +71,7 @@ def prepare(parameters: Parameters, context: PreparationContext) -> RunSpec:
         context.private_data.check_closed(artifact_dir, artifact_dir / "job_events")
     _make_private(artifact_dir / "job_events")
     isolation = _isolation(request, context, artifact_dir)
-    spec = _spec(job, context, artifact_dir, isolation)
+    spec = _spec(job, context, artifact_dir, isolation, isolated=bool(request.kind))
     own_env = bare_environment_filled(os.environ, str(context.private_data.path)) if request.kind else {}
     _wrap(spec, isolation, own_env)
     _check_passable(spec)
@@ -91,13 +91,15 @@ def _isolation(request: IsolationRequest, context: PreparationContext, artifact_
     return isolation_for(request.with_roles(roles), private_data, artifact_dir, scratch, fresh=context.fresh)
 
 
-def _spec(job: ResolvedJob, context: PreparationContext, artifact_dir: Path, isolation: Isolation) -> RunSpec:
+def _spec(
+    job: ResolvedJob, context: PreparationContext, artifact_dir: Path, isolation: Isolation, *, isolated: bool
+) -> RunSpec:
     """The command as the job sees it, and the files that it needs."""
     private_data, path_map = context.private_data, isolation.path_map
     runtime = private_data.path / f".receptor-runner-{secrets.token_hex(4)}"
     context.own(str(runtime))
     _make_runtime(runtime)
-    input_files = InputFiles(job.parameters, private_data, runtime, path_map, context.local)
+    input_files = InputFiles(job.parameters, private_data, runtime, path_map, context.local, isolated)
     asked = _asked(isolation.base_env, job, input_files, context.roles_path)
     env = job_environment(asked, job.parameters, private_data, path_map, runtime, artifact_dir)
     fact_cache = str(artifact_dir / job.fact_cache) if job.fact_cache is not None else ""

@@ -6,6 +6,7 @@ works in any thread."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -31,6 +32,7 @@ from ..results.verdict import Verdict, verdict_of
 from ..stream.messages import JobEvent, JSONObject
 from ..stream.reader import StreamReader
 from ..stream.status import CANCELED, ERROR, RUNNING, STARTING, TIMEOUT, UNSTARTED, error_status
+from ..system.below import open_file
 from ..system.directories import make
 from ..system.removal import remove_tree
 from .execution import execute
@@ -166,8 +168,9 @@ class Runner:
 
     def _open(self, name: str) -> IO[str]:
         try:
-            return open(os.path.join(self.artifact_dir, name), encoding="utf-8", errors="replace")
-        except FileNotFoundError as exc:
+            fd = open_file(os.path.join(self.artifact_dir, name), None)
+            return os.fdopen(fd, encoding="utf-8", errors="replace")
+        except OSError as exc:
             raise ReceptorRunnerError(f"{name} missing in {self.artifact_dir}") from exc
 
     @property
@@ -176,7 +179,8 @@ class Runner:
         directory = Path(self.artifact_dir, "job_events")
         names = [path for path in directory.glob("*.json") if path.name.split("-", 1)[0].isdigit()]
         for path in sorted(names, key=lambda path: int(path.name.split("-", 1)[0])):
-            yield json.loads(path.read_bytes())
+            with os.fdopen(open_file(str(path), None), "rb") as file:
+                yield json.load(file)
 
     @property
     def stats(self) -> JSONObject | None:
@@ -195,9 +199,8 @@ class Runner:
         """The facts of ``host`` from this run, in the form of any ansible-core; empty if there are none."""
         cache = Path(self.artifact_dir, str(self.parameters["fact_cache"] or "fact_cache"))
         for name in (host, f"s1_{host}"):
-            path = cache / name
-            if path.is_file():
-                facts: JSONObject = plain_facts(json.loads(path.read_bytes()))
+            with contextlib.suppress(OSError), os.fdopen(open_file(str(cache / name), None), "rb") as file:
+                facts: JSONObject = plain_facts(json.load(file))
                 return facts
         return {}
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -104,6 +102,22 @@ def test_a_link_that_was_left_or_sent_is_not_followed_before_an_isolated_job(
     assert set(contents(victim)) == {
         "hosts", "hosts.json", "main.json", "s1_localhost", "localhost", "event-key", "secret",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("parameter", ["extravars", "inventory"])
+def test_no_file_of_the_machine_is_copied_for_the_isolated_job_of_a_stranger(
+    parameter: str, engine: Engine, make_dir: DirFactory, victim: Path
+) -> None:
+    (victim / "vars.json").write_text('{"one": "secret of the machine"}')
+    directory = make_dir(tasks("debug: {var: one}"))
+    (directory / "inventory" / "link").symlink_to(victim / "secret")
+    value = str(victim / "vars.json") if parameter == "extravars" else ["inventory/link", {"all": {}}]
+    kwargs = {"playbook": "test.yml", "ident": "job", parameter: value, **engine.settings()}
+    stream = job(directory).split(b"\n", 1)[1]
+    done = work(json.dumps({"kwargs": kwargs}).encode() + b"\n" + stream)
+    assert done.returncode == 78
+    assert "is not in the private data dir" in statuses(done.stdout)[-1]["job_explanation"]
+    assert b"secret of the machine" not in done.stdout
 
 
 @pytest.mark.parametrize("name", ["env/settings", "env/envvars", "env/passwords", "env/cmdline", "env/ssh_key", "args"])
