@@ -35,6 +35,9 @@ MAX_HOLES = 1024**3
 #: How deep JSON may be nested. Ansible's own results are nested less than ten times.
 MAX_JSON_DEPTH = 200
 
+#: Values of one line of JSON. Each takes up to thirty times the memory that its text takes.
+MAX_JSON_VALUES = 4_000_000
+
 #: One file of a job that a stage reads itself (``env/*``, ``args``), in bytes.
 MAX_INPUT_FILE = 64 * 1024 * 1024
 

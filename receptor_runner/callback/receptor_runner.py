@@ -42,6 +42,8 @@ CENSORED = "the output has been hidden due to the fact that 'no_log: true' was s
 
 #: A result that is longer than this as JSON is emptied; the variable is the one that users of ansible-runner know.
 MAX_RESULT = int(os.environ.get("MAX_EVENT_RES", "700000"))
+#: A result that is nested deeper than this is emptied, too.
+MAX_DEPTH = 100
 OMIT_DATA = os.environ.get("RUNNER_OMIT_EVENTS", "").lower() == "true"
 ONLY_FAILED_DATA = os.environ.get("RUNNER_ONLY_FAILED_EVENTS", "").lower() == "true"
 AD_HOC = bool(os.environ.get("AD_HOC_COMMAND_ID"))
@@ -108,6 +110,19 @@ def _encoder():
 
 
 _dump = _encoder()
+
+
+def _too_deep(text, result):
+    """Whether ``result`` is nested deeper than readers of events take. Few brackets cannot be."""
+    return text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(result, MAX_DEPTH)
+
+
+def _is_deeper(value, levels):
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return False
+    return not levels or any(_is_deeper(one, levels - 1) for one in value)
 
 
 class _Signer:
@@ -251,6 +266,8 @@ class Events:
         if OMIT_DATA or (ONLY_FAILED_DATA and event not in FAILED_EVENTS):
             return head + ', "event_data": {}}'
         text = self._joined(head, context, fields)
+        if _too_deep(text, fields.get("res")):
+            return self._joined(head, context, dict(fields, res={}))
         if len(text) > MAX_RESULT and event != "playbook_on_stats" and len(_dump(fields.get("res"))) > MAX_RESULT:
             text = self._joined(head, context, dict(fields, res={}))
         return text

@@ -28,10 +28,12 @@ def serve(files: tuple[str, ...], socket: str | None, protocol: str, private: st
     from ..node.config import configure
     from ..node.defaults import config_files, default_config
     from ..node.server import Node
+    from ..system.descriptors import lift_descriptor_limit
     from ..system.removal import remove_tree
 
     if private is not None:
         files = (os.path.join(private, "receptor.yml"),)
+    lift_descriptor_limit()
     config = configure(config_files(files)) if files else default_config(socket)
     node = Node(config, held_results=protocol == "1.5", until_idle=private is not None)
 

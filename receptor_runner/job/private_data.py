@@ -7,7 +7,6 @@ bound."""
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from ..errors import ConfigurationError, InputError
 from ..limits import MAX_INPUT_FILE
+from ..stream.bounded_json import parse_json
 from ..system.below import open_regular
 
 __all__ = ["PrivateDataDir"]
@@ -96,11 +96,9 @@ class PrivateDataDir:
         if text is None:
             return None
         try:
-            value = json.loads(text)
+            value = parse_json(text)
         except ValueError:
             value = _yaml(text, self.path / name)
-        except RecursionError as exc:
-            raise ConfigurationError(f"{self.path / name} is nested too deeply") from exc
         if value is None:
             return {}
         if not isinstance(value, dict):

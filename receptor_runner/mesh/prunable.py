@@ -6,7 +6,6 @@ ours if its tags or its ``starting`` line name the owner of this state directory
 from __future__ import annotations
 
 import functools
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from ..receptor.address import Address
 from ..receptor.work_unit import UnitStatus
 from ..records.state_dir import jobs_directory, nodes_directory, owner
 from ..records.store import Records
+from ..stream.bounded_json import parse_json
 from ..stream.messages import Extension, JSONObject
 from ..system.removal import remove_tree
 from .client import Mesh
@@ -96,7 +96,7 @@ async def _job_of(handle: UnitHandle, status: UnitStatus, ours: str) -> str | No
         return params.get(JOB_TAG) if params.get(OWNER_TAG) == ours else None
     for line in (await handle.head(CONTROL_SECONDS, lambda head: b"\n" in head)).splitlines():
         try:
-            told = Extension.of(json.loads(line))
+            told = Extension.of(parse_json(line))
         except (ValueError, AttributeError):
             continue
         if told.owner == ours:

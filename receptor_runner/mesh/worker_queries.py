@@ -5,7 +5,6 @@ Rules: the unit is released whatever comes, and every question has a deadline. T
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from typing import TypeVar
@@ -18,6 +17,7 @@ from ..receptor.address import Address
 from ..receptor.control_protocol import CommandError
 from ..records.record import Route
 from ..records.state_dir import owner
+from ..stream.bounded_json import parse_json
 from ..stream.messages import JSONObject
 from .endpoint import connect
 from .units import JOB_TAG, OWNER_TAG, UnitHandle
@@ -99,7 +99,7 @@ async def _release(handle: UnitHandle) -> None:
 def read_probe(answer: bytes) -> bool | None:
     """What a probe answers; None if this is no answer."""
     try:
-        alive = json.loads(answer)["alive"]
+        alive = parse_json(answer)["alive"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return alive if isinstance(alive, bool) else None

@@ -36,6 +36,8 @@ _QUICK_SECONDS = 0.01
 _SLOW_SECONDS = 0.1
 #: A worker may take this long to end: Receptor's ten seconds, and what comes after.
 _CANCEL_SECONDS = 20.0
+#: A command that has begun comes whole within this time.
+_LINE_SECONDS = 30.0
 
 
 class Services(Protocol):
@@ -72,21 +74,41 @@ class ControlSession:
     async def run(self) -> None:
         await self._say(greeting(self._node.name))
         while self._open:
-            line = await self._reader.readline()
-            if not line:
+            line = await self._line()
+            if line is None:
                 return
-            line = line.replace(b"\r", b"").rstrip(b"\n")
-            if not line:
-                continue
-            try:
-                reply = await self._act(parse_command(line))
-            except CommandError as exc:
-                await self._say(error_line(str(exc)))
-                if exc.unusable:
-                    await self._say(error_line("Unknown command"))
-                continue
+            if line:
+                await self._answer(line)
+
+    async def _line(self) -> bytes | None:
+        """The next line; None at the end. One that is not finished may not stay for long: it takes memory."""
+        try:
+            first = await self._reader.readexactly(1)
+            rest = b"" if first == b"\n" else await asyncio.wait_for(self._reader.readline(), _LINE_SECONDS)
+        except asyncio.IncompleteReadError:
+            return None
+        except ValueError:
+            await self._say(error_line("the line is too long"))
+            return None
+        except asyncio.TimeoutError:
+            await self._say(error_line(f"the line was not finished within {_LINE_SECONDS:.0f} s"))
+            return None
+        return (first + rest).replace(b"\r", b"").rstrip(b"\n")
+
+    async def _answer(self, line: bytes) -> None:
+        """Whatever a client says, it gets an answer, and nobody else notices."""
+        try:
+            reply = await self._act(parse_command(line))
             if reply is not None:
                 await self._say(reply_line(reply))
+        except CommandError as exc:
+            await self._say(error_line(str(exc)))
+            if exc.unusable:
+                await self._say(error_line("Unknown command"))
+        except ConnectionError:
+            raise
+        except OSError as exc:
+            await self._say(error_line(f"the node cannot do that now: {exc.strerror or exc}"))
 
     async def _say(self, data: bytes) -> None:
         self._writer.write(data)
@@ -256,7 +278,9 @@ async def _stop(unit: Unit) -> None:
         return
     until = time.monotonic() + _CANCEL_SECONDS
     asked = False
-    with contextlib.suppress(CommandError):  # it has ended, and somebody has released it already
+    with contextlib.suppress(CommandError):  # somebody has released it already
         while time.monotonic() < until and not unit.status().ended:
             asked = asked or unit.interrupt()
             await asyncio.sleep(0.02)
+        if not unit.status().ended:
+            await asyncio.to_thread(unit.kill)

@@ -31,7 +31,8 @@ __all__ = ["Node"]
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_LINE = 16 * 1024 * 1024
+#: A command, in bytes. No program can be given parameters that are longer than half of it (execve(2)).
+_LONGEST_LINE = 256 * 1024
 _IDLE_SECONDS = 2.0
 #: A busy machine starts one unit at a time, each after this long a wait at most: a flood of workers that start up would
 #: leave the node itself no processor, and every client without an answer.
@@ -61,7 +62,7 @@ class Node:
     async def serve(self, ready: Callable[[], None], stop: asyncio.Event) -> None:
         """Until ``stop`` is set, or the node is idle and was to end then.
 
-        :raises ConfigurationError: the socket cannot be had.
+        :raises ConfigurationError: another node has the socket or the data directory.
         :raises OutputError: the data directory cannot be used.
         """
         lock = _lock_socket(self._config.socket)
@@ -80,6 +81,8 @@ class Node:
                 session.cancel()
             await asyncio.gather(*self._sessions)
         finally:
+            if self._units is not None:
+                self._units.close()
             for name in ((self._config.socket,) if self._served else ()) + (self._config.socket + ".lock",):
                 with contextlib.suppress(OSError):
                     os.unlink(name)
@@ -122,8 +125,10 @@ class Node:
         self._sessions.add(task)
         try:
             await ControlSession(self, reader, writer).run()
-        except (OSError, ValueError, asyncio.CancelledError) as exc:
+        except (OSError, asyncio.CancelledError) as exc:
             logger.debug("a client went away, or the node ends: %r", exc)
+        except Exception:
+            logger.exception("a client's command failed")
         finally:
             self._sessions.discard(task)
             writer.close()

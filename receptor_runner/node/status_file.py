@@ -9,15 +9,20 @@ import json
 import os
 
 from ..receptor.work_unit import UnitStatus
+from ..stream.bounded_json import parse_json
 from ..system.files import replace_file
 
 __all__ = ["read_status", "write_status"]
 
+_LONGEST = 1024 * 1024
+
 
 def read_status(directory: str | os.PathLike[str]) -> UnitStatus:
-    """:raises OSError: there is none."""
+    """:raises OSError: there is none, or it cannot be read.
+    :raises ValueError: it is damaged.
+    """
     with open(os.path.join(directory, "status"), "rb") as file:
-        return UnitStatus.from_json(json.load(file))
+        return UnitStatus.from_json(parse_json(file.read(_LONGEST)))
 
 
 def write_status(directory: str | os.PathLike[str], status: UnitStatus) -> None:

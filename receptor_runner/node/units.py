@@ -18,11 +18,15 @@ import signal
 import string
 from pathlib import Path
 
-from ..errors import UsageError
+import psutil
+
+from ..errors import ConfigurationError, UsageError
 from ..receptor.control_protocol import CommandError
 from ..receptor.work_unit import CANCELED, FAILED, PENDING, RUNNER_GONE, RUNNING, UnitStatus, check_unit_id
 from ..stream.messages import JSONObject
 from ..system.boot import python_argv
+from ..system.descriptors import lower_descriptor_limit
+from ..system.process_tree import kill_tree
 from ..system.removal import remove_tree
 from .config import WorkCommand
 from .remote_unit import expired
@@ -31,6 +35,7 @@ from .status_file import read_status, write_status
 __all__ = ["Unit", "Units"]
 
 _LAUNCHING = "Launching command runner"
+_DAMAGED = "the status file of the unit is damaged"
 _RUNNER = "receptor_runner.node.runner"
 _ALPHABET = string.digits + string.ascii_letters
 _ID_LENGTH = 8
@@ -46,29 +51,39 @@ class Unit:
         self.stdout = directory / "stdout"
 
     def status(self) -> UnitStatus:
-        """As of now: the size is the file's, and a unit that nobody works on any more has failed.
+        """As of now: the size is the file's, and a unit that nobody works on any more has failed. That is told also if
+        it cannot be written down.
 
-        :raises CommandError: the unit has gone.
+        :raises CommandError: the unit has gone, or cannot be looked at.
         """
         status = self._stored()
-        reason = expired(status)
+        reason = expired(status) or self._end_of(status)
         if reason is not None:
-            self.fail(reason)
-            status = self._stored()
-        if (status.state == RUNNING or status.detail == _LAUNCHING) and not self.locked():
             status = self._stored()  # it may have ended just before
             if not status.ended:
-                self.fail(RUNNER_GONE)
-                status = self._stored()
+                status = status._replace(state=FAILED, detail=reason)
+                self._keep(status)
         with contextlib.suppress(OSError):
             status = status._replace(stdout_size=max(status.stdout_size, os.stat(self.stdout).st_size))
         return status
 
+    def _end_of(self, status: UnitStatus) -> str | None:
+        """Why a unit has failed that is said to be at work."""
+        if status.state != RUNNING and status.detail not in (_LAUNCHING, _DAMAGED):
+            return None
+        if self.locked():
+            return None
+        return RUNNER_GONE if status.detail != _DAMAGED else _DAMAGED
+
     def _stored(self) -> UnitStatus:
         try:
             return read_status(self.directory)
-        except OSError as exc:
+        except (FileNotFoundError, NotADirectoryError) as exc:
             raise CommandError(f"unknown work unit {self.id}") from exc
+        except OSError as exc:
+            raise CommandError(f"cannot read the status of the work unit {self.id}: {exc.strerror}") from exc
+        except ValueError:
+            return UnitStatus(RUNNING, _DAMAGED, 0, "")
 
     def fail(self, detail: str) -> None:
         self._set(FAILED, detail)
@@ -81,25 +96,36 @@ class Unit:
         status = self._stored()
         if status.worktype == "remote":
             extra = {**(status.extra or {}), "LocalCancelled": True}
-            write_status(self.directory, status._replace(state=FAILED, detail="Locally Cancelled", extra=extra))
+            self._keep(status._replace(state=FAILED, detail="Locally Cancelled", extra=extra))
         else:
             self._set(CANCELED, "Canceled")
 
     def _set(self, state: int, detail: str) -> None:
-        with contextlib.suppress(OSError):
-            status = self._stored()
-            extra = status.extra if status.worktype == "remote" else None
-            write_status(self.directory, status._replace(state=state, detail=detail, extra=extra))
+        with contextlib.suppress(CommandError):
+            self._keep(self._stored()._replace(state=state, detail=detail))
+
+    def _keep(self, status: UnitStatus) -> None:
+        """A full disk gets a second chance without the unit's input, which a unit that has ended does not need."""
+        status = status._replace(extra=status.extra if status.worktype == "remote" else None)
+        try:
+            write_status(self.directory, status)
+        except OSError:
+            if status.ended:
+                with contextlib.suppress(OSError):
+                    os.truncate(self.stdin, 0)
+                    write_status(self.directory, status)
 
     def locked(self) -> bool:
-        """Whether somebody works on it."""
+        """Whether somebody works on it. If that cannot be told, somebody does: a shortage of ours is nobody's death."""
         try:
             fd = os.open(self.stdin, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
+        except FileNotFoundError:
             return False
+        except OSError:
+            return True
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError:
             return True
         finally:
             os.close(fd)
@@ -127,18 +153,38 @@ class Unit:
 
     def interrupt(self) -> bool:
         """Asks the runner to cancel; False if there is none."""
+        runner = self._runner()
+        if runner is None or not self.locked():
+            return False
+        with contextlib.suppress(psutil.Error):
+            runner.send_signal(signal.SIGINT)
+            return True
+        return False
+
+    def kill(self) -> None:
+        """Ends the runner, which did not end what it runs, and all that it runs."""
+        runner = self._runner()
+        if runner is None:
+            return
+        kill_tree(runner)
+        if not self.locked() and not self._stored().ended:
+            self._set(CANCELED, "Canceled")
+
+    def _runner(self) -> psutil.Process | None:
+        """The process that runs the unit's command. Its number may be another one's by now, or be written nowhere."""
+        words = {str(self.directory), _RUNNER}
         pid = self._stored().remote("Pid")
-        if not self.locked() or type(pid) is not int or pid <= 1:
-            return False
-        try:
-            os.kill(pid, signal.SIGINT)
-        except OSError:
-            return False
-        return True
+        candidates = [pid] if type(pid) is int and pid > 1 else psutil.pids()
+        for candidate in candidates:
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(candidate)
+                if words <= set(process.cmdline()):
+                    return process
+        return None
 
     def remove(self) -> None:
         """Removes the unit. It is renamed first, so that a reader finds all of it or nothing."""
-        aside = self.directory.with_name(f".{self.id}.gone")
+        aside = self.directory.with_name(f".{self.id}.{secrets.token_hex(4)}.gone")
         try:
             os.rename(self.directory, aside)
         except OSError:
@@ -153,6 +199,7 @@ def _launch(arguments: list[str], inherited: int) -> None:
     if os.fork():
         return
     try:
+        lower_descriptor_limit()
         os.setsid()
         nothing = os.open(os.devnull, os.O_RDWR)
         for fd in range(3):
@@ -175,18 +222,25 @@ class Units:
 
     :param prefix: what ids of new units begin with: daemons from 1.4.11 on put the node's name there.
     :raises OSError: ``top`` cannot be made.
+    :raises ConfigurationError: another node has these units.
     """
 
     def __init__(self, top: Path, prefix: str = "") -> None:
         self._top = top
         self._prefix = prefix
         top.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = _lock(top)
         for unit in self.all():
-            status = unit.status()
-            if status.state == PENDING and status.worktype != "remote" and not unit.locked():
-                unit.fail("Pending at restart")
+            with contextlib.suppress(CommandError):
+                status = unit.status()
+                if status.state == PENDING and status.worktype != "remote" and not unit.locked():
+                    unit.fail("Pending at restart")
         for left in top.glob(".*.gone"):
             remove_tree(str(left))
+
+    def close(self) -> None:
+        """From here on another node may have them."""
+        os.close(self._lock)
 
     def ids(self) -> list[str]:
         return sorted(name for name in os.listdir(self._top) if (self._top / name / "status").exists())
@@ -228,3 +282,16 @@ class Units:
             remove_tree(str(unit.directory))
             raise CommandError(f"cannot make the work unit in {self._top}: {exc.strerror}") from exc
         return unit
+
+
+def _lock(top: Path) -> int:
+    """One node at a time: another would take units for lost whose runners it does not know."""
+    fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise ConfigurationError(f"another node has the data directory {top} already") from None
+    except OSError:
+        return fd  # a file system without locks
+    return fd

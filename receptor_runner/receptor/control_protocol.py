@@ -11,6 +11,7 @@ import re
 from typing import NamedTuple
 
 from ..errors import ReceptorRunnerError
+from ..stream.bounded_json import ExcessError, parse_json
 from ..stream.messages import JSONObject
 
 __all__ = [
@@ -43,6 +44,8 @@ _UNIT_COMMANDS = ("status", "cancel", "release", "force-release")
 _PLAIN = ("status", "reload")
 _DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+#: What the daemon counts bytes with: 63 bits.
+_LARGEST_NUMBER = 2**63
 #: Nanoseconds in 63 bits.
 _LONGEST_DURATION = 9.2e9
 _CREATED = re.compile(r"Work unit created with ID (.+)\. Send stdin data and EOF\.")
@@ -94,11 +97,19 @@ def check_results_line(line: bytes) -> None:
 def reply_line(data: JSONObject) -> bytes:
     """The daemon sorts the keys of the reply itself, and keeps the order of what is inside."""
     ordered = {name: data[name] for name in sorted(data)}
-    return json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n"
+    return _encoded(json.dumps(ordered, separators=(",", ":"), ensure_ascii=False)) + b"\n"
 
 
 def error_line(text: str) -> bytes:
-    return f"ERROR: {' '.join(text.splitlines())}\n".encode("utf-8", "surrogateescape")
+    return _encoded(f"ERROR: {' '.join(text.splitlines())}") + b"\n"
+
+
+def _encoded(text: str) -> bytes:
+    """As it came if it came as bytes; half a character that JSON named becomes a question mark."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
 
 
 def command_line(**fields: object) -> bytes:
@@ -112,7 +123,7 @@ def parse_reply(line: bytes) -> JSONObject:
     if text.startswith("ERROR:"):
         raise CommandError(text[6:].strip())
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError:
         value = None
     if not isinstance(value, dict):
@@ -144,7 +155,9 @@ def parse_command(line: bytes) -> ControlCommand:
         name, _, rest = text.partition(" ")
         return _from_words(name.lower(), rest)
     try:
-        data = json.loads(text)
+        data = parse_json(text)
+    except ExcessError as exc:
+        raise CommandError(str(exc), unusable=True) from None
     except ValueError:
         raise CommandError("unexpected end of JSON input", unusable=True) from None
     if "command" not in data:
@@ -198,7 +211,8 @@ def _work_from_words(words: list[str]) -> ControlCommand:
         fields = {"node": words[1], "worktype": words[2]}
         if len(words) > 3:
             fields["params"] = " ".join(words[3:])
-    elif sub == "list":
+        return _submit(fields)
+    if sub == "list":
         if len(words) > 1:
             fields["unitid"] = words[1]
     elif sub in _UNIT_COMMANDS or sub == "results":
@@ -219,7 +233,10 @@ def _more_words(sub: str, words: list[str]) -> JSONObject:
     if len(words) > 3:
         raise CommandError("work results only takes a unit ID and optional start position")
     try:
-        return {"startpos": int(words[2]) if len(words) > 2 else 0}
+        startpos = int(words[2]) if len(words) > 2 else 0
+        if abs(startpos) >= _LARGEST_NUMBER:
+            raise ValueError
+        return {"startpos": startpos}
     except ValueError:
         reason = f'strconv.ParseInt: parsing "{words[2]}": invalid syntax'
         raise CommandError(f"error converting start position to integer: {reason}") from None
@@ -254,8 +271,7 @@ def _work_from_json(data: JSONObject) -> ControlCommand:
         for field, value in data.items():
             if not isinstance(value, str):
                 raise CommandError(f"submit parameters must all be strings and {field} is not")
-        fields = {"node": _text(data, "node"), "worktype": _text(data, "worktype"), **data}
-        return ControlCommand("work", sub, fields)
+        return _submit({"node": _text(data, "node"), "worktype": _text(data, "worktype"), **data})
     fields = {field: data[field] for field in ("unitid", "signature") if isinstance(data.get(field), str)}
     if sub not in ("list", "results", *_UNIT_COMMANDS):
         raise CommandError("bad command")
@@ -264,6 +280,22 @@ def _work_from_json(data: JSONObject) -> ControlCommand:
     if sub == "results":
         fields["startpos"] = _number(data, "startpos")
     return ControlCommand("work", sub, fields)
+
+
+def _submit(fields: JSONObject) -> ControlCommand:
+    for field, value in fields.items():
+        if not _passable(value):
+            raise CommandError(f"{field} cannot be passed to a program")
+    return ControlCommand("work", "submit", fields)
+
+
+def _passable(value: str) -> bool:
+    """Whether a program can be given ``value``: no NUL, no half of a character."""
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value
 
 
 def _text(data: JSONObject, field: str) -> str:
@@ -279,6 +311,6 @@ def _number(data: JSONObject, field: str) -> int:
     if field not in data:
         raise CommandError(f"field {field} missing")
     value = data[field]
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST_NUMBER:
         return int(value)
     raise CommandError(f"field {field} value {value} is not convertible to an int")

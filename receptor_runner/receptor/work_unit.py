@@ -31,7 +31,7 @@ CANCELED = 4
 #: What an embedded node says of a unit when nothing works on it any more.
 RUNNER_GONE = "the process that ran the command is gone"
 STATE_NAMES = {PENDING: "Pending", RUNNING: "Running", SUCCEEDED: "Succeeded", FAILED: "Failed", CANCELED: "Canceled"}
-_ID = re.compile(r"[A-Za-z0-9._:@-]{1,200}")
+_ID = re.compile(r"[A-Za-z0-9_:@-][A-Za-z0-9._:@-]{0,199}")
 
 
 class UnitStatus(NamedTuple):
@@ -45,7 +45,12 @@ class UnitStatus(NamedTuple):
 
     @classmethod
     def from_json(cls, data: JSONObject) -> UnitStatus:
-        """From a reply, or from a unit's ``status`` file; what is missing is zero or empty."""
+        """From a reply, or from a unit's ``status`` file; what is missing is zero or empty.
+
+        :raises ValueError: it is no status.
+        """
+        if not isinstance(data, dict):
+            raise ValueError(f"a status is an object, not {type(data).__name__}")
         state, size = data.get("State"), data.get("StdoutSize")
         return cls(
             state if type(state) is int else PENDING,
@@ -86,9 +91,7 @@ class UnitStatus(NamedTuple):
 
 
 def check_unit_id(unit: str) -> str:
-    """:raises UsageError: inside of a command it could be something else than an id.
-    :raises UsageError: it could be something else than an id, inside of a command.
-    """
+    """:raises UsageError: it could be something else than an id: a word of a command, or a hidden directory."""
     if not _ID.fullmatch(unit):
         raise UsageError(f"{unit[:80]!r} is not the id of a work unit")
     return unit

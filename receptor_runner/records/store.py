@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import InputError, OutputError
 from ..job.parameters import check_ident
+from ..stream.bounded_json import parse_json
 from ..system.files import replace_file
 from ..system.removal import remove_tree
 from .journal import Journal
@@ -47,7 +48,7 @@ class Records:
         """
         path = self.directory(job) / "job.json"
         try:
-            data = json.loads(path.read_bytes())
+            data = parse_json(path.read_bytes())
         except FileNotFoundError:
             raise NoJobError(f"there is no job {job}", hint="receptor-runner jobs lists those there are") from None
         except (OSError, ValueError) as exc:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import ProtocolError, TruncatedStreamError
 from ..limits import DEFAULT_LIMITS, StreamLimits
+from .bounded_json import ExcessError, check_bounds
 from .messages import (
     EXTENSION,
     ArchiveData,
@@ -205,8 +206,12 @@ class Decoder:
 
     def _take_line(self, line: bytes, start: int, messages: list[Message]) -> None:
         try:
+            check_bounds(line)
             value = self._parse(line)
-        except (ValueError, RecursionError):
+        except (ExcessError, RecursionError):
+            messages.append(Foreign(line, start))
+            return
+        except ValueError:
             self._take_odd_line(line, start, messages)
             return
         self._take_value(value, line, start, messages)
@@ -284,6 +289,10 @@ def _objects_at_end(text: str) -> tuple[str, list[JSONObject]] | None:
 def _objects(text: str, place: int) -> list[JSONObject]:
     decode = json.JSONDecoder().raw_decode
     values: list[JSONObject] = []
+    try:
+        check_bounds(text[place:].encode("utf-8", "surrogateescape"))
+    except ExcessError:
+        return []
     while place < len(text):
         try:
             value, place = decode(text, place)

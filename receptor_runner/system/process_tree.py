@@ -6,6 +6,7 @@ may need them."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -16,7 +17,7 @@ import psutil
 from ..limits import GIVE_UP_SECONDS
 from .subreaper import reap
 
-__all__ = ["Stopper", "descendants", "signal_descendants", "stop_descendants"]
+__all__ = ["Stopper", "descendants", "kill_tree", "signal_descendants", "stop_descendants"]
 
 #: The process that keeps a rootless podman's user namespace, in its two forms, and those of its shared network: names,
 #: and a text in an argument of each.
@@ -67,6 +68,27 @@ def signal_descendants(number: int, spared: Collection[int] = ()) -> int:
         except (psutil.Error, OSError):
             continue
     return len(found)
+
+
+def kill_tree(top: psutil.Process) -> None:
+    """Kills ``top`` and all below it. It may be stopped, so nothing is asked of it. What it started goes first, again
+    and again: as long as it lives, its orphans come back to it.
+    """
+    until = time.monotonic() + GIVE_UP_SECONDS
+    while time.monotonic() < until:
+        try:
+            below = [one for one in top.children(recursive=True) if one.status() != psutil.STATUS_ZOMBIE]
+        except psutil.NoSuchProcess:
+            break
+        if not below:
+            break
+        for process in below:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        time.sleep(_KILL_AGAIN_SECONDS / 10)
+    with contextlib.suppress(psutil.Error):
+        top.kill()
+        top.wait(GIVE_UP_SECONDS)
 
 
 class Stopper:
