@@ -16,67 +16,17 @@ import pytest
 
 from receptor_runner.receptor.control_protocol import command_line, created_unit, parse_reply
 from tests.support.commands import OURS, ours
-from tests.support.nodes import CAT, SHELL, Node, node_directory
+from tests.support.nodes import Node, node_directory
 from tests.support.processes import wait_for
+from tests.support.solo import Client, solo, state, submit
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def node(request: pytest.FixtureRequest) -> Iterator[Node]:
-    with node_directory() as directory:
-        command = [*OURS, "serve", *getattr(request, "param", [])]
-        started = Node(directory, "solo", [{"local-only": None}, CAT, SHELL], command)
-        started.start()
-        try:
-            yield started
-        finally:
-            started.stop()
-
-
-class Client:
-    """A bare client of the control socket."""
-
-    def __init__(self, node: Node) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(60)
-        self._socket.connect(str(node.socket))
-        self._file = self._socket.makefile("rb")
-        assert self._file.readline() == b"Receptor Control, node solo\n"
-
-    def say(self, line: bytes) -> bytes:
-        self._socket.sendall(line)
-        return self._file.readline()
-
-    def rest(self) -> bytes:
-        return self._file.read()
-
-    def half_close(self) -> None:
-        self._socket.shutdown(socket.SHUT_WR)
-
-    def close(self) -> None:
-        self._file.close()
-        self._socket.close()
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-
-def submit(node: Node, script: str) -> str:
-    with Client(node) as client:
-        line = command_line(command="work", subcommand="submit", node="localhost", worktype="sh", params=f"'{script}'")
-        unit = created_unit(client.say(line))
-        client.half_close()
-        assert parse_reply(client.rest())["unitid"] == unit
-    return unit
-
-
-def state(node: Node, unit: str) -> int:
-    with Client(node) as client:
-        return int(parse_reply(client.say(f"work status {unit}\n".encode()))["State"])
+    with solo(*getattr(request, "param", [])) as started:
+        yield started
 
 
 def results(node: Node, unit: str, start: int = 0) -> bytes:
