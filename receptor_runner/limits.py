@@ -88,6 +88,12 @@ ENGINE_PATIENCE_SECONDS = 1.0
 CONTAINER_REMOVAL_DEADLINE_SECONDS = 7.0
 #: An engine has this long to answer if no stop is in a hurry.
 ENGINE_SECONDS = 8.0
+#: After this long a silence a stage asks its guard whether it is there, and it has this long to answer: it may be
+#: waiting for an engine.
+GUARD_SILENCE_SECONDS = 10.0
+GUARD_ANSWER_SECONDS = 20.0
+#: A guard that was told to stop its command has this long to say that it has ended. Its own deadlines come first.
+GUARD_STOP_SECONDS = 8.5
 #: Removing files that belong to a container's users may take this long.
 UNSHARE_SECONDS = 10.0
 

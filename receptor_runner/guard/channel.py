@@ -9,7 +9,7 @@ import os
 from collections import deque
 
 from ..limits import BLOCK
-from .protocol import CommandEnd, CommandMissing, GuardFault, Order, Ready, decode_order, encode_lines, encode_report
+from .protocol import Answer, Order, decode_order, encode_lines, encode_report
 
 __all__ = ["Channel"]
 
@@ -48,7 +48,7 @@ class Channel:
         *lines, self._received = self._received.split(b"\n")
         return [order for order in map(decode_order, lines) if order is not None]
 
-    def report(self, report: Ready | CommandEnd | CommandMissing | GuardFault) -> None:
+    def report(self, report: Answer) -> None:
         self._send(encode_report(report))
 
     def send_lines(self, lines: bytes) -> None:

@@ -15,11 +15,23 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import psutil
+
 from ..errors import ConfigurationError, OutputError, ReceptorRunnerError
 from ..isolation.engine_errors import isolation_fault
-from ..limits import BLOCK, ENGINE_SECONDS, GIVE_UP_SECONDS, KILL_SECONDS, UNSHARE_SECONDS
+from ..limits import (
+    BLOCK,
+    ENGINE_SECONDS,
+    GIVE_UP_SECONDS,
+    GUARD_ANSWER_SECONDS,
+    GUARD_SILENCE_SECONDS,
+    GUARD_STOP_SECONDS,
+    KILL_SECONDS,
+    UNSHARE_SECONDS,
+)
 from ..preparation.run_spec import RunSpec
 from ..system.boot import python_argv
+from ..system.process_tree import kill_tree
 from .engine import Engine
 from .protocol import (
     Cancel,
@@ -29,6 +41,8 @@ from .protocol import (
     Lines,
     Order,
     Own,
+    Ping,
+    Pong,
     Ready,
     Report,
     ReportParser,
@@ -37,10 +51,12 @@ from .protocol import (
     encode_order,
 )
 
-__all__ = ["CommandResult", "Guard", "GuardDiedError"]
+__all__ = ["CommandResult", "Guard", "GuardDiedError", "GuardHangsError"]
 
 #: The guard's own deadlines add up to less. If it takes longer, it hangs.
 _SETUP_SECONDS = 60.0
+#: For a container whose guard had to be killed while somebody waits for the end of the job.
+_LAST_ENGINE_SECONDS = 1.0
 _CLOSE_SECONDS = KILL_SECONDS + GIVE_UP_SECONDS + 2 * ENGINE_SECONDS + UNSHARE_SECONDS
 
 
@@ -50,6 +66,15 @@ class GuardDiedError(ReceptorRunnerError):
     def __init__(self, diagnosis: str) -> None:
         super().__init__("the process that guards the command was killed or failed")
         self.diagnosis = diagnosis
+
+
+class GuardHangsError(GuardDiedError):
+    """The guard had to be killed. ``stopping``: its command was to be stopped anyway."""
+
+    def __init__(self, message: str, stopping: bool) -> None:
+        super().__init__("")
+        self.args = (message,)
+        self.stopping = stopping
 
 
 class CommandKilledError(ReceptorRunnerError):
@@ -93,7 +118,7 @@ class Guard:
         self._spec: RunSpec | None = None
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._process = subprocess.Popen(
-            python_argv("receptor_runner.guard.main"),
+            python_argv("receptor_runner.guard.keeper"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
@@ -106,6 +131,11 @@ class Guard:
         self._commands = self._process.stdin
         self._output = self._process.stdout
         os.set_blocking(self._output.fileno(), False)
+        #: When it was heard last, whether it owes an answer, and by when a stopped job must have ended.
+        self._heard = time.monotonic()
+        self._asked = False
+        self._stop_until: float | None = None
+        self._killed = False
 
     def fileno(self) -> int:
         return self._output.fileno()
@@ -144,7 +174,39 @@ class Guard:
 
     def cancel(self) -> None:
         """Stops the command, if it runs."""
+        self._stop_until = self._stop_until or time.monotonic() + GUARD_STOP_SECONDS
         self._send(Cancel())
+
+    def wait_seconds(self) -> float:
+        """How long one may wait before :meth:`check` is to be called."""
+        due = self._heard + (GUARD_ANSWER_SECONDS if self._asked else GUARD_SILENCE_SECONDS)
+        return max(0.0, min(due, self._stop_until or due) - time.monotonic())
+
+    def check(self) -> None:
+        """Asks a guard that was silent whether it is there: a job may have stopped its process.
+
+        :raises GuardHangsError: it does not answer, or does not end its job. All of it was killed.
+        """
+        now = time.monotonic()
+        if self._stop_until is not None and now >= self._stop_until:
+            self._kill(_LAST_ENGINE_SECONDS)
+            raise GuardHangsError("the process that guards the command did not end it in time, and was killed", True)
+        if now < self._heard + GUARD_SILENCE_SECONDS:
+            return
+        if not self._asked:
+            self._asked = True
+            self._heard = now
+            self._send(Ping())
+        elif now >= self._heard + GUARD_ANSWER_SECONDS:
+            self._kill(ENGINE_SECONDS)
+            raise GuardHangsError("the process that guards the command does not answer any more, and was killed", False)
+
+    def _kill(self, engine_seconds: float) -> None:
+        """Ends it with all that it runs, whatever state it is in."""
+        self._killed = True
+        kill_tree(psutil.Process(self._process.pid))
+        self._process.wait()
+        self._remove_container(engine_seconds)
 
     def _send(self, order: Order) -> None:
         try:
@@ -170,7 +232,10 @@ class Guard:
             return
         if not data:
             raise GuardDiedError(self._diagnosis())
-        yield from self._parser.feed(data)
+        self._heard, self._asked = time.monotonic(), False
+        for report in self._parser.feed(data):
+            if not isinstance(report, Pong):
+                yield report
 
     def _result(self, report: Report) -> CommandResult:
         match report:
@@ -212,13 +277,13 @@ class Guard:
         try:
             self._process.wait(_CLOSE_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.returncode and self._spec is not None:
-            self._remove_container(self._spec)
+            self._kill(ENGINE_SECONDS)
+        if self._process.returncode and not self._killed:
+            self._remove_container(ENGINE_SECONDS)
         self._stderr.close()
 
-    def _remove_container(self, spec: RunSpec) -> None:
+    def _remove_container(self, seconds: float) -> None:
         """Does what a guard that was killed could not do any more."""
-        if spec.isolated is not None and spec.isolated.container:
-            Engine(spec.isolated).remove(time.monotonic() + ENGINE_SECONDS)
+        isolated = self._spec.isolated if self._spec is not None else None
+        if isolated is not None and isolated.container:
+            Engine(isolated).remove(time.monotonic() + seconds)

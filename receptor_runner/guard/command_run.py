@@ -34,7 +34,7 @@ from ..system.timeouts import milliseconds
 from .channel import Channel
 from .event_carver import Carver
 from .prompts import Prompts
-from .protocol import Cancel, CommandEnd
+from .protocol import Cancel, CommandEnd, Ping, Pong
 from .pty_child import Child, new_private_file
 from .running_job import running_job
 
@@ -203,6 +203,8 @@ class CommandRun:
         for order in self._channel.receive():
             if isinstance(order, Cancel):
                 self.stop_requested = True
+            elif isinstance(order, Ping):
+                self._channel.report(Pong())
 
     def _read(self, child: Child) -> None:
         data = child.read()

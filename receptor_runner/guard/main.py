@@ -25,7 +25,8 @@ from ..system.subreaper import adopt_orphans
 from .channel import Channel
 from .command_run import CommandRun
 from .engine import Engine, ask_engine
-from .protocol import Cancel, CommandMissing, GuardFault, Order, Own, Ready, Run, Setup
+from .keeper import KEEPER_DIED
+from .protocol import Cancel, CommandMissing, GuardFault, Order, Own, Ping, Pong, Ready, Run, Setup
 from .pty_child import CommandNotFound
 
 __all__ = ["main"]
@@ -57,17 +58,23 @@ class _Guard:
         os.set_blocking(self._wakeup, False)
         os.set_blocking(write_end, False)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(KEEPER_DIED, self._on_orphaned)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         adopt_orphans()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop_requested = True
         if self._command_run is not None:
             self._command_run.stop_requested = True
+
+    def _on_orphaned(self, number: int, frame: FrameType | None) -> None:
+        """As if the stage had gone: it must not believe that somebody asked for the end of the job."""
+        self._channel.closed = True
+        self._on_signal(number, frame)
 
     def serve(self) -> None:
         while not self._channel.closed:
@@ -95,6 +102,8 @@ class _Guard:
                 self._run(spec)
             case Cancel():
                 self._stop_requested = True
+            case Ping():
+                self._channel.report(Pong())
 
     def _setup(self, setup: Setup) -> None:
         path = ""

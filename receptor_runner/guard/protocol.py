@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeAlias
 from ..preparation.run_spec import RunSpec
 
 __all__ = [
+    "Answer",
     "Cancel",
     "CommandEnd",
     "CommandMissing",
@@ -23,6 +24,8 @@ __all__ = [
     "Lines",
     "Order",
     "Own",
+    "Ping",
+    "Pong",
     "Ready",
     "Report",
     "ReportParser",
@@ -35,7 +38,7 @@ __all__ = [
 ]
 
 _HEADER = struct.Struct(">cI")
-_READY, _WHOLE_LINES, _PART_OF_LINE, _RESULT = b"P", b"W", b"w", b"R"
+_READY, _WHOLE_LINES, _PART_OF_LINE, _RESULT, _PONG = b"P", b"W", b"w", b"R", b"A"
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,12 @@ class Cancel:
     """Stop the command."""
 
 
-Order: TypeAlias = Setup | Own | Run | Cancel
+@dataclass(frozen=True)
+class Ping:
+    """Say that you are there."""
+
+
+Order: TypeAlias = Setup | Own | Run | Cancel | Ping
 
 
 def encode_order(order: Order) -> bytes:
@@ -81,6 +89,8 @@ def encode_order(order: Order) -> bytes:
             data = {"run": spec.to_json()}
         case Cancel():
             data = {"cancel": True}
+        case Ping():
+            data = {"ping": True}
     return json.dumps(data).encode() + b"\n"
 
 
@@ -93,6 +103,8 @@ def decode_order(line: bytes) -> Order | None:
         return Own(data["own"])
     if "run" in data:
         return Run(RunSpec.from_json(data["run"]))
+    if "ping" in data:
+        return Ping()
     return Cancel() if data.get("cancel") else None
 
 
@@ -144,11 +156,19 @@ class GuardFault:
     no_space: bool = False
 
 
-Report: TypeAlias = Ready | Lines | CommandEnd | CommandMissing | GuardFault
+@dataclass(frozen=True)
+class Pong:
+    """The answer to :class:`Ping`."""
 
 
-def encode_report(report: Ready | CommandEnd | CommandMissing | GuardFault) -> bytes:
+Answer: TypeAlias = Ready | CommandEnd | CommandMissing | GuardFault | Pong
+Report: TypeAlias = Lines | Answer
+
+
+def encode_report(report: Answer) -> bytes:
     """One frame."""
+    if isinstance(report, Pong):
+        return _frame(_PONG, b"")
     if isinstance(report, Ready):
         return _frame(_READY, json.dumps(list(report)).encode())
     return _frame(_RESULT, json.dumps(asdict(report)).encode())
@@ -187,6 +207,8 @@ class ReportParser:
 def _report(kind: bytes, content: bytes) -> Report | None:
     if kind in (_WHOLE_LINES, _PART_OF_LINE):
         return Lines(content, kind == _WHOLE_LINES)
+    if kind == _PONG:
+        return Pong()
     if kind not in (_READY, _RESULT):
         return None
     data = json.loads(content)

@@ -62,10 +62,17 @@ def kept_facts(
             cache.translate()
         try:
             yield
-        finally:
-            with _telling(directory):
-                modified, cleared = cache.translate_back()
-            write_json("fact_cache_modified.json", {"modified_files": modified, "cleared_files": cleared})
+        except BaseException:
+            with contextlib.suppress(OutputError):  # what ended the job is told, and not what came of it here
+                _settle(cache, write_json)
+            raise
+        _settle(cache, write_json)
+
+
+def _settle(cache: FactCache, write_json: Callable[[str, object], None]) -> None:
+    with _telling(cache.path):
+        modified, cleared = cache.translate_back()
+    write_json("fact_cache_modified.json", {"modified_files": modified, "cleared_files": cleared})
 
 
 @contextlib.contextmanager
@@ -91,7 +98,7 @@ class FactCache:
     """
 
     def __init__(self, directory: str, core: str | None, opened: Callable[[str], int]) -> None:
-        self._top = directory
+        self.path = directory
         self._opened = opened
         self._tagging = core is None or _is_tagging(core)
         self._before: dict[str, _Seen] = {}
@@ -100,10 +107,10 @@ class FactCache:
 
     def __enter__(self) -> FactCache:
         try:
-            self._lock = self._opened(self._top)
+            self._lock = self._opened(self.path)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
-            logger.warning("the fact cache %s is left as it is: %s", self._top, exc.strerror)
+            logger.warning("the fact cache %s is left as it is: %s", self.path, exc.strerror)
             self.__exit__()
         return self
 

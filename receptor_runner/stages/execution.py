@@ -9,11 +9,12 @@ import select
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
-from ..guard.client import CommandResult, Guard
+from ..guard.client import CommandResult, Guard, GuardHangsError
 from ..guard.protocol import Lines
 from ..preparation.fact_cache import kept_facts
 from ..preparation.run_spec import MaskedCommand, RunSpec
 from ..results.artifact_dir import RC, ArtifactDir
+from ..stream.status import CANCELED, RC_STOPPED
 from ..system.timeouts import milliseconds
 
 __all__ = ["Relay", "execute"]
@@ -64,8 +65,9 @@ def _relayed(guard: Guard, relay: Relay) -> CommandResult:
     for fd, events in relay.watched():
         poll.register(fd, events)
     stopping = False
+    sent = 0
     while True:
-        ready = {fd for fd, _ in poll.poll(milliseconds(*relay.waits()))}
+        ready = {fd for fd, _ in poll.poll(milliseconds(guard.wait_seconds(), *relay.waits()))}
         relay.woke(ready)
         if not stopping and relay.should_stop():
             stopping = True
@@ -73,4 +75,11 @@ def _relayed(guard: Guard, relay: Relay) -> CommandResult:
         for report in guard.reports() if guard.fileno() in ready else ():
             if isinstance(report, CommandResult):
                 return report
+            sent += report.data.count(b"\n")
             relay.lines(report)
+        try:
+            guard.check()
+        except GuardHangsError as exc:
+            if not exc.stopping:
+                raise
+            return CommandResult(RC_STOPPED, CANCELED, sent, None, None, None)

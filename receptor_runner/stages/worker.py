@@ -283,7 +283,7 @@ class _WorkerRelay:
         self._writer.send({"status": RUNNING, "runner_ident": spec.ident})
 
     def lines(self, lines: Lines) -> None:
-        self._writer.lines(lines.data)
+        self._writer.lines(lines.data, whole=lines.whole)
         self._between_lines = lines.whole
 
     def should_stop(self) -> bool:

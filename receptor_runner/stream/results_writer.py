@@ -24,6 +24,7 @@ class ResultsWriter:
         self._keepalive = keepalive or None
         self._last = time.monotonic()
         self._broken = False
+        self._whole = True
 
     def wait_seconds(self) -> float | None:
         """Until the next keep-alive is due."""
@@ -36,20 +37,21 @@ class ResultsWriter:
         if self.wait_seconds() == 0.0:
             self.lines(KEEPALIVE)
 
-    def lines(self, data: bytes) -> None:
-        """:raises OutputError: the output cannot be written, or a write failed before: then half a line may be out
-                there.
-        :raises OutputError: it cannot be written, now or ever since: half a line may be out there.
+    def lines(self, data: bytes, *, whole: bool = True) -> None:
+        """:param whole: whether something else may follow.
+        :raises OutputError: the output cannot be written, or a write failed before: half a line may be out there.
         """
         if self._broken:
             raise OutputError("the output failed before")
         self._broken = True
         self.output.write(data)
         self._broken = False
+        self._whole = whole
         self._last = time.monotonic()
 
     def send(self, data: JSONObject) -> None:
-        self.lines(encode(data))
+        """One line. If whoever wrote the line before was killed in the middle of it, that line is ended first."""
+        self.lines(encode(data) if self._whole else b"\n" + encode(data))
 
     def archive(self, size: int, sha256: str, chunks: Iterable[bytes]) -> None:
         for piece in encode_archive(size, sha256, chunks):

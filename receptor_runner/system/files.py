@@ -1,8 +1,9 @@
 """Writes a file as a whole.
 
-Rules: a file is written aside first, so a reader finds the new file, or the old one, or none, and never half of one.
-What is left of a failed attempt is removed. A new file is private unless told otherwise; a file that is replaced keeps
-its mode. This module imports next to nothing, because the process of every work unit has it."""
+Rules: a file is written aside first, under a name that nobody else has, so a reader finds the new file, or the old
+one, or none, and never half of one. What is left of a failed attempt is removed. A new file is private unless told
+otherwise; a file that is replaced keeps its mode. This module imports next to nothing, because the process of every
+work unit has it."""
 
 from __future__ import annotations
 
@@ -19,9 +20,9 @@ def replace_file(path: str | os.PathLike[str], content: bytes, *, mode: int = 0o
     :raises OSError: it cannot be written, and the old file is untouched.
     """
     directory, name = os.path.split(os.fspath(path))
-    aside = os.path.join(directory, f".{name}.{os.getpid()}")
+    aside = os.path.join(directory, _aside(name))
     try:
-        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         with os.fdopen(fd, "wb") as file:
             with contextlib.suppress(FileNotFoundError):
                 os.fchmod(fd, stat.S_IMODE(os.stat(path).st_mode))
@@ -39,7 +40,7 @@ def create_file(path: str | os.PathLike[str], content: bytes) -> None:
     :raises OSError: there is none, and none can be made.
     """
     directory, name = os.path.split(os.fspath(path))
-    aside = os.path.join(directory, f".{name}.{os.getpid()}")
+    aside = os.path.join(directory, _aside(name))
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(fd, "wb") as file:
@@ -48,6 +49,11 @@ def create_file(path: str | os.PathLike[str], content: bytes) -> None:
             os.link(aside, path)
     finally:
         os.unlink(aside)
+
+
+def _aside(name: str) -> str:
+    """A name that no thread, fork or other machine with this file system has."""
+    return f".{name[:200]}.{os.urandom(8).hex()}"
 
 
 def make_private(directory: Path) -> None:

@@ -24,7 +24,7 @@ from tests.support.commands_in_isolation import POLITE, STUBBORN
 from tests.support.engines import Engine, Podman
 from tests.support.jobs import job, last_status, processed, start, statuses, wait_running, work
 from tests.support.private_data import DirFactory, tasks
-from tests.support.processes import processes_with, wait_for
+from tests.support.processes import guard_of, processes_with, wait_for
 from tests.support.streams import events_of
 
 pytestmark = pytest.mark.slow
@@ -457,8 +457,7 @@ def test_sigkill_of_the_guard_leaves_no_container(podman: Podman, make_dir: DirF
     results = tmp_path / "results"
     worker = start(in_isolation(podman, make_dir(args=POLITE)), results=results)
     wait_for(lambda: b"ready" in results.read_bytes(), "the command runs")
-    (guard,) = psutil.Process(worker.pid).children()
-    guard.kill()
+    guard_of(worker.pid).kill()
     assert worker.wait(90) == 70
     assert not podman.left()
 

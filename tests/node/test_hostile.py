@@ -115,7 +115,7 @@ def test_a_damaged_status_harms_its_unit_alone(content: bytes, node: Node) -> No
     with Client(node) as client:
         assert parse_reply(client.say(f"work cancel {ill}\n".encode())) == {"cancelled": ill}
     assert state(node, ill) == CANCELED
-    assert not [one for one in processes_with(str(node.data / ill)) if one.is_running()]
+    wait_for(lambda: not processes_with(str(node.data / ill)), "nothing of it is left")
     for unit in (ill, ended):
         with Client(node) as client:
             assert parse_reply(client.say(f"work release {unit}\n".encode())) == {"released": unit}

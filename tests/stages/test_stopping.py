@@ -10,16 +10,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from receptor_runner.limits import GUARD_ANSWER_SECONDS, GUARD_SILENCE_SECONDS
 from receptor_runner.stream.codec import END_OF_STREAM
 from tests.support.commands import CHILDREN, OURS, ours
-from tests.support.jobs import job, last_status, start, wait_running
+from tests.support.jobs import job, last_status, start, statuses, wait_running
 from tests.support.private_data import DirFactory, tasks
-from tests.support.processes import is_alive, processes_with, wait_for
+from tests.support.processes import guard_of, is_alive, keeper_of, processes_with, wait_for
 from tests.support.streams import events_of, stream_lines
 
 pytestmark = pytest.mark.slow
@@ -85,17 +87,61 @@ def test_sigkill_of_the_worker_ends_its_job(make_dir: DirFactory, tmp_path: Path
     wait_for(lambda: not list(no_leftovers.iterdir()), "the temporary directory is gone", 3)
 
 
-def test_sigkill_of_the_guard_is_an_error_and_ends_the_job(
+@pytest.mark.parametrize("killed", [keeper_of, guard_of])
+def test_sigkill_of_a_process_between_is_an_error_and_ends_the_job(
+    killed: Callable[[int], psutil.Process], make_dir: DirFactory, tmp_path: Path, no_leftovers: Path
+) -> None:
+    results = tmp_path / "results"
+    worker = start(job(make_dir(STUBBORN)), results=results)
+    wait_for(lambda: processes_with(STUBBORN_MARK), "the stubborn child")
+    killed(worker.pid).kill()
+    assert worker.wait(15) == 70
+    assert last_status(results) == "error"
+    assert results.read_bytes().endswith(END_OF_STREAM)
+    assert not processes_with(STUBBORN_MARK)
+
+
+@pytest.mark.parametrize("killed", [keeper_of, guard_of])
+def test_sigkill_of_the_worker_and_of_a_process_between_leaves_nothing(
+    killed: Callable[[int], psutil.Process], make_dir: DirFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No process, that is: who knew the temporary directory is gone."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    worker = start(job(make_dir(STUBBORN)), results=tmp_path / "results")
+    wait_for(lambda: processes_with(STUBBORN_MARK), "the stubborn child")
+    between = killed(worker.pid)
+    worker.kill()
+    between.kill()
+    worker.wait()
+    wait_for(lambda: not processes_with(STUBBORN_MARK), "the stubborn child is gone", 10)
+
+
+def test_a_guard_that_a_task_stopped_does_not_outlive_a_cancel(
     make_dir: DirFactory, tmp_path: Path, no_leftovers: Path
 ) -> None:
     results = tmp_path / "results"
     worker = start(job(make_dir(STUBBORN)), results=results)
     wait_for(lambda: processes_with(STUBBORN_MARK), "the stubborn child")
-    (guard,) = psutil.Process(worker.pid).children()
-    guard.kill()
-    assert worker.wait(15) == 70
-    assert last_status(results) == "error"
-    assert results.read_bytes().endswith(END_OF_STREAM)
+    guard = guard_of(worker.pid)
+    guard.send_signal(signal.SIGSTOP)
+    sent = time.monotonic()
+    worker.terminate()
+    assert worker.wait(15) == 130
+    assert time.monotonic() - sent < 10
+    assert last_status(results) == "canceled"
+    assert ours("process", tmp_path / "after", "-q", "--in", results).returncode == 130
+    assert not processes_with(STUBBORN_MARK)
+    assert not guard.is_running()
+
+
+def test_a_guard_that_a_task_stopped_is_noticed(make_dir: DirFactory, tmp_path: Path, no_leftovers: Path) -> None:
+    """Nobody asks for anything, and keep-alives go on: the worker asks its guard now and then."""
+    results = tmp_path / "results"
+    worker = start(job(make_dir(STUBBORN)), "--keepalive-seconds", "1", results=results)
+    wait_for(lambda: processes_with(STUBBORN_MARK), "the stubborn child")
+    guard_of(worker.pid).send_signal(signal.SIGSTOP)
+    assert worker.wait(GUARD_SILENCE_SECONDS + GUARD_ANSWER_SECONDS + 15) == 70
+    assert "does not answer any more" in statuses(results.read_bytes())[-1]["job_explanation"]
     assert not processes_with(STUBBORN_MARK)
 
 

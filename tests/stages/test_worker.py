@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from receptor_runner.errors import UsageError
@@ -21,7 +20,7 @@ from receptor_runner.system.deletable import check_deletable
 from tests.support.commands import CHILDREN, OURS
 from tests.support.jobs import job, processed, statuses, work
 from tests.support.private_data import INVENTORY, DirFactory, tasks
-from tests.support.processes import processes_with, wait_for
+from tests.support.processes import guard_of, processes_with, wait_for
 from tests.support.streams import events_of, stream_lines
 
 PLAY = tasks("debug: {msg: hello}")
@@ -91,8 +90,7 @@ def test_a_command_that_somebody_kills_is_an_error_with_its_reason(
     worker.stdin.flush()
 
     wait_for(lambda: [one for one in processes_with(mark) if one.name() == "sleep"], "the task runs")
-    (guard,) = psutil.Process(worker.pid).children()
-    (ansible,) = guard.children()
+    (ansible,) = guard_of(worker.pid).children()
     os.kill(ansible.pid, number)
     results, errors = worker.communicate(timeout=90)
     last = statuses(results)[-1]

@@ -45,3 +45,14 @@ def processes_with(text: str) -> list[psutil.Process]:
         if any(text in value for value in values):
             found.append(process)
     return found
+
+
+def keeper_of(worker: int) -> psutil.Process:
+    """The process above the guard of a worker that runs a job."""
+    (keeper,) = psutil.Process(worker).children()
+    return keeper
+
+
+def guard_of(worker: int) -> psutil.Process:
+    (guard,) = keeper_of(worker).children()
+    return guard
