@@ -8,6 +8,7 @@
     ├── ProtocolError                  76  a stream says something that no stage says; carries the byte offset
     ├── TruncatedStreamError           76  a stream ended before its own end mark
     ├── ArchiveError                   76  an archive is damaged or refused
+    ├── LimitError                     76  a stream has more than its reader was told to take
     ├── ConfigurationError             78  a job's parameters or settings cannot be used
     ├── UnreachableError               69  a mesh, daemon, node or worktype is not to be had, nor an engine or image
     ├── RefusedError                   77  a signature, TLS or a permission stands in the way
@@ -27,6 +28,7 @@ __all__ = [
     "DetachedError",
     "InputError",
     "Interrupted",
+    "LimitError",
     "LostError",
     "OutputClosedError",
     "OutputError",
@@ -85,6 +87,16 @@ class TruncatedStreamError(ReceptorRunnerError):
 
 class ArchiveError(ReceptorRunnerError):
     exit_code = 76
+
+
+class LimitError(ReceptorRunnerError):
+    """``offset`` counts bytes from the beginning of the stream; None for an archive in it."""
+
+    exit_code = 76
+
+    def __init__(self, message: str, offset: int | None = None) -> None:
+        super().__init__(message if offset is None else f"{message} (byte {offset} of the stream)")
+        self.offset = offset
 
 
 class ConfigurationError(ReceptorRunnerError):

@@ -17,7 +17,7 @@ import stat
 from collections.abc import Iterator
 from typing import IO, Any
 
-from ..errors import ArchiveError, OutputError
+from ..errors import ArchiveError, LimitError, OutputError
 from ..limits import DEFAULT_LIMITS, FREE_GROWTH, MAX_DEPTH, MAX_GROWTH, MAX_MEMBER_NAME, StreamLimits
 from ..system.below import make_accessible
 from .deflate import deflate
@@ -45,7 +45,8 @@ def unpack_zip(
 
     :param artifacts: what a job has left: nothing becomes readable for others, no link leads out of the target, and
         event files are left out.
-    :raises ArchiveError: the archive is damaged, hostile or too large. What had been extracted before stays.
+    :raises ArchiveError: the archive is damaged or hostile. What had been extracted before stays.
+    :raises LimitError: it is larger than ``limits``.
     :raises OutputError: the target cannot be written.
     """
     directory = ZipDirectory(file)
@@ -68,7 +69,8 @@ def unpack_zip(
 def zip_member(file: IO[bytes], name: str, limit: int, limits: StreamLimits = DEFAULT_LIMITS) -> bytes | None:
     """The beginning of the file ``name`` in the zip in ``file``, ``limit`` bytes at most; None if it is not there.
 
-    :raises ArchiveError: the archive is damaged, or too large.
+    :raises ArchiveError: the archive is damaged.
+    :raises LimitError: it is larger than ``limits``.
     """
     directory = ZipDirectory(file)
     for _ in _check(directory, limits):
@@ -88,15 +90,17 @@ def zip_member(file: IO[bytes], name: str, limit: int, limits: StreamLimits = DE
 
 
 def _check(directory: ZipDirectory, limits: StreamLimits) -> Iterator[None]:
-    """:raises ArchiveError: the archive says itself that it is too large."""
+    """:raises LimitError: the archive says itself that it is too large.
+    :raises ArchiveError: it is damaged, or grows as no honest one does.
+    """
     packed = size = 0
     for count, member in enumerate(directory.members(), 1):
         if count > limits.members:
-            raise ArchiveError(f"the archive has more than {limits.members} members, the limit")
+            raise LimitError(f"the archive has more than {limits.members} members, the limit")
         packed += member.packed
         size += member.size
         if size > limits.unpacked:
-            raise ArchiveError(f"the archive grows beyond {limits.unpacked} bytes, the limit, at {member.name[:200]!r}")
+            raise LimitError(f"the archive grows beyond {limits.unpacked} bytes, the limit, at {member.name[:200]!r}")
         if not count % _MEMBERS_AT_ONCE:
             yield
     if size > max(FREE_GROWTH, packed * MAX_GROWTH):

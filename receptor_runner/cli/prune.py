@@ -27,14 +27,14 @@ def prune(at: SocketOptions, yes: bool, output: str) -> int:
         deleted = False
         if yes:
             try:
-                one.delete()
-                deleted = True
+                deleted = one.delete()
             except ReceptorRunnerError as exc:
                 complain(text_of(exc))
                 worst = max(worst, exc.exit_code)
         views.append({"kind": one.kind, "name": one.name, "why": one.why, "deleted": deleted})
         if output == "text":
-            click.echo(f"{'deleted' if deleted else 'would delete'} {one.kind} {one.name}: {one.why}")
+            done = "deleted" if deleted else "kept" if yes else "would delete"
+            click.echo(f"{done} {one.kind} {one.name}: {one.why}")
     if output == "json":
         print_json(views)
     return worst

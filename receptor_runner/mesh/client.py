@@ -5,20 +5,24 @@ record says where the unit is."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from ..errors import ReceptorRunnerError, RefusedError, UnreachableError, UsageError
+from ..errors import InputError, ReceptorRunnerError, RefusedError, UnreachableError, UsageError
 from ..job.parameters import check_ident
 from ..job.private_data import PrivateDataDir
+from ..limits import START_SECONDS
 from ..receptor.address import Address
 from ..receptor.configuration import Item, read_items
 from ..receptor.work_unit import UnitStatus
 from ..records.record import Record, Route, UnitRef
 from ..records.state_dir import jobs_directory, owner
-from ..records.store import NoJobError, Records
+from ..records.store import BusyError, NoJobError, Records
 from ..stream.messages import Extension, JSONObject
 from ..system.signals import StopFlag, pause
 from .endpoint import connect
@@ -34,6 +38,10 @@ from .worker_queries import ask_worker_info
 
 __all__ = ["Mesh"]
 
+logger = logging.getLogger(__name__)
+
+#: How often the place of a job that is being submitted is looked at.
+_BUSY_SECONDS = 0.05
 _SOCKET_VARIABLE = "RECEPTORCTL_SOCKET"
 
 
@@ -87,6 +95,7 @@ class Mesh:
         node = PrivateNode.new()
         node.start()
         mesh = cls(node.socket)
+        mesh.address = _private_address(node)
         mesh._private = node
         return mesh
 
@@ -202,38 +211,39 @@ class Mesh:
         :raises Interrupted: ``flag`` was raised; no unit is left.
         """
         records = Records(jobs_directory())
-        kept = False
-        try:
-            with records.followed(job.ident):
-                known = _known(records, job, self.address.socket, node, again=again)
+        with self._private.used() if self._private is not None else contextlib.nullcontext() as private:
+            if private is not None:
+                self.address = _private_address(private)
+            address = self.address
+            with _submitting(records, job.ident, flag) as mine:
+                known = _known(records, job, address.socket, node, again=again)
                 if known is not None:
                     return SubmittedJob(known, records)
+                if not mine:
+                    raise BusyError(f"the job {job.ident} is being submitted by another process")
+                place = _Place(address, private.directory if private is not None else None)
                 try:
-                    submitted = self._submit(records, job, RouteRequest(node, worktype, ttl, signwork), flag, progress)
-                    kept = True
-                    return submitted
+                    return self._submit(
+                        records, job, place, RouteRequest(node, worktype, ttl, signwork), flag, progress
+                    )
                 except BaseException:
-                    kept = self._forget(records, job.ident)
+                    self._forget(records, job.ident)
                     raise
-        finally:
-            if self._private is not None and not kept:
-                self._private.stop()
 
     def _submit(
         self,
         records: Records,
         job: Job,
+        place: _Place,
         request: RouteRequest,
         flag: StopFlag | None,
         progress: Callable[[int], None] | None,
     ) -> SubmittedJob:
+        address = place.address
         transmitter = job.transmitter(Extension(job=job.ident, owner=owner()))
-        if self._private is not None:
-            self._private = self._private.serving()
-            self.address = dataclasses.replace(self.address, socket=self._private.socket)
-        request = request._replace(tlsclient=self.address.tlsclient)
-        route = select_route(lambda: self.status(flag), request, lambda seconds: pause(flag, seconds))
-        record = self._record(job, route)
+        request = request._replace(tlsclient=address.tlsclient)
+        route = select_route(lambda: run(_mesh_status(address), flag), request, lambda seconds: pause(flag, seconds))
+        record = _record(job, route, place)
         records.save(record)
 
         def created(unit: str) -> None:
@@ -241,40 +251,30 @@ class Mesh:
             records.save(record)
 
         submit(
-            self.address,
+            address,
             route,
             {JOB_TAG: job.ident, OWNER_TAG: owner()},
             Sender(lambda output: transmitter.run(output, flag), created, progress),
             flag,
         )
+        record.accepted = True
+        records.save(record)
         return SubmittedJob(record, records)
 
-    def _record(self, job: Job, route: Route) -> Record:
-        return Record(
-            id=job.ident,
-            private_data_dir=str(job.private_data.path),
-            artifact_dir=job.artifact_dir,
-            address=self.address,
-            route=route,
-            private_node=self._private.directory if self._private is not None else None,
-            settings=job.settings,
-        )
-
     @staticmethod
-    def _forget(records: Records, job: str) -> bool:
-        """A job that was not accepted leaves a record only if it may have left a unit; whether it did."""
+    def _forget(records: Records, job: str) -> None:
+        """A job that was not accepted leaves a record only if it may have left a unit."""
         try:
             record = records.load(job)
             if record.units:
                 status = run(UnitHandle(record.address, record.units[0].unit).status())
                 if not status.remote("LocalReleased"):  # else the daemon is about to remove it
-                    return True
+                    return
         except (NoJobError, UnitGoneError):
             pass
         except ReceptorRunnerError:
-            return True
+            return
         records.remove(job)
-        return False
 
     @staticmethod
     def job(job_id: str) -> SubmittedJob:
@@ -292,6 +292,57 @@ class Mesh:
         return (SubmittedJob(record, records) for record in records.all())
 
 
+class _Place(NamedTuple):
+    """Where a job is handed in: the address of a node, and its directory if it is a private one."""
+
+    address: Address
+    private_node: str | None
+
+
+def _private_address(node: PrivateNode) -> Address:
+    return Address(node.socket, private=True)
+
+
+def _record(job: Job, route: Route, place: _Place) -> Record:
+    """The record of a job that is not accepted yet."""
+    return Record(
+        id=job.ident,
+        private_data_dir=str(job.private_data.path),
+        artifact_dir=job.artifact_dir,
+        address=place.address,
+        route=route,
+        private_node=place.private_node,
+        settings=job.settings,
+        accepted=False,
+    )
+
+
+@contextlib.contextmanager
+def _submitting(records: Records, job: str, flag: StopFlag | None) -> Iterator[bool]:
+    """Holds the place of a job; whether it is ours. It is not if the job is there and somebody follows it. Another
+    submitter of the same job is waited for.
+    """
+    until = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            with records.followed(job):
+                yield True
+                return
+        except BusyError:
+            if _is_accepted(records, job) or time.monotonic() >= until:
+                break
+            pause(flag, _BUSY_SECONDS)
+    yield False
+
+
+def _is_accepted(records: Records, job: str) -> bool:
+    try:
+        record = records.load(job)
+    except InputError:
+        return False
+    return bool(record.units) and record.accepted
+
+
 async def _mesh_status(address: Address) -> MeshStatus:
     with await connect(address) as connection:
         return MeshStatus(await connection.command(command="status"))
@@ -306,8 +357,8 @@ def _known(records: Records, job: Job, socket: str, node: str | None, *, again: 
         record = records.load(job.ident)
     except NoJobError:
         return None
-    if not record.units:
-        records.clear(job.ident)  # its submitter ended before it was accepted
+    if not record.units or not record.accepted:
+        _forget_unaccepted(records, record)
         return None
     if record.private_data_dir != str(job.private_data.path):
         raise UsageError(
@@ -324,6 +375,16 @@ def _known(records: Records, job: Job, socket: str, node: str | None, *, again: 
         f"the job {job.ident} exists already, {record.state}",
         hint=f"receptor-runner attach {job.ident} follows it, release {job.ident} removes it",
     )
+
+
+def _forget_unaccepted(records: Records, record: Record) -> None:
+    """Its submitter ended before it was accepted. What came of it is not whole, and no worker runs it."""
+    for unit in record.units:
+        try:
+            run(UnitHandle(record.address, unit.unit).release(force=True))
+        except ReceptorRunnerError as exc:
+            logger.warning("the work unit %s of a submit that was cut may be left: %s", unit.unit, exc)
+    records.clear(record.id)
 
 
 def _adopted_before(records: Records, name: str, node: str, unit: str) -> Record | None:

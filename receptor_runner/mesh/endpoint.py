@@ -12,6 +12,7 @@ import re
 import socket
 import ssl
 import stat
+import struct
 from typing import Any
 
 from ..errors import ConfigurationError, RefusedError, UnreachableError
@@ -24,6 +25,8 @@ from .signing import sign
 
 __all__ = ["connect"]
 
+#: ``struct ucred``: process, user and group.
+_CREDENTIALS = struct.Struct("3i")
 _TCP = re.compile(r"(tcp|tls):(?://)?([a-zA-Z0-9-.:]+):([0-9]+)")
 
 
@@ -61,6 +64,8 @@ async def _connect(address: Address, seconds: float, *, undisturbed: bool) -> Co
         raise _explained(address.socket, exc, seconds) from exc
     connection = Connection(control, address.socket, undisturbed=undisturbed)
     try:
+        if address.private:
+            _check_server(control)
         return await connection.greet(seconds)
     except BaseException as exc:
         connection.close()
@@ -84,6 +89,18 @@ def _control(address: Address, seconds: float) -> _Control:
         )
     except (OSError, RuntimeError, ValueError, AttributeError, KeyError) as exc:
         raise ConfigurationError(f"cannot use the receptor configuration {address.config}: {exc}") from exc
+
+
+def _check_server(control: _Control) -> None:
+    """Asks the kernel who serves (SO_PEERCRED, unix(7)): another user might have taken the name of the socket.
+
+    :raises RefusedError: it is somebody else.
+    """
+    _, user, _ = _CREDENTIALS.unpack(
+        control._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    )
+    if user != os.geteuid():
+        raise RefusedError(f"the socket {control._socketaddress} of a private node is served by the user {user}")
 
 
 def _explained(address: str, exc: Exception, seconds: float) -> Exception:

@@ -1,15 +1,19 @@
 """A private embedded node: it is started for one job, and ends when its units are gone.
 
 Rules: the node is a process with a session of its own, so it outlives the process that started it. Its directory holds
-all that is needed to start it again with the units that it left."""
+all that is needed to start it again with the units that it left. Threads may share it: whoever uses it keeps it from
+being stopped by another."""
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import select
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
 
 from ..errors import UnreachableError
 from ..limits import CONTROL_SECONDS
@@ -27,13 +31,15 @@ class PrivateNode:
         self.socket = socket
         self._process: subprocess.Popen[bytes] | None = None
         self._again_at = 0.0
+        self._lock = threading.RLock()
+        self._users = 0
 
     @classmethod
     def new(cls) -> PrivateNode:
         return cls(*prepare_private())
 
     def start(self) -> None:
-        """Starts it; :meth:`serving` tells whether it serves."""
+        """Starts it; :meth:`used` waits until it serves."""
         self._process = subprocess.Popen(
             python_argv("receptor_runner.cli.main", "serve", "--private", self.directory),
             stdin=subprocess.DEVNULL,
@@ -42,17 +48,27 @@ class PrivateNode:
             start_new_session=True,
         )
 
-    def serving(self) -> PrivateNode:
-        """This node when it serves, or a new one if this one has ended because nobody used it.
+    @contextlib.contextmanager
+    def used(self) -> Iterator[PrivateNode]:
+        """This node, serving, as long as the context lasts: it is started anew if it has ended because nobody used it.
+        If nobody uses it afterwards and it has no work, it ends.
 
         :raises UnreachableError: it does not start.
         """
-        if self._process is not None and self._process.poll() is not None and not os.path.isdir(self.directory):
-            fresh = PrivateNode.new()
-            fresh.start()
-            return fresh.serving()
-        self._wait()
-        return self
+        with self._lock:
+            self._users += 1
+        try:
+            with self._lock:
+                if self._process is not None and self._process.poll() is not None and not os.path.isdir(self.directory):
+                    self.directory, self.socket = prepare_private()
+                    self.start()
+                self._wait()
+            yield self
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    self._stop()
 
     def _wait(self) -> None:
         if self._process is None or self._process.stdout is None or self._process.stdout.closed:
@@ -71,7 +87,7 @@ class PrivateNode:
             text = reason.decode("utf-8", "replace").strip() or "it does not answer"
             raise UnreachableError(f"the private node does not start: {text}")
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         """Ends it, if it has no work."""
         if self._process is None or self._process.poll() is not None or self._units():
             return
@@ -87,13 +103,14 @@ class PrivateNode:
 
     def revive(self) -> None:
         """Starts it again if it does not run; at most once a second."""
-        now = time.monotonic()
-        if now < self._again_at or (self._process is not None and self._process.poll() is None):
-            return
-        self._again_at = now + 1.0
-        if os.path.isdir(self.directory):
-            self.start()
-            self._wait()
+        with self._lock:
+            now = time.monotonic()
+            if now < self._again_at or (self._process is not None and self._process.poll() is None):
+                return
+            self._again_at = now + 1.0
+            if os.path.isdir(self.directory):
+                self.start()
+                self._wait()
 
     def _units(self) -> list[str]:
         return glob.glob(os.path.join(glob.escape(self.directory), "data", "*", "*", "status"))

@@ -1,6 +1,7 @@
 """What finished or failed jobs have left: records, work units that carry our name, private nodes.
 
-Rules: nothing that a job still needs is deleted. A unit stays if its results were not followed to their end. A unit is
+Rules: nothing that a job still needs is deleted. What was found is looked at again, under the job's lock, before it
+goes: a job may be submitted meanwhile. A unit stays if its results were not followed to their end. A unit is
 ours if its tags or its ``starting`` line name the owner of this state directory."""
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Prunable(NamedTuple):
     kind: str
     name: str
     why: str
-    delete: Callable[[], object]
+    #: Deletes it; false if it is not to be deleted any more.
+    delete: Callable[[], bool]
 
 
 def find_prunable(mesh: Mesh | None) -> Iterator[Prunable]:
@@ -53,10 +55,9 @@ def find_prunable(mesh: Mesh | None) -> Iterator[Prunable]:
         job = SubmittedJob(record, records)
         if record.delivered:
             why = f"the job is {record.state}, and its results are saved"
-            delete = job.forget if record.adopted else functools.partial(job.release, force=True)
-            yield Prunable("record", record.id, why, delete)
+            yield Prunable("record", record.id, why, job.prune)
         elif not record.units:
-            yield Prunable("record", record.id, "the job was never accepted", job.forget)
+            yield Prunable("record", record.id, "the job was never accepted", job.prune)
     if mesh is not None:
         yield from _units(mesh.address, records)
     yield from _private_nodes(records)
@@ -77,7 +78,12 @@ def _units(address: Address, records: Records) -> Iterator[Prunable]:
         except ReceptorRunnerError:
             continue
         if job is not None and job not in recorded:
-            yield Prunable("unit", name, f"of the job {job}, which has no record", functools.partial(_release, handle))
+            yield Prunable(
+                "unit",
+                name,
+                f"of the job {job}, which has no record",
+                functools.partial(_release, handle, job, records),
+            )
 
 
 async def _listed(address: Address) -> JSONObject:
@@ -85,8 +91,11 @@ async def _listed(address: Address) -> JSONObject:
         return await connection.command(command="work", subcommand="list")
 
 
-def _release(handle: UnitHandle) -> None:
+def _release(handle: UnitHandle, job: str, records: Records) -> bool:
+    if job in records.ids():
+        return False
     run(handle.release())
+    return True
 
 
 async def _job_of(handle: UnitHandle, status: UnitStatus, ours: str) -> str | None:
@@ -105,12 +114,27 @@ async def _job_of(handle: UnitHandle, status: UnitStatus, ours: str) -> str | No
 
 
 def _private_nodes(records: Records) -> Iterator[Prunable]:
-    used = {record.private_node for record in records.all()}
     for entry in os.scandir(nodes_directory()):
-        young = time.time() - entry.stat(follow_symlinks=False).st_mtime < _STARTING_SECONDS
-        if entry.path in used or young or not entry.is_dir(follow_symlinks=False):
-            continue
-        try:
-            run(connect(Address(private_socket(entry.path)), seconds=1.0)).close()
-        except ReceptorRunnerError:
-            yield Prunable("node", entry.name, "a private node that ended", functools.partial(remove_tree, entry.path))
+        if entry.is_dir(follow_symlinks=False) and _has_ended(entry.path, records):
+            yield Prunable(
+                "node", entry.name, "a private node that ended", functools.partial(_remove, entry.path, records)
+            )
+
+
+def _has_ended(node: str, records: Records) -> bool:
+    """Whether nobody serves there, and nobody will."""
+    try:
+        young = time.time() - os.lstat(node).st_mtime < _STARTING_SECONDS
+        if young or node in {record.private_node for record in records.all()}:
+            return False
+        run(connect(Address(private_socket(node), private=True), seconds=1.0)).close()
+    except (ReceptorRunnerError, OSError):
+        return True
+    return False
+
+
+def _remove(node: str, records: Records) -> bool:
+    if not _has_ended(node, records):
+        return False
+    remove_tree(node)
+    return True

@@ -152,8 +152,9 @@ class SubmittedJob:
                 follow([job], flag)
                 if job.error is not None:
                     raise job.error
-        except (DetachedError, OutputError) as exc:
-            self._save(phase=DETACHED, note=str(exc))
+        except Exception as exc:
+            with contextlib.suppress(OutputError):  # what went wrong first is told
+                self._save(phase=DETACHED, note=str(exc))
             raise
         finally:
             journal.close()
@@ -200,7 +201,7 @@ class SubmittedJob:
         verdict = result.verdict
         assert verdict is not None
         self._save(verdict=verdict, ended=time.time(), delivered=True)
-        if verdict.state != LOST:
+        if verdict.state != LOST or self._private is not None:
             self._release_quietly()
 
     def released(self) -> bool:
@@ -229,6 +230,7 @@ class SubmittedJob:
             return self.record
         try:
             self._ask(flag)
+            self._keep_verdict()
         except Interrupted:
             raise
         except LostError as exc:
@@ -236,6 +238,18 @@ class SubmittedJob:
         except (ReceptorRunnerError, OSError) as exc:
             self.record.phase, self.record.note = UNREACHABLE, str(exc)
         return self.record
+
+    def _keep_verdict(self) -> None:
+        """Notes the end of a job, because its unit may be released before anybody follows it. A job that is being
+        followed is its follower's to note.
+        """
+        verdict = self.record.verdict
+        if verdict is None:
+            return
+        with contextlib.suppress(OutputError), self._records.followed(self.id):
+            self.record = self._records.load(self.id)
+            if self.record.verdict is None:
+                self._save(verdict=verdict, ended=time.time())
 
     def _ask(self, flag: StopFlag | None) -> None:
         """Asks the node, and takes in what it says."""
@@ -313,19 +327,39 @@ class SubmittedJob:
             record = self.refresh()
             if record.verdict is None and record.units and not force:
                 raise UsageError(f"the job {self.id} is {record.state}", hint="cancel it first, or use --force")
-            if record.units and not record.released:
-                try:
-                    self._revive()
-                    run(self._handle().release(force=force))
-                except UnreachableError as exc:
-                    if not force and (self._private is None or os.path.isdir(self._private.directory)):
-                        raise
-                    logger.warning("the work unit of the job %s may be left: %s", self.id, exc)
+            self._release(force=force)
             self._records.remove(self.id)
+
+    def _release(self, *, force: bool) -> None:
+        if not self.record.units or self.record.released:
+            return
+        try:
+            self._revive()
+            run(self._handle().release(force=force))
+        except UnreachableError as exc:
+            if not force and (self._private is None or os.path.isdir(self._private.directory)):
+                raise
+            logger.warning("the work unit of the job %s may be left: %s", self.id, exc)
 
     def forget(self) -> None:
         """Removes the record of a job whose units are gone."""
         self._records.remove(self.id)
+
+    def prune(self) -> bool:
+        """Removes what a job has left that is over or was never accepted; false if it is neither by now, or somebody
+        works on it.
+        """
+        try:
+            with self._records.followed(self.id):
+                self.record = self._records.load(self.id)
+                if self.record.delivered and not self.record.adopted:
+                    self._release(force=True)
+                elif self.record.units and not self.record.delivered:
+                    return False
+                self._records.remove(self.id)
+                return True
+        except (OutputError, NoJobError):
+            return False
 
     def forget_finished(self) -> None:
         """Removes the record if nothing is left of the job but its artifacts."""

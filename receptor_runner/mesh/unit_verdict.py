@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 
-from ..errors import ReceptorRunnerError, UnreachableError
+from ..errors import ArchiveError, ProtocolError, TruncatedStreamError, UnreachableError
 from ..limits import RESULTS_LAG_SECONDS
 from ..receptor.work_unit import UnitStatus
 from ..results.artifact_dir import RC, RC_BYTES, event_file_name, rc_of
@@ -24,6 +24,7 @@ __all__ = ["ended_unit_verdict"]
 
 async def ended_unit_verdict(handle: UnitHandle, unit_status: UnitStatus) -> Verdict:
     """:raises UnreachableError: the results cannot be read, or not all of them.
+    :raises LimitError: they are larger than a stream is by default.
     :raises CommandError: there are none to be had.
     """
     reader = StreamReader(archives=False)
@@ -45,8 +46,8 @@ async def ended_unit_verdict(handle: UnitHandle, unit_status: UnitStatus) -> Ver
                         reader.archives = _lacks_rc(last)
                     elif isinstance(item, ArchiveReceiver):
                         rc = rc_of(item.member(RC, RC_BYTES))
-            except ReceptorRunnerError:
-                break
+            except (ProtocolError, ArchiveError, TruncatedStreamError):
+                break  # the stream is what it is; anything else is a fault or a limit of ours
     fault = None if reader.finished and last else unfinished(unit_status, 0)
     return judge(Evidence(last, reader.finished, events, rc=rc, fault=fault))
 

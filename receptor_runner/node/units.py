@@ -173,10 +173,11 @@ class Unit:
     def _runner(self) -> psutil.Process | None:
         """The process that runs the unit's command. Its number may be another one's by now, or be written nowhere."""
         words = {str(self.directory), _RUNNER}
-        pid = self._stored().remote("Pid")
-        candidates = [pid] if type(pid) is int and pid > 1 else psutil.pids()
+        status = self._stored()
+        pid = status.remote("Pid")
+        candidates = [pid] if type(pid) is int else psutil.pids() if status.detail == _DAMAGED else []
         for candidate in candidates:
-            with contextlib.suppress(psutil.Error):
+            with contextlib.suppress(psutil.Error, ValueError):
                 process = psutil.Process(candidate)
                 if words <= set(process.cmdline()):
                     return process

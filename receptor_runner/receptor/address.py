@@ -31,6 +31,8 @@ class Address:
     #: The file of the key that signs commands for ``through``, and for how many seconds a signature is valid.
     signing_key: str | None = None
     signature_seconds: float = 0.0
+    #: Whether a private node of this user serves there. Its socket may be in a directory that others write, too.
+    private: bool = False
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Address:

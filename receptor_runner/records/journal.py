@@ -1,19 +1,23 @@
 """How far the follower of a job has come.
 
-Rules: a checkpoint is one short write, after each item of the stream: the offset of a message boundary, how many items
-behind it are done, and how many events were handled. Whatever else the next follower must know is replaced as a
-whole."""
+Rules: there is one file. A checkpoint is one short write at its beginning, after each item of the stream: the offset of
+a message boundary, how many items behind it are done, how many events were handled, and where in the file stands what
+else the next follower must know. That part is only ever added to. A checksum covers both. If it is wrong, because a
+machine lost its power between two writes, the next follower begins at the beginning: nothing is lost, and handlers are
+called again."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import OutputError
-from ..system.files import replace_file
+from ..stream.bounded_json import parse_json
+from ..system.below import open_regular
 
 if TYPE_CHECKING:
     from ..stages.process import JobMemory
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Journal"]
 
 _CHECKPOINT_LENGTH = 128
+#: What older versions kept in two files, in this order.
+_OLD_CHECKPOINT, _OLD_MEMORY = "checkpoint", "progress.json"
 
 
 class Journal:
@@ -32,20 +38,48 @@ class Journal:
     kept = True
 
     def __init__(self, directory: Path) -> None:
-        self._state_path = directory / "progress.json"
+        self._path = directory / "journal"
         self.offset, self.skip, self.events = 0, 0, 0
         self.memory: JobMemory = {}
+        self._memory_at = (_CHECKPOINT_LENGTH, 0, 0)
         try:
-            self._fd = os.open(directory / "checkpoint", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            with contextlib.suppress(ValueError):
-                numbers = offset, skip, events = [int(n) for n in os.pread(self._fd, _CHECKPOINT_LENGTH, 0).split()]
-                if min(numbers) >= 0:
-                    self.offset, self.skip, self.events = offset, skip, events
-            with contextlib.suppress(FileNotFoundError, ValueError):
-                memory: JobMemory = json.loads(self._state_path.read_bytes())
-                self.memory = memory if isinstance(memory, dict) else {}
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            if os.fstat(self._fd).st_size:
+                self._read()
+            else:
+                self._take_over(directory)
         except OSError as exc:
             raise OutputError(f"cannot use the job record {directory}: {exc.strerror}") from exc
+
+    def _read(self) -> None:
+        with contextlib.suppress(ValueError):
+            line = os.pread(self._fd, _CHECKPOINT_LENGTH, 0)
+            *numbers, checksum = [int(number) for number in line.split()]
+            offset, skip, events, begin, length, memory_sum = numbers
+            if min(numbers) < 0 or checksum != _checksum(numbers):
+                raise ValueError
+            text = os.pread(self._fd, length, begin)
+            if len(text) != length or zlib.crc32(text) != memory_sum:
+                raise ValueError
+            memory = parse_json(text) if text else {}
+            if not isinstance(memory, dict):
+                raise ValueError
+            self.offset, self.skip, self.events = offset, skip, events
+            self.memory = memory  # type: ignore[assignment]
+            self._memory_at = (begin, length, memory_sum)
+
+    def _take_over(self, directory: Path) -> None:
+        """Goes on where an older version stopped. Every stream begins with a status, so a checkpoint without one is
+        not believed.
+        """
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            with os.fdopen(open_regular(directory / _OLD_CHECKPOINT), "rb") as file:
+                numbers = offset, skip, events = [int(number) for number in file.read(_CHECKPOINT_LENGTH).split()]
+            with os.fdopen(open_regular(directory / _OLD_MEMORY), "rb") as file:
+                memory = parse_json(file.read())
+            if min(numbers) >= 0 and isinstance(memory, dict) and memory.get("status"):
+                self.offset, self.skip, self.events = offset, skip, events
+                self.remember(memory)  # type: ignore[arg-type]
 
     def passed(self, offset: int, skip: int, events: int) -> None:
         """Another follower may go on here.
@@ -53,10 +87,9 @@ class Journal:
         :raises OutputError: that cannot be noted.
         """
         self.offset, self.skip, self.events = offset, skip, events
-        try:
-            os.pwrite(self._fd, f"{offset} {skip} {events}".ljust(_CHECKPOINT_LENGTH - 1).encode() + b"\n", 0)
-        except OSError as exc:
-            raise OutputError(f"cannot write the checkpoint of the job: {exc.strerror}") from exc
+        numbers = [offset, skip, events, *self._memory_at]
+        line = f"{' '.join(map(str, numbers))} {_checksum(numbers)}".ljust(_CHECKPOINT_LENGTH - 1) + "\n"
+        self._write(line.encode(), 0)
 
     def remember(self, memory: JobMemory) -> None:
         """Another follower will find ``memory``.
@@ -64,10 +97,25 @@ class Journal:
         :raises OutputError: that cannot be noted.
         """
         self.memory.update(memory)
+        text = json.dumps(self.memory).encode()
+        begin, length, _ = self._memory_at
+        self._write(text, begin + length)
+        self._memory_at = (begin + length, len(text), zlib.crc32(text))
+        self.passed(self.offset, self.skip, self.events)
+
+    def _write(self, data: bytes, place: int) -> None:
+        view = memoryview(data)
         try:
-            replace_file(self._state_path, json.dumps(self.memory).encode())
+            while view:
+                written = os.pwrite(self._fd, view, place)
+                place += written
+                view = view[written:]
         except OSError as exc:
-            raise OutputError(f"cannot write {self._state_path}: {exc.strerror}") from exc
+            raise OutputError(f"cannot write {self._path}: {exc.strerror}") from exc
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def _checksum(numbers: list[int]) -> int:
+    return zlib.crc32(b" ".join(b"%d" % number for number in numbers))

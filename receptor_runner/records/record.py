@@ -5,6 +5,7 @@ be understood is a ``ValueError``."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -100,6 +101,8 @@ class Record:
     delivered: bool = False
     #: Whether its work units are gone, or will be without us.
     released: bool = False
+    #: Whether its node has accepted all of it.
+    accepted: bool = True
 
     @property
     def state(self) -> str:
@@ -139,6 +142,7 @@ class Record:
             "ended": self.ended,
             "delivered": self.delivered,
             "released": self.released,
+            "accepted": self.accepted,
         }
 
     @classmethod
@@ -159,7 +163,7 @@ class Record:
             job,
             str(texts["private_data_dir"]),
             str(texts["artifact_dir"]),
-            Address.from_json(data["endpoint"]),
+            dataclasses.replace(Address.from_json(data["endpoint"]), private=bool(data.get("private_node"))),
             _route(data, local=bool(units) and units[0].local),
             adopted=bool(data.get("adopted")),
             private_node=data.get("private_node"),
@@ -172,6 +176,7 @@ class Record:
             ended=data.get("ended"),
             delivered=bool(data.get("delivered")),
             released=bool(data.get("released")),
+            accepted=bool(data.get("accepted", True)),
         )
 
 

@@ -21,13 +21,17 @@ from ..system.removal import remove_tree
 from .journal import Journal
 from .record import Record
 
-__all__ = ["NoJobError", "Records"]
+__all__ = ["BusyError", "NoJobError", "Records"]
 
 logger = logging.getLogger(__name__)
 
 
 class NoJobError(InputError):
     """There is no record of a job."""
+
+
+class BusyError(OutputError):
+    """Another process follows the job, or submits it."""
 
 
 class Records:
@@ -110,22 +114,40 @@ class Records:
     def followed(self, job: str) -> Iterator[None]:
         """Keeps every other follower away.
 
-        :raises OutputError: there is one already.
+        :raises BusyError: there is one already.
+        :raises OutputError: the record cannot be used.
         """
         directory = self.directory(job)
         try:
-            directory.mkdir(mode=0o700, exist_ok=True)
-            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd = _locked(directory)
+        except BlockingIOError:
+            raise BusyError(f"the job {job} is being followed by another process already") from None
         except OSError as exc:
             raise OutputError(f"cannot use the job record {directory}: {exc.strerror}") from exc
         try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise OutputError(f"the job {job} is being followed by another process already") from None
             yield
         finally:
             os.close(fd)
+
+
+def _locked(directory: Path) -> int:
+    """A descriptor that holds the lock on ``directory``, which is made if it is missing. The directory may be removed
+    while this waits for nobody: then it is another one that is locked.
+
+    :raises BlockingIOError: somebody has the lock.
+    """
+    while True:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(fd), os.stat(directory)):
+                    return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
 
 
 def _damaged(path: Path, job: str, exc: Exception) -> InputError:

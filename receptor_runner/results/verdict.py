@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ..errors import (
     ArchiveError,
     Interrupted,
+    LimitError,
     LostError,
     ProtocolError,
     ReceptorRunnerError,
@@ -50,6 +51,7 @@ FAULTS = (
     FaultRow(TruncatedStreamError, TRUNCATED, ERROR),
     FaultRow(ProtocolError, TRUNCATED, ERROR),
     FaultRow(ArchiveError, TRUNCATED, ERROR),
+    FaultRow(LimitError, TRUNCATED, ERROR),
     FaultRow(BaseException, ERROR, ERROR),
 )
 

@@ -15,7 +15,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypedDict
 
-from ..errors import DetachedError, Interrupted, OutputError, ProtocolError, ReceptorRunnerError, TruncatedStreamError
+from ..errors import (
+    DetachedError,
+    Interrupted,
+    LimitError,
+    OutputError,
+    ProtocolError,
+    ReceptorRunnerError,
+    TruncatedStreamError,
+)
 from ..job.parameters import check_ident
 from ..job.private_data import PrivateDataDir
 from ..limits import CANCEL_POLL_SECONDS, DEFAULT_LIMITS, DRAIN_SECONDS, StreamLimits
@@ -279,9 +287,10 @@ class Processor:
         :raises DetachedError: that was the fault; the job goes on.
         :raises OutputError: that was the fault, and a journal is kept: another stage can go on.
         """
-        if isinstance(fault, DetachedError) or (self._journal.kept and _is_ours(fault)):
-            assert fault is not None
+        if isinstance(fault, DetachedError):
             raise fault
+        if self._journal.kept and fault is not None:
+            _leave_to_another(fault)
         rc = self._artifacts.rc() if self._extracted and fault is None and self._sinks.status != ERROR else None
         verdict = judge(
             Evidence(self._sinks.status_data, self._reader.finished, self._sinks.events, rc=rc, fault=fault)
@@ -306,7 +315,7 @@ class Processor:
         match fault:
             case None:
                 return f"{_EMPTY} {verdict.explanation}"
-            case ProtocolError():
+            case ProtocolError() | LimitError():
                 return f"{_PARSE_ERROR} {fault}"
             case TruncatedStreamError() if self._reader.foreign:
                 shown = self._reader.foreign[-1000:].decode("utf-8", "replace")
@@ -321,9 +330,17 @@ class Processor:
         self.verdict = tell_handler_error(self._handlers, self._sinks, self.verdict)
 
 
-def _is_ours(fault: Exception | None) -> bool:
-    """Whether it is a fault of this end, and not of the stream."""
-    return isinstance(fault, OutputError) or not isinstance(fault, (ReceptorRunnerError, type(None)))
+def _leave_to_another(fault: Exception) -> None:
+    """A fault or a limit of this end does not end the job: another stage can go on, on a better day.
+
+    :raises OutputError: it is one.
+    """
+    if isinstance(fault, LimitError):
+        raise OutputError(str(fault), hint="attach again with a larger limit (--max-members and so on)") from fault
+    if isinstance(fault, (OSError, MemoryError, ImportError)):
+        raise OutputError(f"the results cannot be taken here: {fault!r}") from fault
+    if isinstance(fault, OutputError) or not isinstance(fault, ReceptorRunnerError):
+        raise fault
 
 
 def process(source: Input, flag: StopFlag, options: ProcessorOptions) -> Processor:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from ..errors import (
     ArchiveError,
     Interrupted,
+    LimitError,
     LostError,
     OutputClosedError,
     OutputError,
@@ -322,7 +323,7 @@ def _explain(exc: BaseException) -> tuple[str, str]:
     """The explanation, in ansible-runner's words first where it has any, and the traceback."""
     trace = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
     text = str(exc) or type(exc).__name__
-    if isinstance(exc, (ProtocolError, TruncatedStreamError)):
+    if isinstance(exc, (ProtocolError, TruncatedStreamError, LimitError)):
         text = f"{_PARSE_ERROR} {text}"
     elif isinstance(exc, ArchiveError):
         text = f"{_EXTRACT_ERROR} {text}"

@@ -1,9 +1,10 @@
 """The stream between the stages: bytes to messages and back.
 
-Rules: no IO. The messages do not depend on how the bytes are split. Whatever the bytes are, the only error is
-``ProtocolError`` or ``TruncatedStreamError``. We write what ansible-runner 2.0 to 2.4 reads: JSON objects, one a line,
-and after a ``zipfile`` line one run of base64 with no newline behind it (ansible_runner/utils/streaming.py,
-utils/base64io.py). We read more than that: blank lines, text of others, several objects on a line, wrapped base64."""
+Rules: no IO. The messages do not depend on how the bytes are split. Whatever the bytes are, the only errors are
+``ProtocolError``, ``LimitError`` and ``TruncatedStreamError``. We write what ansible-runner 2.0 to 2.4 reads: JSON
+objects, one a line, and after a ``zipfile`` line one run of base64 with no newline behind it
+(ansible_runner/utils/streaming.py, utils/base64io.py). We read more than that: blank lines, text of others, several
+objects on a line, wrapped base64."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..errors import ProtocolError, TruncatedStreamError
+from ..errors import LimitError, ProtocolError, TruncatedStreamError
 from ..limits import DEFAULT_LIMITS, StreamLimits
 from .bounded_json import ExcessError, check_bounds
 from .messages import (
@@ -140,6 +141,7 @@ class Decoder:
         """The messages that ``data`` completes.
 
         :raises ProtocolError: the bytes cannot be part of a stream.
+        :raises LimitError: a line or an archive is too large.
         """
         messages: list[Message] = []
         position = 0
@@ -190,7 +192,7 @@ class Decoder:
 
     def _check_length(self, length: int) -> None:
         if length > self._limits.line:
-            raise ProtocolError(f"a line is longer than {self._limits.line} bytes", self.boundary)
+            raise LimitError(f"a line is longer than {self._limits.line} bytes", self.boundary)
 
     def _take_archive(self, data: bytes, position: int, messages: list[Message]) -> int:
         assert self._archive is not None
@@ -253,7 +255,7 @@ class Decoder:
         if type(size) is not int or size < 0:
             raise ProtocolError(f"the size of an archive is {str(size)[:80]!r}, not a number of bytes", start)
         if size > self._limits.archive:
-            raise ProtocolError(f"an archive of {size} bytes is larger than the limit of {self._limits.archive}", start)
+            raise LimitError(f"an archive of {size} bytes is larger than the limit of {self._limits.archive}", start)
         return ArchiveStart(size, Extension.of(value).sha256)
 
     def _take_odd_line(self, line: bytes, start: int, messages: list[Message]) -> None:

@@ -63,7 +63,10 @@ def test_the_end_of_a_job_of_the_version_before_is_read(records: Records, tmp_pa
 
 @pytest.mark.parametrize("data", [OLD, ENDED])
 def test_what_is_written_is_what_the_version_before_reads(data: dict[str, Any]) -> None:
-    assert Record.from_json(data, "j").to_json() == data
+    """What was added since is passed over by it."""
+    written = Record.from_json(data, "j").to_json()
+    endpoint = {name: written["endpoint"][name] for name in data["endpoint"]}
+    assert {**{name: written[name] for name in data}, "endpoint": endpoint} == data
 
 
 def test_what_a_later_version_adds_is_no_damage(records: Records, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receptor_runner.errors import ProtocolError, TruncatedStreamError
+from receptor_runner.errors import LimitError, TruncatedStreamError
 from receptor_runner.limits import DEFAULT_LIMITS, StreamLimits
 from receptor_runner.stream.archive_receiver import ArchiveReceiver
 from receptor_runner.stream.codec import END_OF_STREAM, KEEPALIVE
@@ -105,7 +105,7 @@ def test_what_follows_the_end_mark_is_left_alone() -> None:
 
 
 def test_a_line_beyond_the_limit_is_refused_before_it_is_whole() -> None:
-    with pytest.raises(ProtocolError, match="longer than 100 bytes"):
+    with pytest.raises(LimitError, match="longer than 100 bytes"):
         list(StreamReader(StreamLimits(line=100)).feed(b"x" * 101))
 
 
