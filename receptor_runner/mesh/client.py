@@ -30,7 +30,7 @@ from .job import Job
 from .private_node import PrivateNode
 from .route import MeshStatus, NodeStatus, RouteRequest, select_route
 from .signing import signing_key
-from .submission import Sender, submit
+from .submission import Sender, release_unwanted, submit
 from .submitted import SubmittedJob
 from .units import JOB_TAG, OWNER_TAG, UnitGoneError, UnitHandle
 from .waiting import run
@@ -380,10 +380,7 @@ def _known(records: Records, job: Job, socket: str, node: str | None, *, again: 
 def _forget_unaccepted(records: Records, record: Record) -> None:
     """Its submitter ended before it was accepted. What came of it is not whole, and no worker runs it."""
     for unit in record.units:
-        try:
-            run(UnitHandle(record.address, unit.unit).release(force=True))
-        except ReceptorRunnerError as exc:
-            logger.warning("the work unit %s of a submit that was cut may be left: %s", unit.unit, exc)
+        release_unwanted(record.address, unit.unit)
     records.clear(record.id)
 
 

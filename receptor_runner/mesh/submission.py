@@ -23,7 +23,7 @@ from .endpoint import connect
 from .units import UnitHandle
 from .waiting import run
 
-__all__ = ["Sender", "submit"]
+__all__ = ["Sender", "release_unwanted", "submit"]
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +123,11 @@ def _discard(address: Address, connection: Connection, unit: str, size: int) -> 
         except ReceptorRunnerError as exc:
             logger.info("the unit %s was not started: %s", unit, exc)
     connection.close()
+    release_unwanted(address, unit)
+
+
+def release_unwanted(address: Address, unit: str) -> None:
+    """Releases a unit; by force only if there is no other way, because then its node may keep it."""
     for force in (False, True):
         try:
             run(UnitHandle(address, unit).release(force=force))

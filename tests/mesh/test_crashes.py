@@ -25,7 +25,7 @@ import pytest
 from tests.support.commands import CHILDREN, OURS, ours
 from tests.support.nodes import Mesh, Node
 from tests.support.private_data import DirFactory, tasks
-from tests.support.processes import processes_with, wait_for
+from tests.support.processes import processes_with, wait_for, words_of
 from tests.support.streams import events_of
 
 pytestmark = pytest.mark.slow
@@ -243,13 +243,6 @@ def sleeping_job(mesh: Mesh, directory: Path) -> Iterator[tuple[subprocess.Popen
 
 def _starts_sleep(event: str) -> bool:
     return "runner_on_start" in event and '"task": "command"' in event
-
-
-def words_of(process: psutil.Process) -> list[str]:
-    """Its arguments; none if it is just ending."""
-    with contextlib.suppress(psutil.Error):
-        return process.cmdline()
-    return []
 
 
 def _stdin(process: psutil.Process) -> str | None:

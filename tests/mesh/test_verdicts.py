@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 
 from receptor_runner import Mesh as Client
-from receptor_runner.mesh.endpoint import connect
-from receptor_runner.mesh.waiting import run
-from receptor_runner.receptor.address import Address
 from receptor_runner.stream.codec import END_OF_STREAM, encode
 from tests.support.commands import ours
 from tests.support.nodes import BOTH, Mesh, running
 from tests.support.streams import RUNNING, STARTING, event, final, foreign_results, results
+from tests.support.units import ended_unit
 
 pytestmark = pytest.mark.slow
 
@@ -26,20 +24,6 @@ EVENT = event(1, "u1")
 def mesh(request: pytest.FixtureRequest) -> Iterator[Mesh]:
     with running(request.param) as started:
         yield started
-
-
-def ended_unit(mesh: Mesh, stream: bytes) -> str:
-    """A unit whose worker says ``stream``, and ends well."""
-
-    async def submit() -> str:
-        with await connect(Address(str(mesh.executor.socket))) as connection:
-            unit = await connection.create_unit(node="localhost", worktype="cat")
-            await connection.send(stream)
-            connection.half_close()
-            await connection.readline()
-            return unit
-
-    return run(submit())
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,7 @@ def test_garbage_gives_only_the_documented_errors(garbage: bytes, before: bytes,
 def test_an_error_says_where(stream: bytes, limits: dict[str, int], offset: int) -> None:
     with pytest.raises((ProtocolError, LimitError), match=f"byte {offset} ") as caught:
         decode(stream, **limits)
+    assert isinstance(caught.value, (ProtocolError, LimitError))
     assert caught.value.offset == offset
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -45,6 +46,13 @@ def processes_with(text: str) -> list[psutil.Process]:
         if any(text in value for value in values):
             found.append(process)
     return found
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """Its arguments; none if it is just ending."""
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline()
+    return []
 
 
 def keeper_of(worker: int) -> psutil.Process:
