@@ -50,6 +50,10 @@ MAX_EVENT_TEXT = 4 * 1024 * 1024
 #: One line of text outside of events. A longer line becomes several ``verbose`` events.
 MAX_VERBOSE_TEXT = 1024 * 1024
 
+#: So many lines of text outside of events become events of their own in a second. What comes beside them becomes one
+#: event for each flush, because a megabyte of newlines would be a million files at the controller.
+PLAIN_EVENTS_A_SECOND = 1000
+
 #: One frame of the callback plugin. A result of 700 kB and everything around it fit easily.
 MAX_FRAME = 64 * 1024 * 1024
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-import click
-
 from ..errors import DetachedError
-from .output import complain, print_json
+from .output import complain, print_json, say
 from .views import job_view
 
 if TYPE_CHECKING:
@@ -58,7 +56,7 @@ def submit_and_leave(mesh: Mesh, job: Job, to: RouteOptions, output: str) -> int
     if output == "json":
         print_json(job_view(submitted.record))
     else:
-        click.echo(submitted.id)
+        say(submitted.id)
     return 0
 
 

@@ -1,7 +1,7 @@
 """The log: warnings to standard error, or all that happens to a file.
 
-Rules: a worker keeps silent, because Receptor joins its standard error to its stream. Every line of a log file carries
-the id of the job."""
+Rules: what a message says of strangers passes the gate in ``results/terminal.py``. A worker keeps silent, because
+Receptor joins its standard error to its stream. Every line of a log file carries the id of the job."""
 
 from __future__ import annotations
 
@@ -40,15 +40,31 @@ def _handler(path: str | None) -> logging.Handler:
 
     if path is None:
         handler: logging.Handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("receptor-runner: %(levelname)s: %(message)s"))
+        handler.setFormatter(_gated("receptor-runner: %(levelname)s: %(message)s"))
         return handler
     try:
         handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as exc:
         raise UsageError(f"cannot write the log file {path}: {exc.strerror}") from exc
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(job)s: %(message)s"))
+    handler.setFormatter(_gated("%(asctime)s %(levelname)s %(name)s %(job)s: %(message)s"))
     handler.addFilter(_add_job)
     return handler
+
+
+def _gated(line: str) -> logging.Formatter:
+    """Messages name what strangers said."""
+    import logging
+
+    from ..results.terminal import one_line, plain
+
+    class Formatter(logging.Formatter):
+        def formatMessage(self, record: logging.LogRecord) -> str:
+            return one_line(super().formatMessage(record))
+
+        def format(self, record: logging.LogRecord) -> str:
+            return plain(super().format(record))
+
+    return Formatter(line)
 
 
 def _add_job(record: logging.LogRecord) -> bool:

@@ -1,6 +1,7 @@
 """What the commands print: lists and records on standard output, complaints on standard error.
 
-Rules: what comes from a mesh or a job is a stranger's, and no escape sequence of it reaches a terminal."""
+Rules: what comes from a mesh or a job is a stranger's. All of it passes the gate in ``results/terminal.py``, and no
+other module of the command line prints what a stranger said."""
 
 from __future__ import annotations
 
@@ -16,17 +17,23 @@ if TYPE_CHECKING:
     from ..results.sinks import EventSink
     from .options import PrintOptions
 
-__all__ = ["complain", "job_printer", "print_json", "print_table", "text_of"]
+__all__ = ["complain", "job_printer", "print_json", "print_table", "say", "text_of"]
 
 
 def complain(text: str) -> None:
     """One line on standard error."""
-    from ..results.printer import safe_for_terminal
+    from ..results.terminal import one_line
 
-    line = safe_for_terminal(" ".join(text.splitlines()))
     with contextlib.suppress(AttributeError, OSError, ValueError):
-        sys.stderr.write(f"receptor-runner: {line}\n")
+        sys.stderr.write(f"receptor-runner: {one_line(text)}\n")
         sys.stderr.flush()
+
+
+def say(text: str) -> None:
+    """One line on standard output."""
+    from ..results.terminal import one_line
+
+    click.echo(one_line(text))
 
 
 def text_of(exc: BaseException) -> str:
@@ -36,12 +43,10 @@ def text_of(exc: BaseException) -> str:
 
 
 def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    from ..results.printer import safe_for_terminal
-
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     for row in (head, *rows):
         line = "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True))
-        click.echo(safe_for_terminal(line.rstrip()))
+        say(line.rstrip())
 
 
 def print_json(data: object) -> None:

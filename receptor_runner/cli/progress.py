@@ -11,8 +11,8 @@ import sys
 import time
 from typing import TextIO
 
-from ..results.printer import safe_for_terminal
 from ..results.sinks import EventSink
+from ..results.terminal import one_line
 from ..stream.messages import JSONObject
 
 __all__ = ["Progress", "progress"]
@@ -82,7 +82,7 @@ class _TerminalProgress(Progress):
             return
         self._drawn_at = now
         width = shutil.get_terminal_size().columns - 1
-        self._write(_CLEAR + safe_for_terminal(self._text(now))[:width])
+        self._write(_CLEAR + one_line(self._text(now))[:width])
         self._shown = True
 
     def _text(self, now: float) -> str:

@@ -7,7 +7,7 @@ import click
 from ..errors import ReceptorRunnerError
 from .mesh_options import SocketOptions, socket_options
 from .options import log_options, output_option
-from .output import complain, print_json, text_of
+from .output import complain, print_json, say, text_of
 
 __all__ = ["prune"]
 
@@ -34,7 +34,7 @@ def prune(at: SocketOptions, yes: bool, output: str) -> int:
         views.append({"kind": one.kind, "name": one.name, "why": one.why, "deleted": deleted})
         if output == "text":
             done = "deleted" if deleted else "kept" if yes else "would delete"
-            click.echo(f"{done} {one.kind} {one.name}: {one.why}")
+            say(f"{done} {one.kind} {one.name}: {one.why}")
     if output == "json":
         print_json(views)
     return worst

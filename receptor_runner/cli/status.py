@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .options import log_options, output_option
-from .output import print_json
+from .output import print_json, say
 from .views import job_view
 
 __all__ = ["status"]
@@ -24,5 +24,5 @@ def status(job: str, output: str) -> int:
         print_json(view)
     else:
         for name, value in view.items():
-            click.echo(f"{name + ':':18}{value if value is not None else '-'}")
+            say(f"{name + ':':18}{value if value is not None else '-'}")
     return 0

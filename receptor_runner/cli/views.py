@@ -7,11 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
-import click
-
 from ..errors import ReceptorRunnerError
 from .context import name_job
-from .output import complain, print_json, text_of
+from .output import complain, print_json, say, text_of
 
 if TYPE_CHECKING:
     from ..records.record import Record
@@ -88,7 +86,7 @@ def show_each(names: Sequence[str], action: Callable[[str], Record], output: str
             worst = max(worst, record.verdict.exit_code)
         views.append(job_view(record))
         if output == "text":
-            click.echo(f"{record.id} {record.state}")
+            say(f"{record.id} {record.state}")
     if output == "json":
         print_json(views)
     return worst

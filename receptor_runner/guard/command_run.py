@@ -23,6 +23,7 @@ from ..limits import (
     LEFTOVER_KILL_SECONDS,
     LEFTOVER_TERM_SECONDS,
     PAUSE_SECONDS,
+    PLAIN_EVENTS_A_SECOND,
     PTY_HALF_FULL_BYTES,
     TERM_SECONDS,
 )
@@ -68,6 +69,7 @@ class CommandRun:
         self._flush_at: float | None = None
         self._pause = 0.0
         self._read_at = 0.0
+        self._refill_at = 0.0
         self._started = self._last_output = time.monotonic()
         self.stop_requested = False
         #: Whether nothing of the job runs any more, as far as can be shown.
@@ -208,6 +210,10 @@ class CommandRun:
 
     def _read(self, child: Child) -> None:
         data = child.read()
+        now = time.monotonic()
+        if now >= self._refill_at:
+            self._refill_at = now + 1.0
+            self._carver.plain_room = PLAIN_EVENTS_A_SECOND
         text = self._carver.receive(data)
         if text and self._prompts:
             self._prompts.receive(text)
@@ -220,18 +226,24 @@ class CommandRun:
         self._output.write(text)
         if self._spec.isolated is not None:
             self._tail = (self._tail + text)[-_TAIL:]
-        if self._carver.lines:
-            self._lines += self._carver.lines
-            self._lines_size += sum(map(len, self._carver.lines))
-            self._carver.lines.clear()
+        self._collect()
         if self._flush_at is None and (self._lines or text):
             self._flush_at = time.monotonic() + FLUSH_SECONDS
         if self._lines_size >= BLOCK:
             self._flush()
 
+    def _collect(self) -> None:
+        """Takes what was carved."""
+        if self._carver.lines:
+            self._lines += self._carver.lines
+            self._lines_size += sum(map(len, self._carver.lines))
+            self._carver.lines.clear()
+
     def _flush(self) -> None:
         self._flush_at = None
         self._output.flush()
+        self._carver.end_lines()
+        self._collect()
         if self._lines:
             self._channel.send_lines(b"".join(self._lines))
             self._lines.clear()

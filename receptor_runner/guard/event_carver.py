@@ -14,6 +14,7 @@ import datetime
 import hmac
 import json
 import re
+import sys
 import uuid
 
 from ..limits import MAX_EVENT_TEXT, MAX_FRAME, MAX_VERBOSE_TEXT
@@ -32,6 +33,9 @@ class Carver:
 
     def __init__(self, key: bytes, ident: str) -> None:
         self.counter = 0
+        #: How many more lines of text outside of events become events of their own. What comes then becomes one event
+        #: when :meth:`end_lines` is called, or when it is large.
+        self.plain_room = sys.maxsize
         self.lines: list[bytes] = []
         self._key = key
         self._ident = json.dumps(ident)
@@ -60,7 +64,7 @@ class Carver:
                 continue
             mark = data.find(_MARK, position)
             if mark < 0:
-                keep = len(data) - _mark_begun(data)
+                keep = len(data) - _mark_begun(data, position)
                 self._take_text(data[position:keep], texts)
                 self._held = data[keep:]
                 break
@@ -154,11 +158,12 @@ class Carver:
         self.lines.append(b"".join((head, event.content[1:], b"\n")))
 
     def _take_verbose(self, text: bytes) -> None:
-        """Text outside of events: one ``verbose`` event for each line."""
+        """Text outside of events: one ``verbose`` event for each line, as long as there is room."""
         begin = 0
-        while (newline := text.find(b"\n", begin)) >= 0:
+        while self.plain_room > 0 and (newline := text.find(b"\n", begin)) >= 0:
             self._partial.append(text[begin : newline + 1])
             self._end_partial()
+            self.plain_room -= 1
             begin = newline + 1
         while begin < len(text):
             piece = text[begin : begin + MAX_VERBOSE_TEXT - self._partial_size]
@@ -167,6 +172,11 @@ class Carver:
             self._partial_size += len(piece)
             if self._partial_size >= MAX_VERBOSE_TEXT:
                 self._end_partial()
+
+    def end_lines(self) -> None:
+        """Whole lines that are held back become one event."""
+        if self.plain_room <= 0 and self._partial and self._partial[-1].endswith(b"\n"):
+            self._end_partial()
 
     def _end_partial(self) -> None:
         if not self._partial:
@@ -190,9 +200,9 @@ class Carver:
         ).encode()
 
 
-def _mark_begun(data: bytes) -> int:
-    """How many bytes at the end of ``data`` may be the beginning of a frame."""
-    for length in range(len(_MARK) - 1, 0, -1):
+def _mark_begun(data: bytes, position: int) -> int:
+    """How many bytes at the end of ``data``, from ``position`` on, may be the beginning of a frame."""
+    for length in range(min(len(_MARK) - 1, len(data) - position), 0, -1):
         if data.endswith(_MARK[:length]):
             return length
     return 0

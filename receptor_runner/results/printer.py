@@ -6,25 +6,14 @@ pipe gets the text as it is. If the reader goes away, the printing ends and noth
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from typing import IO
 
 from ..stream.messages import JSONObject
 from .sinks import EventSink
+from .terminal import coloured
 
-__all__ = ["JSONPrinter", "TextPrinter", "safe_for_terminal"]
-
-#: CSI sequences, OSC/DCS/APC/PM/SOS strings, other two-byte escapes, and C0/C1 controls other than tab and newline.
-_ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[PX\]^_].*?(?:\x1b\\|\x07|$)|\x1b[ -/]*[0-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]", re.S
-)
-_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
-
-
-def safe_for_terminal(text: str) -> str:
-    """``text`` with colours and without anything else that a terminal obeys."""
-    return _ESCAPES.sub(lambda match: match[0] if _COLOUR.fullmatch(match[0]) else "", text.replace("\r\n", "\n"))
+__all__ = ["JSONPrinter", "TextPrinter"]
 
 
 class _Printer(EventSink):
@@ -59,7 +48,7 @@ class TextPrinter(_Printer):
         text = data.get("stdout")
         if text and type(text) is str:
             if self._terminal:
-                text = safe_for_terminal(text)
+                text = coloured(text)
             self.write(text.encode("utf-8", "backslashreplace") + b"\n")
         return True
 

@@ -72,6 +72,31 @@ def test_only_the_key_makes_a_frame(noise: bytes, sequence: int) -> None:
     assert {e["event"] for e in events} == {"verbose"}
 
 
+def test_nothing_is_said_twice_behind_a_damaged_frame_wherever_it_is_split() -> None:
+    """Its end may look like the beginning of a frame."""
+    damaged = frame(1, "o", event("one"))[:-2] + b"\x1b_"
+    stream = b"before" + damaged + b"rr" + b"after"
+    for split in range(1, len(stream)):
+        text, events = carve(stream[:split], stream[split:])
+        assert text == stream
+        assert "".join(one["stdout"] for one in events).encode() == stream
+
+
+def test_a_flood_of_lines_becomes_few_events_and_loses_nothing() -> None:
+    carver = Carver(KEY, "job")
+    carver.plain_room = 3
+    for _ in range(10):
+        carver.receive(b"line\r\n" * 1000)
+        carver.end_lines()
+    carver.receive(b"the last, without an end")
+    carver.finish()
+    events = [json.loads(line) for line in carver.lines]
+    assert len(events) == 3 + 10 + 1
+    assert sum(one["stdout"].count("line") for one in events) == 10_000
+    assert [one["start_line"] for one in events[1:]] == [one["end_line"] for one in events[:-1]]
+    assert events[-1]["stdout"] == "the last, without an end"
+
+
 def test_a_frame_counts_once_and_only_forward() -> None:
     first = frame(5, "o", event("one")) + b"x\n" + frame(6, "c")
     _, events = carve(first + first + frame(4, "o", event("late")))

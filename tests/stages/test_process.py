@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import receptor_runner
-from receptor_runner.results.printer import safe_for_terminal
+from receptor_runner.results.terminal import coloured
 from receptor_runner.stream.codec import END_OF_STREAM, KEEPALIVE, encode, encode_archive
 from tests.support.archives import FILE, LINK
 from tests.support.commands import OURS, ours
@@ -253,7 +253,7 @@ def test_a_terminal_gets_colours_and_no_other_escapes(tmp_path: Path) -> None:
     shown = os.read(master, 4096).decode()
     os.close(master)
     assert shown == "31m\x1b[31mred\x1b[0m\r\nnext\ttab\r\n"
-    assert safe_for_terminal("a\x1b[38;5;1mb\x1b[1Ac") == "a\x1b[38;5;1mbc"
+    assert coloured("a\x1b[38;5;1mb\x1b[1Ac") == "a\x1b[38;5;1mbc"
 
 
 def test_an_explanation_cannot_command_a_terminal(tmp_path: Path) -> None:

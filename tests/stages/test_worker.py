@@ -443,3 +443,13 @@ def test_events_of_a_job_in_the_artifacts(make_dir: DirFactory) -> None:
     events = events_of(artifacts)
     assert [event["counter"] for event in events] == list(range(1, len(events) + 1))
     assert events[-1]["event"] == "playbook_on_stats"
+
+
+@pytest.mark.slow
+def test_a_megabyte_of_newlines_is_not_a_million_events(make_dir: DirFactory, tmp_path: Path) -> None:
+    command = f'{sys.executable} -c "import sys; sys.stdout.write(chr(10) * 1000000)"'
+    done = work(job(make_dir(args=command), ident="j"))
+    assert done.stdout.count(b'"event": "verbose"') < 20_000
+    artifacts = processed(done.stdout, tmp_path / "back")
+    assert (artifacts / "stdout").read_bytes().count(b"\n") == 1_000_000
+    assert (artifacts / "rc").read_text() == "0"
