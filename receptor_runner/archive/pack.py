@@ -11,12 +11,12 @@ import hashlib
 import os
 import stat
 import struct
-import tempfile
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from ..errors import OutputError
 from ..limits import FREE_GROWTH, MAX_DEPTH, MAX_GROWTH, MAX_HOLES, MAX_MEMBER_NAME, MAX_MEMBERS, MAX_UNPACKED
+from ..system.places import temporary_place
 from .collect import Report
 from .deflate import LEVEL, deflate
 from .entry import Entry, dos_time, extra_fields
@@ -78,7 +78,7 @@ class ZipPacker:
         try:
             self._file.write(data)
         except OSError as exc:
-            raise OutputError(f"cannot write an archive in {tempfile.gettempdir()}: {exc.strerror}") from exc
+            raise OutputError(f"cannot write an archive in {temporary_place()}: {exc.strerror}") from exc
         self._digest.update(data)
         self.size += len(data)
 
@@ -189,7 +189,7 @@ class ZipPacker:
         try:
             self._file.flush()
         except OSError as exc:
-            raise OutputError(f"cannot write an archive in {tempfile.gettempdir()}: {exc.strerror}") from exc
+            raise OutputError(f"cannot write an archive in {temporary_place()}: {exc.strerror}") from exc
 
 
 def _holes(fd: int, size: int, enough: int) -> int:

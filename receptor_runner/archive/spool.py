@@ -8,6 +8,7 @@ import tempfile
 from typing import IO
 
 from ..errors import OutputError
+from ..system.places import temporary_place
 
 __all__ = ["spool"]
 
@@ -19,4 +20,4 @@ def spool() -> IO[bytes]:
     try:
         return tempfile.TemporaryFile(buffering=_BUFFER)
     except OSError as exc:
-        raise OutputError(f"cannot make a temporary file in {tempfile.gettempdir()}: {exc.strerror}") from exc
+        raise OutputError(f"cannot make a temporary file in {temporary_place()}: {exc.strerror}") from exc

@@ -16,7 +16,7 @@ from typing import NoReturn
 import click
 
 from .. import __version__
-from ..errors import OutputError, ReceptorRunnerError, UsageError
+from ..errors import OutputError, ReceptorRunnerError, UsageError, exit_code_of
 from ..system.signals import ignore_signals, remember_interrupts
 from .context import about
 from .output import complain, text_of
@@ -95,11 +95,13 @@ def main() -> NoReturn:
 
 
 def _fail_unexpectedly(exc: Exception) -> int:
-    """An error with a file has become ours before, so an ``OSError`` without one is standard output's."""
+    """An ``OSError`` or ``MemoryError`` is a shortage of this machine, or its standard output's."""
     if isinstance(exc, OSError) and exc.errno == errno.EPIPE:
         return OutputError.exit_code
-    if isinstance(exc, OSError) and exc.filename is None:
-        return _fail(f"cannot write: {exc.strerror or exc}", OutputError.exit_code)
+    if isinstance(exc, (OSError, MemoryError)):
+        where = f" {exc.filename}" if isinstance(exc, OSError) and exc.filename else ""
+        reason = getattr(exc, "strerror", None) or str(exc) or "there is no memory left"
+        return _fail(f"cannot go on{where}: {reason}", exit_code_of(exc))
     from .logs import track
 
     track(exc)

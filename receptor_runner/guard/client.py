@@ -31,6 +31,7 @@ from ..limits import (
 )
 from ..preparation.run_spec import RunSpec
 from ..system.boot import python_argv
+from ..system.places import temporary_place
 from ..system.process_tree import kill_tree
 from .engine import Engine
 from .protocol import (
@@ -111,21 +112,30 @@ class Guard:
     """One guard process, for one job.
 
     :param inherit: descriptors that stay open as long as the guard lives: the lock on a private data dir.
+    :raises OutputError: this machine has no room for it.
     """
 
     def __init__(self, inherit: Sequence[int] = ()) -> None:
         self._parser = ReportParser()
         self._spec: RunSpec | None = None
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        self._process = subprocess.Popen(
-            python_argv("receptor_runner.guard.keeper"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            cwd="/",
-            pass_fds=inherit,
-            start_new_session=True,
-        )
+        try:
+            self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        except OSError as exc:
+            text = f"cannot make a temporary file in {temporary_place()}: {exc.strerror or exc}"
+            raise OutputError(text) from exc
+        try:
+            self._process = subprocess.Popen(
+                python_argv("receptor_runner.guard.keeper"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                cwd="/",
+                pass_fds=inherit,
+                start_new_session=True,
+            )
+        except OSError as exc:
+            self._stderr.close()
+            raise OutputError(f"cannot start a process: {exc.strerror}") from exc
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._commands = self._process.stdin

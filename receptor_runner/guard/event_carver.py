@@ -171,12 +171,22 @@ class Carver:
             self._partial.append(piece)
             self._partial_size += len(piece)
             if self._partial_size >= MAX_VERBOSE_TEXT:
-                self._end_partial()
+                self._end_large_partial()
 
     def end_lines(self) -> None:
         """Whole lines that are held back become one event."""
         if self.plain_room <= 0 and self._partial and self._partial[-1].endswith(b"\n"):
             self._end_partial()
+
+    def _end_large_partial(self) -> None:
+        """The lines that are whole become an event; a line without end is cut."""
+        held = b"".join(self._partial)
+        end = held.rfind(b"\n") + 1 or len(held)
+        self._partial = [held[:end]]
+        self._end_partial()
+        if end < len(held):
+            self._partial = [held[end:]]
+            self._partial_size = len(held) - end
 
     def _end_partial(self) -> None:
         if not self._partial:

@@ -19,6 +19,7 @@ from ..isolation.kinds import PODMAN
 from ..limits import ENGINE_SECONDS, UNSHARE_SECONDS
 from ..preparation.run_spec import RunSpec
 from ..system.below import Held
+from ..system.places import temporary_place
 from ..system.process_tree import stop_descendants
 from ..system.removal import remove_tree
 from ..system.subreaper import adopt_orphans
@@ -114,7 +115,7 @@ class _Guard:
                 path = self._temporary("receptor-runner-")
             scratch = self._temporary("rr-")
         except OSError as exc:
-            text = f"cannot make a temporary directory in {tempfile.gettempdir()}: {exc.strerror}"
+            text = f"cannot make a temporary directory in {temporary_place()}: {exc.strerror}"
             self._channel.report(GuardFault(text, no_space=True))
             return
         self._channel.report(Ready(path, scratch))
@@ -137,6 +138,9 @@ class _Guard:
             self._channel.report(self._command_run.run())
         except CommandNotFound as exc:
             self._channel.report(CommandMissing(str(exc)))
+        except (OSError, MemoryError) as exc:
+            reason = getattr(exc, "strerror", None) or str(exc) or "there is no memory left"
+            self._channel.report(GuardFault(f"cannot run the command: {reason}", no_space=True))
         except Exception:
             self._channel.report(GuardFault(traceback.format_exc()))
 

@@ -150,7 +150,7 @@ class CommandMissing:
 
 @dataclass(frozen=True)
 class GuardFault:
-    """The guard failed. ``no_space``: it could not make a temporary directory."""
+    """The guard failed. ``no_space``: the machine is short of room, memory, descriptors or processes."""
 
     fault: str
     no_space: bool = False

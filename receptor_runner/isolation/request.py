@@ -114,9 +114,9 @@ def _credentials(data: Mapping[str, Any]) -> Credentials | None:
     if not host:
         raise ConfigurationError("container_auth_data has no host; name the registry that the credentials are for")
     return Credentials(
-        str(host),
-        str(data.get("username") or ""),
-        str(data.get("password") or ""),
+        _passable("container_auth_data host", str(host)),
+        _passable("container_auth_data username", str(data.get("username") or "")),
+        _passable("container_auth_data password", str(data.get("password") or "")),
         verify_ssl=_flag("container_auth_data verify_ssl", data.get("verify_ssl", True)),
     )
 
@@ -144,7 +144,7 @@ class _Given:
             return ""
         if not isinstance(value, str):
             raise ConfigurationError(f"{name} must be a text, not {type(value).__name__}")
-        return value
+        return _passable(name, value)
 
     def texts(self, name: str, *, split: bool = False) -> tuple[str, ...]:
         """A list; one text is a list of one, or a command line if ``split``."""
@@ -152,10 +152,11 @@ class _Given:
         if value is None:
             return ()
         if isinstance(value, str):
+            _passable(name, value)
             return _words(name, value) if split else (value,)
         if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) for one in value):
             raise ConfigurationError(f"{name} must be a list of texts")
-        return tuple(value)
+        return tuple(_passable(name, one) for one in value)
 
     def mapping(self, name: str) -> Mapping[str, Any]:
         value = self._job.setting(name)
@@ -164,6 +165,16 @@ class _Given:
         if not isinstance(value, dict):
             raise ConfigurationError(f"{name} must be a dictionary, not {type(value).__name__}")
         return value
+
+
+def _passable(name: str, text: str) -> str:
+    """:raises ConfigurationError: neither a path nor an argument can be this text."""
+    try:
+        if b"\0" not in os.fsencode(text):
+            return text
+    except UnicodeEncodeError:
+        pass
+    raise ConfigurationError(f"{name} has a character that no path and no argument can have: {text[:80]!r}")
 
 
 def _words(name: str, text: str) -> tuple[str, ...]:

@@ -131,8 +131,8 @@ def _check_kinds(values: Mapping[str, Any]) -> None:
     if values["verbosity"] not in _EMPTY and type(values["verbosity"]) is not int:
         raise ConfigurationError(f"the parameter 'verbosity' must be a number, not {_kind(values['verbosity'])}")
     inventory = values["inventory"]
-    for source in inventory if isinstance(inventory, list) else [inventory]:
-        if source is not None and not isinstance(source, (str, dict)):
+    for source in inventory if isinstance(inventory, list) else [inventory or ""]:
+        if not isinstance(source, (str, dict)):
             raise ConfigurationError(f"an inventory must be a text or a dictionary, not {_kind(source)}")
 
 

@@ -75,7 +75,10 @@ def _over(name: str, settings: Mapping[str, Any], parameters: Parameters) -> Any
 def _fact_cache(settings: Mapping[str, Any], parameters: Parameters) -> str | None:
     if _over("fact_cache_type", settings, parameters) != "jsonfile":
         return None
-    return _over("fact_cache", settings, parameters) or "fact_cache"
+    name = _over("fact_cache", settings, parameters) or "fact_cache"
+    if not isinstance(name, str):
+        raise ConfigurationError(f"fact_cache must be a text, not {type(name).__name__}")
+    return name
 
 
 def _prompts(passwords: Mapping[str, Any]) -> list[tuple[str, str]]:

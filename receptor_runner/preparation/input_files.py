@@ -56,7 +56,7 @@ class InputFiles:
         if is_collection_playbook(name):
             return name
         path = self.private_data.cwd / self.path_map.outside(name)
-        if not path.is_file() and self.path_map.shows(path):
+        if not _is_file(path) and self.path_map.shows(path):
             raise InputError(f"the playbook: {name} could not be found in {self.private_data.cwd}")
         return self.path_map.inside(name)
 
@@ -155,7 +155,7 @@ class InputFiles:
 
     def _variables_file(self, name: str) -> Path:
         file = self.private_data.path / self.path_map.outside(name)
-        if not file.is_file():
+        if not _is_file(file):
             raise InputError(f"the file of extra variables {name} does not exist in {self.private_data.path}")
         self._check_ours(file)
         if self.path_map.shows(file):
@@ -209,3 +209,11 @@ class InputFiles:
         except OSError as exc:
             raise OutputError(f"cannot write {directory / name}: {exc.strerror}") from exc
         return path
+
+
+def _is_file(path: Path) -> bool:
+    """A name may be longer than any file's."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

@@ -63,7 +63,17 @@ def prepare(parameters: Parameters, context: PreparationContext) -> RunSpec:
     :raises ConfigurationError: a parameter or a file of ``env`` cannot be used.
     :raises InputError: a file that the job names is missing.
     :raises UnreachableError: the isolation that the job asks for cannot be had here.
+    :raises OutputError: a file of it cannot be written.
     """
+    try:
+        return _prepared(parameters, context)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise ConfigurationError(f"a parameter of the job cannot be used: {exc}") from exc
+    except OSError as exc:
+        raise OutputError(f"the job cannot be made ready: {exc}") from exc
+
+
+def _prepared(parameters: Parameters, context: PreparationContext) -> RunSpec:
     job = ResolvedJob.of(parameters, context.private_data)
     artifact_dir = (context.artifacts or context.private_data.artifacts) / job.ident
     request = IsolationRequest.of(job)

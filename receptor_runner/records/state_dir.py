@@ -10,16 +10,24 @@ import os
 import uuid
 from pathlib import Path
 
-from ..errors import OutputError
+from ..errors import ConfigurationError, OutputError
 from ..system.files import make_private
 
 __all__ = ["jobs_directory", "nodes_directory", "owner", "state_directory"]
 
 
 def state_directory() -> Path:
-    """After the XDG base directory specification; relative values are ignored, as it says."""
+    """After the XDG base directory specification; relative values are ignored, as it says.
+
+    :raises ConfigurationError: this user has no home directory, and nothing else is named.
+    :raises OutputError: it cannot be made.
+    """
     given = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(given) if os.path.isabs(given) else Path.home() / ".local" / "state"
+    try:
+        base = Path(given) if os.path.isabs(given) else Path.home() / ".local" / "state"
+    except RuntimeError as exc:
+        text = "this user has no home directory, so there is no place for what is known of jobs"
+        raise ConfigurationError(text, hint="set HOME or XDG_STATE_HOME") from exc
     return _made(base / "receptor-runner")
 
 

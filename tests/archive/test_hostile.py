@@ -17,7 +17,7 @@ import pytest
 from receptor_runner.archive.collect import collect
 from receptor_runner.archive.pack import ZipPacker
 from receptor_runner.archive.unpack import unpack_zip, zip_member
-from receptor_runner.errors import ArchiveError
+from receptor_runner.errors import ArchiveError, LimitError
 from receptor_runner.limits import MAX_DEPTH, MAX_HOLES, StreamLimits
 from tests.support.archives import DIRECTORY, FILE, LINK, headers_only, zip_of
 
@@ -44,9 +44,9 @@ def test_members_are_counted_and_not_what_the_end_record_counts(comment: bytes, 
     data = headers_only(300_000, told=1, comment=comment)
     tracemalloc.start()
     try:
-        with pytest.raises(ArchiveError, match="more than 1000 members"):
+        with pytest.raises(LimitError, match="more than 1000 members"):
             extract(data, tmp_path)
-        with pytest.raises(ArchiveError, match="more than 1000 members"):
+        with pytest.raises(LimitError, match="more than 1000 members"):
             zip_member(io.BytesIO(data), "rc", 32, StreamLimits(members=1000))
         assert tracemalloc.get_traced_memory()[1] < 4 * 1024 * 1024
     finally:

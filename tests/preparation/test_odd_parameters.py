@@ -1,0 +1,59 @@
+"""Whatever JSON a parameter is, a job that cannot be made of it is told so, and is no fault of ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from receptor_runner.errors import ReceptorRunnerError
+from receptor_runner.job.parameters import DEFAULTS, Parameters
+from receptor_runner.job.private_data import PrivateDataDir
+from receptor_runner.preparation.prepare import PreparationContext, prepare
+from tests.support.json_values import SETTINGS, VALUES
+
+BASES: dict[str, dict[str, Any]] = {
+    "playbook": {"playbook": "t.yml"},
+    "module": {"module": "ping", "host_pattern": "all"},
+    "role": {"role": "r"},
+    "sandbox": {"playbook": "t.yml", "process_isolation": True, "process_isolation_executable": "bwrap"},
+    "container": {"playbook": "t.yml", "process_isolation": True, "container_image": "x"},
+}
+
+
+def prepared(kwargs: Any, top: Path) -> None:
+    for name in ("project", "inventory", "scratch"):
+        (top / name).mkdir(exist_ok=True)
+    (top / "project" / "t.yml").write_text("[]")
+    context = PreparationContext(PrivateDataDir(top), str(top / "scratch"), lambda _: None)
+    refusal: ReceptorRunnerError | None = None
+    try:
+        prepare(Parameters.from_wire(kwargs), context)
+    except ReceptorRunnerError as exc:
+        refusal = exc
+    if refusal is not None:
+        assert refusal.exit_code in (66, 69, 73, 78), (kwargs, refusal)
+
+
+@pytest.mark.parametrize("name", [*DEFAULTS, *(f"settings.{name}" for name in SETTINGS)])
+def test_a_parameter_of_any_type(name: str, tmp_path: Path) -> None:
+    first, _, inner = name.partition(".")
+    for number, value in enumerate(VALUES):
+        for base, kwargs in BASES.items():
+            top = tmp_path / f"{number}-{base}"
+            top.mkdir()
+            prepared({**kwargs, first: {inner: value} if inner else value}, top)
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: json.dumps(value)[:20])
+def test_values_in_mappings_of_any_type(value: Any, tmp_path: Path) -> None:
+    cases = [{"envvars": {"k": value}}, {"passwords": {"k": value}}, {"role": "x", "role_vars": value}]
+    cases += [{"container_auth_data": {"host": "h", key: value}} for key in ("host", "username", "verify_ssl")]
+    cases += [{mapping: {value: "x"}} for mapping in ("envvars", "passwords") if isinstance(value, str)]
+    for number, case in enumerate(cases):
+        top = tmp_path / str(number)
+        top.mkdir()
+        prepared({**BASES["container"], **case}, top)
+    prepared(value, tmp_path)
