@@ -39,4 +39,21 @@ def headers_only(count: int, *, told: int | None = None, size: int = 0, comment:
     )
 
 
+def overlapping(count: int, size: int) -> bytes:
+    """A zip of ``count`` members that have the same ``size`` packed bytes of zeros as their data."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        info = zipfile.ZipInfo("n")
+        info.external_attr = FILE << 16
+        info.compress_type = zipfile.ZIP_DEFLATED
+        archive.writestr(info, bytes(size))
+    data = buffer.getvalue()
+    start, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")
+    return (
+        data[:start]
+        + data[start:end] * count
+        + struct.pack("<4sHHHHLLH", b"PK\5\6", 0, 0, count, count, (end - start) * count, start, 0)
+    )
+
+
 LINK, FILE, DIRECTORY = stat.S_IFLNK | 0o777, stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755

@@ -10,6 +10,10 @@ from typing import Any
 OURS = [sys.executable, "-m", "receptor_runner"]
 
 
+#: Where the project is.
+ROOT = Path(__file__).parents[2]
+
+
 BIN = Path(sys.executable).parent
 
 

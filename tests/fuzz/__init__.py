@@ -1,0 +1,1 @@
+"""A fuzz and fault program: ``python -m tests.fuzz SECONDS``."""
