@@ -17,6 +17,7 @@ def zip_of(*members: tuple[str, int, bytes]) -> bytes:
             info.filename = name
             info.create_system = 3
             info.external_attr = mode << 16
+            archive.NameToInfo.pop(name, None)  # a second one of the same name
             archive.writestr(info, content)
     return buffer.getvalue()
 
