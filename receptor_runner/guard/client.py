@@ -146,6 +146,8 @@ class Guard:
         self._asked = False
         self._stop_until: float | None = None
         self._killed = False
+        #: The guard's own process; that of ``_process`` is its keeper.
+        self._pid = 0
 
     def fileno(self) -> int:
         return self._output.fileno()
@@ -170,6 +172,7 @@ class Guard:
                 raise GuardDiedError(f"it did not answer within {_SETUP_SECONDS:.0f} s")
             for report in self._received():
                 if isinstance(report, Ready):
+                    self._pid = report.pid
                     return report
                 self._result(report)
 
@@ -212,9 +215,13 @@ class Guard:
             raise GuardHangsError("the process that guards the command does not answer any more, and was killed", False)
 
     def _kill(self, engine_seconds: float) -> None:
-        """Ends it with all that it runs, whatever state it is in."""
+        """Ends it with all that it runs, whatever state it is in. Its keeper may be gone."""
         self._killed = True
-        kill_tree(psutil.Process(self._process.pid))
+        for pid in (self._pid, self._process.pid):
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(pid)
+                if "receptor_runner.guard.keeper" in process.cmdline():
+                    kill_tree(process)
         self._process.wait()
         self._remove_container(engine_seconds)
 

@@ -118,7 +118,7 @@ class _Guard:
             text = f"cannot make a temporary directory in {temporary_place()}: {exc.strerror}"
             self._channel.report(GuardFault(text, no_space=True))
             return
-        self._channel.report(Ready(path, scratch))
+        self._channel.report(Ready(path, scratch, os.getpid()))
 
     def _temporary(self, prefix: str) -> str:
         path = tempfile.mkdtemp(prefix=prefix)

@@ -109,12 +109,13 @@ def decode_order(line: bytes) -> Order | None:
 
 
 class Ready(NamedTuple):
-    """The answer to :class:`Setup`: the directory to work in, empty if none was asked for, and the one for temporary
-    files.
+    """The answer to :class:`Setup`: the directory to work in, empty if none was asked for, the one for temporary files,
+    and the guard's process id.
     """
 
     path: str
     scratch: str
+    pid: int = 0
 
 
 class Lines(NamedTuple):
@@ -213,7 +214,7 @@ def _report(kind: bytes, content: bytes) -> Report | None:
         return None
     data = json.loads(content)
     if kind == _READY:
-        return Ready(*data[:2])
+        return Ready(*data[:3])
     if "not_found" in data:
         return CommandMissing(data["not_found"])
     if "fault" in data:

@@ -19,6 +19,8 @@ from ..isolation.path_map import PathMap
 from ..job.inventory import as_files, find_source, is_host_list, merged_files
 from ..job.parameters import Parameters, is_collection_playbook
 from ..job.private_data import PrivateDataDir
+from ..limits import MAX_INPUT_FILE
+from ..system.below import open_regular
 
 __all__ = ["InputFiles"]
 
@@ -128,7 +130,7 @@ class InputFiles:
             if stat.S_ISDIR(entry.mode):
                 path.mkdir(mode=0o700)
                 continue
-            path.write_bytes(entry.data if entry.data is not None else Path(str(entry.path)).read_bytes())
+            path.write_bytes(entry.data if entry.data is not None else _content(str(entry.path)))
             path.chmod(stat.S_IMODE(entry.mode) & 0o700)
         return self.path_map.inside(directory)
 
@@ -160,7 +162,7 @@ class InputFiles:
         self._check_ours(file)
         if self.path_map.shows(file):
             return file
-        return self._make_private(f"extravars{file.suffix}", file.read_bytes())
+        return self._make_private(f"extravars{file.suffix}", _content(str(file)))
 
     def _check_ours(self, file: Path) -> None:
         """:raises ConfigurationError: a stranger's isolated job would be given a file that it does not see."""
@@ -217,3 +219,15 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return False
+
+
+def _content(path: str) -> bytes:
+    """:raises InputError: it is no file, or too large a one."""
+    try:
+        with os.fdopen(open_regular(path), "rb") as file:
+            content = file.read(MAX_INPUT_FILE + 1)
+    except OSError as exc:
+        raise InputError(f"cannot read {path}: {exc.strerror}") from exc
+    if len(content) > MAX_INPUT_FILE:
+        raise InputError(f"cannot read {path}: it is larger than {MAX_INPUT_FILE} bytes")
+    return content

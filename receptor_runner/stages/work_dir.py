@@ -33,7 +33,7 @@ class WorkDir:
         if path is None:
             self.guard = Guard()
             try:
-                self.path, self.scratch = self.guard.setup(temporary=True)
+                self.path, self.scratch, _ = self.guard.setup(temporary=True)
                 self._lock = lock(self.path, exclusive=False)
             except BaseException:
                 self.guard.close()
@@ -48,7 +48,7 @@ class WorkDir:
         self._lock = lock(path, exclusive=self._delete)
         try:
             self.guard = Guard(inherit=[self._lock])
-            _, self.scratch = self.guard.setup(remove=path if self._delete else None)
+            self.scratch = self.guard.setup(remove=path if self._delete else None).scratch
         except BaseException:
             os.close(self._lock)
             raise
