@@ -13,26 +13,26 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ..errors import InputError, ReceptorRunnerError, RefusedError, UnreachableError, UsageError
+from ..errors import RefusedError, UnreachableError
 from ..job.parameters import check_ident
 from ..job.private_data import PrivateDataDir
-from ..limits import START_SECONDS
 from ..receptor.address import Address
 from ..receptor.configuration import Item, read_items
 from ..receptor.work_unit import UnitStatus
 from ..records.record import Record, Route, UnitRef
 from ..records.state_dir import jobs_directory, owner
-from ..records.store import BusyError, NoJobError, Records
+from ..records.store import BusyError, Records
 from ..stream.messages import Extension, JSONObject
 from ..system.signals import StopFlag, pause
+from .claiming import adopted_before, claimed, forget_rejected, known_job
 from .endpoint import connect
 from .job import Job
 from .private_node import PrivateNode
 from .route import MeshStatus, NodeStatus, RouteRequest, select_route
 from .signing import signing_key
-from .submission import Sender, release_unwanted, submit
+from .submission import Sender, submit
 from .submitted import SubmittedJob
-from .units import JOB_TAG, OWNER_TAG, UnitGoneError, UnitHandle
+from .units import JOB_TAG, OWNER_TAG, UnitHandle
 from .waiting import run
 from .worker_queries import ask_worker_info
 
@@ -40,8 +40,6 @@ __all__ = ["Mesh"]
 
 logger = logging.getLogger(__name__)
 
-#: How often the place of a job that is being submitted is looked at.
-_BUSY_SECONDS = 0.05
 _SOCKET_VARIABLE = "RECEPTORCTL_SOCKET"
 
 
@@ -146,7 +144,7 @@ class Mesh:
         records = Records(jobs_directory())
         name = check_ident(ident or unit)
         with records.followed(name):
-            record = _adopted_before(records, name, node, unit)
+            record = adopted_before(records, name, node, unit)
             if record is None:
                 try:
                     record = self._adopted(name, node, unit, PrivateDataDir(private_data_dir), flag)
@@ -215,8 +213,8 @@ class Mesh:
             if private is not None:
                 self.address = _private_address(private)
             address = self.address
-            with _submitting(records, job.ident, flag) as mine:
-                known = _known(records, job, address.socket, node, again=again)
+            with claimed(records, job.ident, flag) as mine:
+                known = known_job(records, job, address.socket, node, again=again)
                 if known is not None:
                     return SubmittedJob(known, records)
                 if not mine:
@@ -227,7 +225,7 @@ class Mesh:
                         records, job, place, RouteRequest(node, worktype, ttl, signwork), flag, progress
                     )
                 except BaseException:
-                    self._forget(records, job.ident)
+                    forget_rejected(records, job.ident)
                     raise
 
     def _submit(
@@ -260,21 +258,6 @@ class Mesh:
         record.accepted = True
         records.save(record)
         return SubmittedJob(record, records)
-
-    @staticmethod
-    def _forget(records: Records, job: str) -> None:
-        """A job that was not accepted leaves a record only if it may have left a unit."""
-        try:
-            record = records.load(job)
-            if record.units:
-                status = run(UnitHandle(record.address, record.units[0].unit).status())
-                if not status.remote("LocalReleased"):  # else the daemon is about to remove it
-                    return
-        except (NoJobError, UnitGoneError):
-            pass
-        except ReceptorRunnerError:
-            return
-        records.remove(job)
 
     @staticmethod
     def job(job_id: str) -> SubmittedJob:
@@ -317,82 +300,9 @@ def _record(job: Job, route: Route, place: _Place) -> Record:
     )
 
 
-@contextlib.contextmanager
-def _submitting(records: Records, job: str, flag: StopFlag | None) -> Iterator[bool]:
-    """Holds the place of a job; whether it is ours. It is not if the job is there and somebody follows it. Another
-    submitter of the same job is waited for.
-    """
-    until = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            with records.followed(job):
-                yield True
-                return
-        except BusyError:
-            if _is_accepted(records, job) or time.monotonic() >= until:
-                break
-            pause(flag, _BUSY_SECONDS)
-    yield False
-
-
-def _is_accepted(records: Records, job: str) -> bool:
-    try:
-        record = records.load(job)
-    except InputError:
-        return False
-    return bool(record.units) and record.accepted
-
-
 async def _mesh_status(address: Address) -> MeshStatus:
     with await connect(address) as connection:
         return MeshStatus(await connection.command(command="status"))
-
-
-def _known(records: Records, job: Job, socket: str, node: str | None, *, again: bool) -> Record | None:
-    """The record of a job of this ident, if it is this job, by this socket and on this node.
-
-    :raises UsageError: it is another one.
-    """
-    try:
-        record = records.load(job.ident)
-    except NoJobError:
-        return None
-    if not record.units or not record.accepted:
-        _forget_unaccepted(records, record)
-        return None
-    if record.private_data_dir != str(job.private_data.path):
-        raise UsageError(
-            f"the ident {job.ident} is that of a job of {record.private_data_dir}; choose another, or release that one"
-        )
-    if not again:
-        if record.address.socket != socket or (node is not None and node not in (record.route.node, "localhost")):
-            raise UsageError(f"the job {job.ident} exists already, on {record.route.node} by {record.address.socket}")
-        return record
-    if record.delivered and SubmittedJob(record, records).released():
-        records.clear(job.ident)
-        return None
-    raise UsageError(
-        f"the job {job.ident} exists already, {record.state}",
-        hint=f"receptor-runner attach {job.ident} follows it, release {job.ident} removes it",
-    )
-
-
-def _forget_unaccepted(records: Records, record: Record) -> None:
-    """Its submitter ended before it was accepted. What came of it is not whole, and no worker runs it."""
-    for unit in record.units:
-        release_unwanted(record.address, unit.unit)
-    records.clear(record.id)
-
-
-def _adopted_before(records: Records, name: str, node: str, unit: str) -> Record | None:
-    """:raises UsageError: the name is that of another job."""
-    try:
-        known = records.load(name)
-    except NoJobError:
-        return None
-    if [one.unit for one in known.units] != [unit] or known.route.node != node:
-        raise UsageError(f"the ident {name} is that of another job", hint="choose one with --ident")
-    return known
 
 
 def _absolute(path: str | None) -> str | None:

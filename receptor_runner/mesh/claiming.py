@@ -1,0 +1,118 @@
+"""The name of a job among the records: who may take it, and what a submit that did not end well leaves.
+
+Rules: a name is taken under the lock of its record. Two submitters of one job are one: the second waits for the first
+and finds its job."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+
+from ..errors import InputError, ReceptorRunnerError, UsageError
+from ..limits import START_SECONDS
+from ..records.record import Record
+from ..records.store import BusyError, NoJobError, Records
+from ..system.signals import StopFlag, pause
+from .job import Job
+from .submission import release_unwanted
+from .submitted import SubmittedJob
+from .units import UnitGoneError, UnitHandle
+from .waiting import run
+
+__all__ = ["adopted_before", "claimed", "forget_rejected", "known_job"]
+
+logger = logging.getLogger(__name__)
+
+#: How often the name of a job that is being submitted is looked at.
+_BUSY_SECONDS = 0.05
+
+
+@contextlib.contextmanager
+def claimed(records: Records, job: str, flag: StopFlag | None) -> Iterator[bool]:
+    """Holds the place of a job; whether it is ours. It is not if the job is there and somebody follows it. Another
+    submitter of the same job is waited for.
+    """
+    until = time.monotonic() + START_SECONDS
+    with contextlib.ExitStack() as held:
+        mine = False
+        while not mine:
+            try:
+                held.enter_context(records.followed(job))
+                mine = True
+            except BusyError:
+                if _is_accepted(records, job) or time.monotonic() >= until:
+                    break
+                pause(flag, _BUSY_SECONDS)
+        yield mine
+
+
+def _is_accepted(records: Records, job: str) -> bool:
+    try:
+        record = records.load(job)
+    except InputError:
+        return False
+    return bool(record.units) and record.accepted
+
+
+def known_job(records: Records, job: Job, socket: str, node: str | None, *, again: bool) -> Record | None:
+    """The record of a job of this ident, if it is this job, by this socket and on this node.
+
+    :raises UsageError: it is another one.
+    """
+    try:
+        record = records.load(job.ident)
+    except NoJobError:
+        return None
+    if not record.units or not record.accepted:
+        _forget_unaccepted(records, record)
+        return None
+    if record.private_data_dir != str(job.private_data.path):
+        raise UsageError(
+            f"the ident {job.ident} is that of a job of {record.private_data_dir}; choose another, or release that one"
+        )
+    if not again:
+        if record.address.socket != socket or (node is not None and node not in (record.route.node, "localhost")):
+            raise UsageError(f"the job {job.ident} exists already, on {record.route.node} by {record.address.socket}")
+        return record
+    if record.delivered and SubmittedJob(record, records).released():
+        records.clear(job.ident)
+        return None
+    raise UsageError(
+        f"the job {job.ident} exists already, {record.state}",
+        hint=f"receptor-runner attach {job.ident} follows it, release {job.ident} removes it",
+    )
+
+
+def _forget_unaccepted(records: Records, record: Record) -> None:
+    """Its submitter ended before it was accepted. What came of it is not whole, and no worker runs it."""
+    for unit in record.units:
+        release_unwanted(record.address, unit.unit)
+    records.clear(record.id)
+
+
+def forget_rejected(records: Records, job: str) -> None:
+    """A job that was not accepted leaves a record only if it may have left a unit."""
+    try:
+        record = records.load(job)
+        if record.units:
+            status = run(UnitHandle(record.address, record.units[0].unit).status())
+            if not status.remote("LocalReleased"):  # else the daemon is about to remove it
+                return
+    except (NoJobError, UnitGoneError):
+        pass
+    except ReceptorRunnerError:
+        return
+    records.remove(job)
+
+
+def adopted_before(records: Records, name: str, node: str, unit: str) -> Record | None:
+    """:raises UsageError: the name is that of another job."""
+    try:
+        known = records.load(name)
+    except NoJobError:
+        return None
+    if [one.unit for one in known.units] != [unit] or known.route.node != node:
+        raise UsageError(f"the ident {name} is that of another job", hint="choose one with --ident")
+    return known
