@@ -131,6 +131,6 @@ def exit_code_of(exc: BaseException) -> int:
     """The status that a command ends with because of ``exc``: its own, that of a shortage here (no room, memory,
     descriptors or processes), or that of a fault of ours.
     """
-    if isinstance(exc, (OSError, MemoryError)):
+    if isinstance(exc, (OSError, MemoryError, ImportError)):
         return OutputError.exit_code
     return exc.exit_code if isinstance(exc, ReceptorRunnerError) else ReceptorRunnerError.exit_code

@@ -111,10 +111,14 @@ LINGER_SECONDS = 10.0
 #: ``process`` reads on this long behind the end mark, so that a writer with a last word does not die of a closed pipe.
 DRAIN_SECONDS = 2.0
 
+#: One line of a control service, in bytes: the list of some ten thousand units.
+MAX_REPLY = 64 * 1024 * 1024
 #: A control service answers at once. Some commands (cancel, release) wait for a worker to end, which takes ten seconds
 #: and more.
 CONTROL_SECONDS = 10.0
 SLOW_CONTROL_SECONDS = 30.0
+#: The results of a unit that has ended are read within this time, to tell its verdict without following it.
+VERDICT_SECONDS = 300.0
 #: A node that gets hundreds of jobs at once starts them one after the other, and answers each when it has started.
 START_SECONDS = 120.0
 

@@ -6,15 +6,17 @@ by its path, once, and left out. The caller decides whether a report is fatal.""
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 
+from ..errors import OutputError
 from .entry import Entry
 
-__all__ = ["Report", "collect"]
+__all__ = ["Report", "check_shortage", "collect"]
 
 #: Called with a path and the reason why it does not travel. ``fatal`` if a job would miss it.
 Report = Callable[[str, str, bool], None]
@@ -80,11 +82,18 @@ class _Level:
             with os.scandir(self.fd) as scan:
                 self.items = iter(sorted(scan, key=lambda item: item.name))
         except OSError as exc:
+            check_shortage(exc, self.path)
             report(self.path, f"cannot be listed: {exc.strerror}", not isinstance(exc, FileNotFoundError))
 
     def close(self) -> None:
         if self.fd >= 0:
             os.close(self.fd)
+
+
+def check_shortage(exc: OSError, path: str) -> None:
+    """:raises OutputError: this process is short of descriptors or memory, and nothing is wrong with the file."""
+    if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        raise OutputError(f"cannot read {path}: {exc.strerror}") from exc
 
 
 def excluded(name: str, patterns: Sequence[str]) -> bool:

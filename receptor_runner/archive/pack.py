@@ -17,7 +17,7 @@ from typing import IO, Any
 from ..errors import OutputError
 from ..limits import FREE_GROWTH, MAX_DEPTH, MAX_GROWTH, MAX_HOLES, MAX_MEMBER_NAME, MAX_MEMBERS, MAX_UNPACKED
 from ..system.places import temporary_place
-from .collect import Report
+from .collect import Report, check_shortage
 from .deflate import LEVEL, deflate
 from .entry import Entry, dos_time, extra_fields
 
@@ -105,6 +105,7 @@ class ZipPacker:
         try:
             fd = entry.open()
         except OSError as exc:
+            check_shortage(exc, entry.path)
             self._report(entry.path, f"cannot be read: {exc.strerror}", not isinstance(exc, FileNotFoundError))
             return
         try:

@@ -95,10 +95,11 @@ def main() -> NoReturn:
 
 
 def _fail_unexpectedly(exc: Exception) -> int:
-    """An ``OSError`` or ``MemoryError`` is a shortage of this machine, or its standard output's."""
+    """An ``OSError`` or ``MemoryError`` is a shortage of this machine, or its standard output's. So is a library that
+    cannot be loaded."""
     if isinstance(exc, OSError) and exc.errno == errno.EPIPE:
         return OutputError.exit_code
-    if isinstance(exc, (OSError, MemoryError)):
+    if isinstance(exc, (OSError, MemoryError, ImportError)):
         where = f" {exc.filename}" if isinstance(exc, OSError) and exc.filename else ""
         reason = getattr(exc, "strerror", None) or str(exc) or "there is no memory left"
         return _fail(f"cannot go on{where}: {reason}", exit_code_of(exc))

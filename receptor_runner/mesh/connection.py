@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 
 from ..errors import OutputError, ReceptorRunnerError, RefusedError, UnreachableError
-from ..limits import CONTROL_SECONDS, MAX_LINE, READ_BLOCK
+from ..limits import CONTROL_SECONDS, MAX_REPLY, READ_BLOCK
 from ..receptor.control_protocol import (
     CONNECTING,
     CommandError,
@@ -188,17 +188,18 @@ class Connection:
         :raises UnreachableError: it does not come within ``seconds``, or the other end has gone.
         """
         until = time.monotonic() + seconds
-        while b"\n" not in self._buffer:
+        line, self._buffer = bytearray(self._buffer), b""
+        while (end := line.find(b"\n")) < 0:
+            if len(line) > MAX_REPLY:
+                raise OutputError(f"the control socket {self._address} answers without end")
             data = await self._receive(until)
-            if data is None:
+            if data is None or time.monotonic() > until:
                 raise SilenceError(f"the control socket {self._address} does not answer within {seconds:.0f} s")
             if not data:
                 raise self._gone(None)
-            self._buffer += data
-            if len(self._buffer) > MAX_LINE:
-                raise OutputError(f"the control socket {self._address} answers without end")
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line
+            line += data
+        self._buffer = bytes(line[end + 1 :])
+        return bytes(line[:end])
 
     async def read(self, seconds: float) -> bytes | None:
         """Some bytes; empty at the end; None if none came in time."""

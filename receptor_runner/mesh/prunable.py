@@ -7,12 +7,13 @@ ours if its tags or its ``starting`` line name the owner of this state directory
 from __future__ import annotations
 
 import functools
+import glob
 import os
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ..errors import ReceptorRunnerError
+from ..errors import InputError, ReceptorRunnerError, UnreachableError
 from ..limits import CONTROL_SECONDS
 from ..node.defaults import private_socket
 from ..receptor.address import Address
@@ -69,13 +70,13 @@ def _units(address: Address, records: Records) -> Iterator[Prunable]:
     recorded = records.ids()
     ours = owner()
     for name, data in sorted(found.items()):
-        handle = UnitHandle(address, name)
-        status = UnitStatus.from_json(data)
-        if name in known or not status.ended:
-            continue
         try:
+            handle = UnitHandle(address, name)
+            status = UnitStatus.from_json(data)
+            if name in known or not status.ended:
+                continue
             job = run(_job_of(handle, status, ours))
-        except ReceptorRunnerError:
+        except (ReceptorRunnerError, ValueError):
             continue
         if job is not None and job not in recorded:
             yield Prunable(
@@ -102,7 +103,8 @@ async def _job_of(handle: UnitHandle, status: UnitStatus, ours: str) -> str | No
     """The job of a unit of ours."""
     params = status.remote("RemoteParams")
     if isinstance(params, dict):
-        return params.get(JOB_TAG) if params.get(OWNER_TAG) == ours else None
+        job = params.get(JOB_TAG)
+        return job if params.get(OWNER_TAG) == ours and isinstance(job, str) else None
     for line in (await handle.head(CONTROL_SECONDS, lambda head: b"\n" in head)).splitlines():
         try:
             told = Extension.of(parse_json(line))
@@ -122,14 +124,20 @@ def _private_nodes(records: Records) -> Iterator[Prunable]:
 
 
 def _has_ended(node: str, records: Records) -> bool:
-    """Whether nobody serves there, and nobody will."""
+    """Whether nobody serves there, and nobody will: no unit is left that a record may need. A record that cannot be
+    read may need any.
+    """
     try:
         young = time.time() - os.lstat(node).st_mtime < _STARTING_SECONDS
         if young or node in {record.private_node for record in records.all()}:
             return False
-        run(connect(Address(private_socket(node), private=True), seconds=1.0)).close()
-    except (ReceptorRunnerError, OSError):
+        if glob.glob(os.path.join(glob.escape(node), "data", "*", "*", "status")) and records.unreadable():
+            return False
+        run(connect(Address(private_socket(node), private=True), seconds=CONTROL_SECONDS)).close()
+    except (InputError, UnreachableError):
         return True
+    except (ReceptorRunnerError, OSError):
+        return False
     return False
 
 

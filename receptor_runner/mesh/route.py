@@ -49,10 +49,11 @@ class MeshStatus:
     def _take(self, status: JSONObject) -> None:
         self.own = str(status.get("NodeID") or "")
         routes = status.get("RoutingTable") or {}
-        self._reachable = {self.own, *routes}
+        self._reachable = {self.own, *map(str, routes)}
         self._advertised: dict[str, JSONObject] = {}
         for advertisement in status.get("Advertisements") or []:
             if advertisement.get("Service") == "control" or advertisement.get("WorkCommands"):
+                _worktypes(advertisement)
                 self._advertised[str(advertisement.get("NodeID"))] = advertisement
 
     def nodes(self) -> list[NodeStatus]:
@@ -79,10 +80,13 @@ class MeshStatus:
         advertisement = self._advertised.get(name)
         if advertisement is None:
             return NodeStatus(name, name in self._reachable, None, needs_tls=False, seen=None)
-        commands = advertisement.get("WorkCommands") or []
-        worktypes = {str(one.get("WorkType")): bool(one.get("Secure")) for one in commands}
+        worktypes = _worktypes(advertisement)
         needs_tls = advertisement.get("ConnType") == _STREAM_TLS
         return NodeStatus(name, name in self._reachable, worktypes, needs_tls, advertisement.get("Time"))
+
+
+def _worktypes(advertisement: JSONObject) -> dict[str, bool]:
+    return {str(one.get("WorkType")): bool(one.get("Secure")) for one in advertisement.get("WorkCommands") or []}
 
 
 class RouteRequest(NamedTuple):

@@ -21,7 +21,7 @@ from ..errors import (
     UnreachableError,
     UsageError,
 )
-from ..limits import DEFAULT_LIMITS, LOST_AFTER_SECONDS, StreamLimits
+from ..limits import DEFAULT_LIMITS, LOST_AFTER_SECONDS, VERDICT_SECONDS, StreamLimits
 from ..receptor.work_unit import PENDING as UNIT_PENDING
 from ..records.record import DETACHED, PENDING, RUNNING, UNREACHABLE, Record, UnitRef
 from ..records.store import NoJobError, Records
@@ -221,15 +221,17 @@ class SubmittedJob:
             return
         self._save(released=True)
 
-    def refresh(self, flag: StopFlag | None = None) -> Record:
+    def refresh(self, flag: StopFlag | None = None, seconds: float = VERDICT_SECONDS) -> Record:
         """What is known now: the node is asked, and the end of a job that nobody followed is looked up.
+
+        :param seconds: how long its results may take.
 
         Never raises because of the mesh: a job that cannot be asked about is ``unreachable``."""
         self.record = self._records.load(self.id)
         if self.record.verdict is not None:
             return self.record
         try:
-            self._ask(flag)
+            self._ask(flag, seconds)
             self._keep_verdict()
         except Interrupted:
             raise
@@ -251,13 +253,13 @@ class SubmittedJob:
             if self.record.verdict is None:
                 self._save(verdict=verdict, ended=time.time())
 
-    def _ask(self, flag: StopFlag | None) -> None:
+    def _ask(self, flag: StopFlag | None, seconds: float) -> None:
         """Asks the node, and takes in what it says."""
         self._revive(flag)
         handle = self._handle()
         status = run(handle.status(), flag)
         if status.ended:
-            self.record.verdict = run(ended_unit_verdict(handle, status), flag)
+            self.record.verdict = run(ended_unit_verdict(handle, status, seconds), flag)
         else:
             self.record.phase = PENDING if status.state == UNIT_PENDING else RUNNING
 
@@ -287,7 +289,8 @@ class SubmittedJob:
         until = None if timeout is None else time.monotonic() + timeout
         while True:
             try:
-                record = self.refresh(flag)
+                left = VERDICT_SECONDS if until is None else max(1.0, until - time.monotonic())
+                record = self.refresh(flag, left)
             except NoJobError:
                 record = self._gone(LostError(f"the job {self.id} was released"))
             if record.verdict is not None:

@@ -6,6 +6,7 @@ other reader."""
 from __future__ import annotations
 
 import contextlib
+import time
 
 from ..errors import ArchiveError, ProtocolError, TruncatedStreamError, UnreachableError
 from ..limits import RESULTS_LAG_SECONDS
@@ -22,11 +23,13 @@ from .units import UnitHandle
 __all__ = ["ended_unit_verdict"]
 
 
-async def ended_unit_verdict(handle: UnitHandle, unit_status: UnitStatus) -> Verdict:
-    """:raises UnreachableError: the results cannot be read, or not all of them.
+async def ended_unit_verdict(handle: UnitHandle, unit_status: UnitStatus, seconds: float) -> Verdict:
+    """:param seconds: how long the results may take.
+    :raises UnreachableError: the results cannot be read, or not all of them.
     :raises LimitError: they are larger than a stream is by default.
     :raises CommandError: there are none to be had.
     """
+    until = time.monotonic() + seconds
     reader = StreamReader(archives=False)
     last: JSONObject = {}
     events = 0
@@ -34,8 +37,8 @@ async def ended_unit_verdict(handle: UnitHandle, unit_status: UnitStatus) -> Ver
     with contextlib.closing(reader), await handle.connect() as connection:
         await connection.ask_for_results(handle.unit)
         while not reader.finished and reader.offset < unit_status.stdout_size:
-            data = await connection.read(RESULTS_LAG_SECONDS)
-            if not data:
+            data = await connection.read(min(RESULTS_LAG_SECONDS, until - time.monotonic()))
+            if not data or time.monotonic() > until:
                 raise UnreachableError(f"the results of {handle.unit} stop at byte {reader.offset}, for now")
             try:
                 for item in reader.feed(data):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import select
 import time
@@ -25,10 +26,13 @@ from ..receptor.control_protocol import (
     unit_created_line,
 )
 from ..stream.messages import JSONObject
+from ..system.below import open_regular
 from .remote_unit import remote_extra
 from .units import Unit, Units
 
 __all__ = ["ControlSession"]
+
+logger = logging.getLogger(__name__)
 
 _BLOCK = 256 * 1024
 #: How often the file of a reader is looked at: at once after it grew, this often after a while of silence.
@@ -70,6 +74,7 @@ class ControlSession:
         self._hangup = select.poll()
         self._hangup.register(sock.fileno(), 0)
         self._open = True
+        self._streaming = False
 
     async def run(self) -> None:
         await self._say(greeting(self._node.name))
@@ -108,7 +113,17 @@ class ControlSession:
         except ConnectionError:
             raise
         except OSError as exc:
-            await self._say(error_line(f"the node cannot do that now: {exc.strerror or exc}"))
+            await self._refuse(f"the node cannot do that now: {exc.strerror or exc}")
+        except Exception as exc:
+            logger.exception("a command failed")
+            await self._refuse(f"the node failed: {type(exc).__name__}")
+
+    async def _refuse(self, text: str) -> None:
+        """In the middle of results there is no place for words."""
+        if self._streaming:
+            self._open = False
+        else:
+            await self._say(error_line(text))
 
     async def _say(self, data: bytes) -> None:
         self._writer.write(data)
@@ -221,11 +236,13 @@ class ControlSession:
         unit = self._node.units.find(fields["unitid"])
         await self._say(results_line(unit.id))
         self._open = self._node.held_results
+        self._streaming = True
         fd = await self._open_stdout(unit)
         if fd is None:
             return None
         try:
             await self._stream(unit, fd, max(0, fields["startpos"]))
+            self._streaming = False
         finally:
             os.close(fd)
         return None
@@ -234,7 +251,7 @@ class ControlSession:
         """The unit's output, waited for; None if there will be none."""
         while True:
             try:
-                return os.open(unit.stdout, os.O_RDONLY | os.O_CLOEXEC)
+                return open_regular(unit.stdout)
             except FileNotFoundError:
                 if not await self._worth_waiting(unit, _QUICK_SECONDS * 2):
                     return None

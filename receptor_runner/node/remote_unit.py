@@ -46,7 +46,10 @@ def expired(status: UnitStatus) -> str | None:
     until = status.remote("Expiration")
     if until in (None, _NEVER) or status.ended:
         return None
-    moment = datetime.datetime.fromisoformat(str(until).replace("Z", "+00:00"))
+    try:
+        moment = datetime.datetime.fromisoformat(str(until).replace("Z", "+00:00")).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return "Work unit has an expiration that is no time"
     if moment > datetime.datetime.now(datetime.timezone.utc):
         return None
-    return f"Work unit expired on {moment.astimezone():%a %b %d %H:%M:%S}"
+    return f"Work unit expired on {moment:%a %b %d %H:%M:%S}"

@@ -115,9 +115,16 @@ class Node:
             raise ConfigurationError(f"cannot serve on the socket {path}: {exc.strerror}") from exc
 
     def _done(self) -> bool:
-        if self._sessions or (self._until_idle and self.units.ids()):
+        if self._sessions or (self._until_idle and self._has_units()):
             self._idle_since = time.monotonic() + _IDLE_SECONDS
         return self._until_idle and time.monotonic() > self._idle_since
+
+    def _has_units(self) -> bool:
+        """If that cannot be told, it has."""
+        try:
+            return bool(self.units.ids())
+        except OSError:
+            return True
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -10,18 +10,20 @@ import os
 
 from ..receptor.work_unit import UnitStatus
 from ..stream.bounded_json import parse_json
+from ..system.below import open_regular
 from ..system.files import replace_file
 
 __all__ = ["read_status", "write_status"]
 
-_LONGEST = 1024 * 1024
+#: The fields of a command, each byte as up to six.
+_LONGEST = 4 * 1024 * 1024
 
 
 def read_status(directory: str | os.PathLike[str]) -> UnitStatus:
     """:raises OSError: there is none, or it cannot be read.
     :raises ValueError: it is damaged.
     """
-    with open(os.path.join(directory, "status"), "rb") as file:
+    with os.fdopen(open_regular(os.path.join(directory, "status")), "rb") as file:
         return UnitStatus.from_json(parse_json(file.read(_LONGEST)))
 
 

@@ -24,6 +24,7 @@ from ..errors import ConfigurationError, UsageError
 from ..receptor.control_protocol import CommandError
 from ..receptor.work_unit import CANCELED, FAILED, PENDING, RUNNER_GONE, RUNNING, UnitStatus, check_unit_id
 from ..stream.messages import JSONObject
+from ..system.below import open_regular
 from ..system.boot import python_argv
 from ..system.descriptors import lower_descriptor_limit
 from ..system.process_tree import kill_tree
@@ -118,7 +119,7 @@ class Unit:
     def locked(self) -> bool:
         """Whether somebody works on it. If that cannot be told, somebody does: a shortage of ours is nobody's death."""
         try:
-            fd = os.open(self.stdin, os.O_RDONLY | os.O_CLOEXEC)
+            fd = open_regular(self.stdin)
         except FileNotFoundError:
             return False
         except OSError:
@@ -236,15 +237,22 @@ class Units:
                 status = unit.status()
                 if status.state == PENDING and status.worktype != "remote" and not unit.locked():
                     unit.fail("Pending at restart")
-        for left in top.glob(".*.gone"):
-            remove_tree(str(left))
+        for name in os.listdir(top):
+            if (name.startswith(".") and name.endswith(".gone")) or self._is_unfinished(name):
+                remove_tree(str(top / name))
+
+    def _is_unfinished(self, name: str) -> bool:
+        """Whether it is what is left of a unit that could not be made."""
+        with contextlib.suppress(OSError):
+            return not set(os.listdir(self._top / name)) - {"status.lock", "stdin"}
+        return False
 
     def close(self) -> None:
         """From here on another node may have them."""
         os.close(self._lock)
 
     def ids(self) -> list[str]:
-        return sorted(name for name in os.listdir(self._top) if (self._top / name / "status").exists())
+        return sorted(name for name in os.listdir(self._top) if os.path.lexists(self._top / name / "status"))
 
     def all(self) -> list[Unit]:
         return [Unit(self._top / name) for name in self.ids()]
@@ -255,7 +263,7 @@ class Units:
             unit = Unit(self._top / check_unit_id(unit_id))
         except UsageError as exc:
             raise CommandError(f"unknown work unit {unit_id}") from exc
-        if unit_id.startswith(".") or not (unit.directory / "status").exists():
+        if unit_id.startswith(".") or not os.path.lexists(unit.directory / "status"):
             raise CommandError(f"unknown work unit {unit_id}")
         return unit
 
@@ -280,9 +288,18 @@ class Units:
         except FileExistsError:
             raise CommandError(f"work unit {unit_id} already exists") from None
         except OSError as exc:
-            remove_tree(str(unit.directory))
+            _remove_unfinished(unit.directory)
             raise CommandError(f"cannot make the work unit in {self._top}: {exc.strerror}") from exc
         return unit
+
+
+def _remove_unfinished(directory: Path) -> None:
+    """Takes no descriptor: there may be none left."""
+    for name in ("status.lock", "stdin"):
+        with contextlib.suppress(OSError):
+            os.unlink(directory / name)
+    with contextlib.suppress(OSError):
+        os.rmdir(directory)
 
 
 def _lock(top: Path) -> int:

@@ -42,8 +42,11 @@ SUBMIT_FIELDS = frozenset(
 )
 _UNIT_COMMANDS = ("status", "cancel", "release", "force-release")
 _PLAIN = ("status", "reload")
-_DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)")
+_DURATION = re.compile(r"(?:\d{1,20}(?:\.\d{0,20})?|\.\d{1,20})(?:ns|us|µs|ms|s|m|h)")
+_LONGEST_TEXT = 100
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+#: One argument of a program has 128 KiB at most (execve(2)), with what the worktype has before it.
+_LONGEST_FIELD = 100 * 1024
 #: What the daemon counts bytes with: 63 bits.
 _LARGEST_NUMBER = 2**63
 #: Nanoseconds in 63 bits.
@@ -172,12 +175,12 @@ def seconds_of(duration: str) -> float:
 
     :raises CommandError: it is none, or a longer one than Go has.
     """
-    parts = _DURATION.findall(duration)
+    parts = _DURATION.findall(duration) if len(duration) <= _LONGEST_TEXT else []
     if not parts or "".join(parts) != duration:
-        raise CommandError(f'time: invalid duration "{duration}"')
+        raise CommandError(f'time: invalid duration "{duration[:_LONGEST_TEXT]}"')
     total = sum(float(re.split(r"[a-zµ]", part)[0]) * _UNITS[re.sub(r"[\d.]", "", part)] for part in parts)
     if total > _LONGEST_DURATION:
-        raise CommandError(f'time: invalid duration "{duration}"')
+        raise CommandError(f'time: invalid duration "{duration[:_LONGEST_TEXT]}"')
     return total
 
 
@@ -286,6 +289,8 @@ def _submit(fields: JSONObject) -> ControlCommand:
     for field, value in fields.items():
         if not _passable(value):
             raise CommandError(f"{field} cannot be passed to a program")
+        if len(value.encode("utf-8", "surrogateescape")) > _LONGEST_FIELD:
+            raise CommandError(f"{field} is longer than a program can be given")
     return ControlCommand("work", "submit", fields)
 
 

@@ -77,9 +77,11 @@ class Journal:
                 numbers = offset, skip, events = [int(number) for number in file.read(_CHECKPOINT_LENGTH).split()]
             with os.fdopen(open_regular(directory / _OLD_MEMORY), "rb") as file:
                 memory = parse_json(file.read())
-            if min(numbers) >= 0 and isinstance(memory, dict) and memory.get("status"):
+            plausible = min(numbers) >= 0 and max(numbers) < 2**62 and offset > 0
+            status = memory.get("status") if isinstance(memory, dict) else None
+            if plausible and isinstance(status, dict) and isinstance(memory.get("stats") or {}, dict):
                 self.offset, self.skip, self.events = offset, skip, events
-                self.remember(memory)  # type: ignore[arg-type]
+                self.remember(memory)
 
     def passed(self, offset: int, skip: int, events: int) -> None:
         """Another follower may go on here.

@@ -26,6 +26,19 @@ DETACHED = "detached"
 UNREACHABLE = "unreachable"
 
 
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "private_node": str,
+    "settings": dict,
+    "created": (int, float),
+    "ended": (int, float),
+    "explanation": str,
+    "status": str,
+    "rc": int,
+    "ttl": str,
+    "tlsclient": str,
+}
+
+
 @dataclass(frozen=True)
 class Route:
     """Where a job runs, and how to get there. ``local``: the node that we are connected to runs it itself."""
@@ -152,6 +165,7 @@ class Record:
         texts["state"] = texts["state"] or PENDING
         if data.get("id") != job or not all(isinstance(text, str) for text in texts.values()):
             raise ValueError("it is not that of this job")
+        _check_types(data)
         if not isinstance(data.get("endpoint"), dict):
             raise ValueError("it names no socket")
         if not isinstance(data.get("units"), list):
@@ -180,6 +194,16 @@ class Record:
         )
 
 
+def _check_types(data: Mapping[str, Any]) -> None:
+    """:raises ValueError: a value is not what it has to be, or no path can be that text."""
+    for name, kinds in _KINDS.items():
+        if data.get(name) is not None and not isinstance(data[name], kinds):
+            raise ValueError(f"its {name} is a {type(data[name]).__name__}")
+    for name in ("private_data_dir", "artifact_dir", "private_node"):
+        if "\0" in str(data.get(name)):
+            raise ValueError(f"its {name} is no path")
+
+
 def _route(data: Mapping[str, Any], *, local: bool) -> Route:
     return Route(
         str(data["node"]),
@@ -193,6 +217,6 @@ def _route(data: Mapping[str, Any], *, local: bool) -> Route:
 
 def _verdict(data: Mapping[str, Any]) -> Verdict | None:
     code, state = data.get("exit_code"), str(data.get("state"))
-    if not isinstance(code, int):
+    if not isinstance(code, int) or not 0 <= code < 256:
         return None
     return Verdict(state, str(data.get("status") or state), code, data.get("rc"), data.get("explanation"))

@@ -43,7 +43,7 @@ def owner() -> str:
     """A name for this state directory that no other has; our work units carry it."""
     path = state_directory() / "owner"
     with contextlib.suppress(FileNotFoundError):
-        return path.read_text(encoding="ascii").strip()
+        return _read_owner(path)
     aside = path.with_name(f".owner.{uuid.uuid4().hex}")
     try:
         aside.write_text(uuid.uuid4().hex + "\n", encoding="ascii")
@@ -52,7 +52,20 @@ def owner() -> str:
         aside.unlink()
     except OSError as exc:
         raise OutputError(f"cannot write {path}: {exc.strerror}") from exc
-    return path.read_text(encoding="ascii").strip()
+    return _read_owner(path)
+
+
+def _read_owner(path: Path) -> str:
+    """:raises FileNotFoundError: there is none yet.
+    :raises ConfigurationError: it is damaged.
+    """
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except UnicodeDecodeError:
+        text = ""
+    if not text.isalnum():
+        raise ConfigurationError(f"the file {path} is damaged", hint="remove it; prune then finds no older units")
+    return text
 
 
 def _made(directory: Path) -> Path:

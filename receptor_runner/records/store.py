@@ -6,6 +6,7 @@ a time: the follower holds a lock (flock) on the record's directory."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -13,9 +14,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import InputError, OutputError
+from ..errors import ConfigurationError, InputError, OutputError
 from ..job.parameters import check_ident
 from ..stream.bounded_json import parse_json
+from ..system.below import open_regular
 from ..system.files import replace_file
 from ..system.removal import remove_tree
 from .journal import Journal
@@ -24,6 +26,9 @@ from .record import Record
 __all__ = ["BusyError", "NoJobError", "Records"]
 
 logger = logging.getLogger(__name__)
+
+#: Settings of a job are in its record.
+_LONGEST = 64 * 1024 * 1024
 
 
 class NoJobError(InputError):
@@ -44,19 +49,36 @@ class Records:
         return self._top / check_ident(job)
 
     def ids(self) -> list[str]:
-        return sorted(name for name in os.listdir(self._top) if os.path.lexists(self._top / name / "job.json"))
+        return sorted(
+            name for name in os.listdir(self._top) if _usable(name) and os.path.lexists(self._top / name / "job.json")
+        )
+
+    def unreadable(self) -> list[str]:
+        """The jobs whose records are damaged."""
+        found = []
+        for job in self.ids():
+            try:
+                self.load(job)
+            except NoJobError:
+                continue
+            except InputError:
+                found.append(job)
+        return found
 
     def load(self, job: str) -> Record:
         """:raises NoJobError: there is no such job.
         :raises InputError: its record is damaged.
+        :raises OutputError: it cannot be read now, which says nothing about it.
         """
         path = self.directory(job) / "job.json"
         try:
-            data = parse_json(path.read_bytes())
-        except FileNotFoundError:
+            data = parse_json(_content(path))
+        except (FileNotFoundError, NotADirectoryError):
             raise NoJobError(f"there is no job {job}", hint="receptor-runner jobs lists those there are") from None
-        except (OSError, ValueError) as exc:
+        except ValueError as exc:
             raise _damaged(path, job, exc) from exc
+        except OSError as exc:
+            raise OutputError(f"cannot read the job record {path}: {exc.strerror}") from exc
         try:
             return Record.from_json(data, job)
         except (TypeError, ValueError, KeyError, AttributeError) as exc:
@@ -148,6 +170,29 @@ def _locked(directory: Path) -> int:
             os.close(fd)
             raise
         os.close(fd)
+
+
+def _usable(name: str) -> bool:
+    """Whether a job can have this name: what else lies there is not ours."""
+    try:
+        return check_ident(name) == name
+    except ConfigurationError:
+        return False
+
+
+def _content(path: Path) -> bytes:
+    """:raises ValueError: it is no file, or larger than any record."""
+    try:
+        fd = open_regular(path)
+    except OSError as exc:
+        if exc.errno in (errno.EINVAL, errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise ValueError(exc.strerror) from exc
+        raise
+    with os.fdopen(fd, "rb") as file:
+        content = file.read(_LONGEST + 1)
+    if len(content) > _LONGEST:
+        raise ValueError("it is too large")
+    return content
 
 
 def _damaged(path: Path, job: str, exc: Exception) -> InputError:

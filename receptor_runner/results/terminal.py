@@ -9,9 +9,12 @@ import re
 
 __all__ = ["coloured", "one_line", "plain"]
 
-#: CSI sequences, OSC/DCS/APC/PM/SOS strings, other two-byte escapes, and C0/C1 controls other than tab and newline.
+#: CSI sequences, OSC/DCS/APC/PM/SOS strings, other two-byte escapes, C0/C1 controls other than tab and newline, and
+#: halves of characters, which an encoder may turn into any byte.
 _ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[PX\]^_].*?(?:\x1b\\|\x07|$)|\x1b[ -/]*[0-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]", re.S
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[PX\]^_].*?(?:\x1b\\|\x07|$)|\x1b[ -/]*[0-~]"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]",
+    re.S,
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 

@@ -25,6 +25,8 @@ from tests.support.units import ended_unit
 
 pytestmark = pytest.mark.slow
 
+#: Halves of characters: some encoders make any byte of them.
+HALVES = "\udcc2\udc9b5n\ud800"
 EVIL = "\x1b]0;owned\x07\x1b[2Jevil\x1b[31m\u009b5n\nand a second line"
 
 
@@ -45,6 +47,19 @@ def test_a_workers_status_and_explanation(mesh: Mesh, tmp_path: Path) -> None:
         assert b"evil" in said, words
         assert not set("\x1b\x07\u009b") & set(said.decode()), words
     assert b"second line" not in ours("prune").stdout
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8", "POSIX"])
+def test_halves_of_characters_are_no_bytes(locale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    route, address = Route(f"node{HALVES}", f"type{HALVES}", True), Address("/nowhere.sock")
+    record = Record("j", f"/tmp/{HALVES}", str(tmp_path), address, route, note=HALVES, phase=HALVES)
+    record.units = [UnitRef("AbCd1234", "x", True)]
+    Records(jobs_directory()).save(record)
+    for words in (["jobs"], ["status", "j"], ["prune"]):
+        done = ours(*words)
+        assert done.returncode == 0, done.stderr
+        assert b"\x9b" not in done.stdout + done.stderr
 
 
 @contextlib.contextmanager

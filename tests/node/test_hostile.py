@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
 import signal
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import pytest
@@ -147,8 +149,10 @@ def submit_line(**fields: str) -> bytes:
         b'{"command": "ping", "target": "\\ud800"}\n',
         b'{"command": "connect", "node": "\\ud800", "service": "\\ud800"}\n',
         b"{" * 200_000 + b"\n",
+        submit_line(node="other", ttl="1" * 50_000),
+        submit_line(params="x" * 150_000),
     ],
-    ids=range(18),
+    ids=range(20),
 )
 def test_nonsense_gets_an_error_and_nobody_else_notices(line: bytes, node: Node) -> None:
     unit = running(node)
@@ -194,3 +198,48 @@ def test_a_runner_that_was_stopped_does_not_outlive_a_cancel(node: Node) -> None
     assert state(node, unit) in (CANCELED, FAILED)
     assert below
     assert not [one for one in (runner, *below) if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize("until", ["x", "2020-01-01", "2020-01-01T00:00:00", ["x"], 10**30])
+def test_an_expiration_that_is_no_time_harms_its_unit_alone(until: Any, node: Node) -> None:
+    unit = running(node)
+    (node.data / "odd").mkdir()
+    status = {"State": 0, "WorkType": "remote", "ExtraData": {"Expiration": until}}
+    (node.data / "odd" / "status").write_text(json.dumps(status))
+    for _ in range(2):
+        with Client(node) as client:
+            found = parse_reply(client.say(b"work list\n"))
+        assert (found[unit]["State"], found["odd"]["State"]) == (RUNNING, FAILED)
+        node.kill()
+        node.start()
+
+
+@pytest.mark.parametrize("name", ["status", "stdin", "stdout"])
+def test_what_is_no_file_in_a_unit_freezes_nobody(name: str, node: Node) -> None:
+    unit, odd = running(node), running(node)
+    path = node.data / odd / name
+    path.unlink()
+    os.mkfifo(path)
+    for _ in range(2):
+        with Client(node, 10) as first, Client(node, 10) as second:
+            first.send(f"work results {odd}\n".encode())
+            assert parse_reply(second.say(b"work list\n"))[unit]["State"] == RUNNING
+        node.kill()
+        node.start()
+
+
+def test_a_unit_that_could_not_be_made_leaves_no_name() -> None:
+    with solo(before=["bash", "-c", 'ulimit -n 20; exec "$@"', "bash"]) as node:
+        clients = []
+        with contextlib.suppress(AssertionError, OSError):
+            for _ in range(30):
+                clients.append(Client(node, 2))
+        line = submit_line(workUnitID="wanted")
+        try:
+            answers = [client.say(line) for client in clients[-1:]]
+        finally:
+            for client in clients:
+                client.close()
+        if answers and answers[0].startswith(b"ERROR"):
+            with Client(node) as client:
+                assert client.say(line).startswith(b"Work unit created")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +131,76 @@ def test_a_torn_checkpoint_begins_anew(tmp_path: Path, text: bytes) -> None:
     journal = Journal(tmp_path)
     assert (journal.offset, journal.skip, journal.events, journal.memory) == (0, 0, 0, {})
     journal.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("private_node", ["x"]),
+        ("private_node", 7),
+        ("artifact_dir", "/a\0b"),
+        ("settings", [1]),
+        ("ended", "x"),
+        ("rc", "x"),
+    ],
+)
+def test_a_value_of_another_kind_is_damage(name: str, value: Any, records: Records, tmp_path: Path) -> None:
+    written(tmp_path, {**OLD, name: value})
+    with pytest.raises(InputError, match="damaged"):
+        records.load("j")
+    assert records.unreadable() == ["j"]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "directory"])
+def test_a_record_that_is_no_file_is_damage_and_can_be_removed(kind: str, records: Records, tmp_path: Path) -> None:
+    (tmp_path / "j").mkdir()
+    path = tmp_path / "j" / "job.json"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    with pytest.raises(InputError, match="damaged"):
+        records.load("j")
+    assert list(records.all()) == []
+    assert records.remove_damaged("j")
+    assert records.ids() == []
+
+
+def test_what_is_no_name_of_a_job_is_passed_over(records: Records, tmp_path: Path) -> None:
+    for name in (b"a\xffb", b"line\nend"):
+        directory = os.fsencode(tmp_path) + b"/" + name
+        os.mkdir(directory)
+        os.close(os.open(directory + b"/job.json", os.O_CREAT | os.O_WRONLY))
+    written(tmp_path, OLD)
+    assert [record.id for record in records.all()] == ["j"]
+
+
+def test_a_record_that_cannot_be_read_now_is_not_damaged(records: Records, tmp_path: Path) -> None:
+    """The advice for a damaged one is to remove it."""
+    written(tmp_path, OLD)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.open("/dev/null", os.O_RDONLY)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 1, limit[1]))
+    try:
+        with pytest.raises(OutputError, match="Too many open files"):
+            records.load("j")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        os.close(taken[0])
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "memory"),
+    [
+        ("500 0 3", {"status": "running"}), ("500 0 3", [1]), ("500 0 3", {}), (f"{10**30} 0 0", {"status": {}}),
+        ("0 99 0", {"status": {"status": "running"}}), ("0 0 99", {"status": {"status": "running"}}),
+    ],
+)  # fmt: skip
+def test_what_an_older_version_left_is_believed_only_as_a_whole(checkpoint: str, memory: Any, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint").write_text(checkpoint)
+    (tmp_path / "progress.json").write_text(json.dumps(memory))
+    journal = Journal(tmp_path)
+    journal.close()
+    assert (journal.offset, journal.skip, journal.events, journal.memory) == (0, 0, 0, {})
