@@ -38,6 +38,14 @@ MAX_JSON_DEPTH = 200
 #: Values of one line of JSON. Each takes up to thirty times the memory that its text takes.
 MAX_JSON_VALUES = 4_000_000
 
+#: The facts of one host, in bytes.
+MAX_FACTS = 16 * 1024 * 1024
+
+#: YAML takes seconds and hundreds of megabytes for each megabyte; and so many values, those behind aliases counted each
+#: time.
+MAX_YAML = 1024 * 1024
+MAX_YAML_VALUES = 200_000
+
 #: One file of a job that a stage reads itself (``env/*``, ``args``), in bytes.
 MAX_INPUT_FILE = 64 * 1024 * 1024
 
@@ -53,6 +61,9 @@ MAX_VERBOSE_TEXT = 1024 * 1024
 #: So many lines of text outside of events become events of their own in a second. What comes beside them becomes one
 #: event for each flush, because a megabyte of newlines would be a million files at the controller.
 PLAIN_EVENTS_A_SECOND = 1000
+
+#: Objects on one line of a stream. Ours have one, and a line of somebody else's text may be in front of another.
+MAX_OBJECTS_A_LINE = 100
 
 #: One frame of the callback plugin. A result of 700 kB and everything around it fit easily.
 MAX_FRAME = 64 * 1024 * 1024
@@ -73,6 +84,9 @@ FLUSH_SECONDS = 0.05
 PAUSE_SECONDS = 0.02
 #: The terminal holds twice as much. If a read finds this much, the command may be waiting for the terminal.
 PTY_HALF_FULL_BYTES = 8 * 1024
+
+#: Looking for the prompts of a job in its latest output may take this long.
+PROMPT_SECONDS = 2.0
 
 #: To stop a job, interrupt it at once, and terminate and kill it after these times.
 TERM_SECONDS = 3.0

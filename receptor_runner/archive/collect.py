@@ -45,19 +45,19 @@ def collect(
         pending.append(_Level(top, None, prefix, report))
         while pending:
             level = pending[-1]
-            item = next(level.items, None)
-            if item is None:
+            own = next(level.names, None)
+            if own is None:
                 pending.pop().close()
                 continue
-            name = level.prefix + item.name
+            name = level.prefix + own
             if name in skip or (exclude and excluded(name, exclude)):
                 continue
-            entry = _entry(level, item, name, report)
+            entry = _entry(level, own, name, report)
             if entry is None:
                 continue
             yield entry
             if stat.S_ISDIR(entry.mode) and not entry.too_deep:
-                pending.append(_Level(item.name, level, name + "/", report))
+                pending.append(_Level(own, level, name + "/", report))
     finally:
         for level in pending:
             level.close()
@@ -70,7 +70,7 @@ class _Level:
         self.prefix = prefix
         self.path: str = str(directory) if above is None else os.path.join(above.path, str(directory))
         self.fd = -1
-        self.items: Iterator[os.DirEntry[str]] = iter(())
+        self.names: Iterator[str] = iter(())
         try:
             if isinstance(directory, int):
                 self.path = os.readlink(f"/proc/self/fd/{directory}")
@@ -79,8 +79,7 @@ class _Level:
                 self.fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             else:
                 self.fd = os.open(directory, _DIRECTORY, dir_fd=above.fd)
-            with os.scandir(self.fd) as scan:
-                self.items = iter(sorted(scan, key=lambda item: item.name))
+            self.names = iter(sorted(os.listdir(self.fd)))
         except OSError as exc:
             check_shortage(exc, self.path)
             report(self.path, f"cannot be listed: {exc.strerror}", not isinstance(exc, FileNotFoundError))
@@ -104,18 +103,18 @@ def excluded(name: str, patterns: Sequence[str]) -> bool:
     )
 
 
-def _entry(level: _Level, item: os.DirEntry[str], name: str, report: Report) -> Entry | None:
-    path = os.path.join(level.path, item.name)
+def _entry(level: _Level, own: str, name: str, report: Report) -> Entry | None:
+    path = os.path.join(level.path, own)
     try:
         name.encode()
     except UnicodeEncodeError:
         report(path, "left out: its name is not UTF-8", False)
         return None
     try:
-        found = item.stat(follow_symlinks=False)
+        found = os.stat(own, dir_fd=level.fd, follow_symlinks=False)
         kind = stat.S_IFMT(found.st_mode)
         if kind == stat.S_IFLNK:
-            target = os.fsencode(os.readlink(item.name, dir_fd=level.fd))
+            target = os.fsencode(os.readlink(own, dir_fd=level.fd))
             return Entry(name, found.st_mode, found.st_mtime_ns, len(target), data=target)
     except OSError as exc:
         report(path, f"cannot be read: {exc.strerror}", not isinstance(exc, FileNotFoundError))

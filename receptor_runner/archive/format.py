@@ -24,6 +24,10 @@ class Packer(Protocol):
         """Bytes written so far."""
 
     @property
+    def acceptable(self) -> bool:
+        """Whether a receiver takes it, as far as is known by now."""
+
+    @property
     def sha256(self) -> str:
         """The digest of what is written so far, in hex."""
 

@@ -47,6 +47,8 @@ class ZipPacker:
         self._report = report
         self._digest = hashlib.sha256()
         self._directory: list[bytes] = []
+        #: Whether a receiver takes it as a whole.
+        self.acceptable = True
         self._unpacked = 0
         self._holes = 0
 
@@ -173,6 +175,7 @@ class ZipPacker:
 
     def _finish(self) -> None:
         if self._unpacked > max(FREE_GROWTH, self.size * MAX_GROWTH):
+            self.acceptable = False
             self._report(
                 "the archive", f"shrinks from {self._unpacked} bytes to {self.size}; no receiver takes it", True
             )

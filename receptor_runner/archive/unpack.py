@@ -52,7 +52,7 @@ def unpack_zip(
     directory = ZipDirectory(file)
     yield from _check(directory, limits)
     try:
-        with _Tree(target, artifacts) as tree:
+        with _Tree(target, artifacts, limits.members) as tree:
             free = 0
             for member in directory.members():
                 place = directory.data_of(member)
@@ -60,6 +60,9 @@ def unpack_zip(
                     raise ArchiveError(f"members of the archive share their data, at {member.name[:200]!r}")
                 free = place + member.packed
                 yield from _extract(file, member, place, tree)
+            yield from tree.finish()
+    except UnicodeError as exc:
+        raise ArchiveError(f"the archive has a member whose name cannot be written here: {exc}") from exc
     except OSError as exc:
         if exc.errno in _FAULTS_OF_NAMES:
             raise ArchiveError(f"the archive has a member that cannot be made: {exc.strerror}") from exc
@@ -217,30 +220,31 @@ def _leaves(link: bytes, depth: int) -> bool:
 class _Tree:
     """The target directory. It is reached through descriptors only."""
 
-    def __init__(self, target: str, artifacts: bool) -> None:
+    def __init__(self, target: str, artifacts: bool, directories: int) -> None:
         self.artifacts = artifacts
+        self._room = directories
         self._mask = 0o700 if artifacts else 0o777
         #: What a file is called until it is whole; nobody else has that name.
         self._aside = f".{secrets.token_hex(8)}.part"
         self._root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._parent = self._root
         self._parent_parts: tuple[str, ...] = ()
-        self._made: dict[tuple[str, ...], tuple[int, int | None]] = {}
+        #: Modes and times that directories get when everything is in them.
+        self._later: dict[tuple[str, ...], tuple[int, int | None]] = {}
+        self._newest: tuple[str, ...] | None = None
 
     def __enter__(self) -> _Tree:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        try:
-            self._finish_directories()
-        finally:
-            self._leave()
-            os.close(self._root)
+        self._leave()
+        os.close(self._root)
 
     def add_directory(self, parts: tuple[str, ...], mode: int, mtime_ns: int) -> None:
+        self._newest = None
         self._enter(parts)
-        if parts in self._made:
-            self._made[parts] = (mode & self._mask if mode else 0o700, mtime_ns)
+        if parts and self._newest == parts:
+            self._later[parts] = (mode & self._mask if mode else 0o700, mtime_ns)
 
     def add_link(self, parts: tuple[str, ...], target: bytes, mtime_ns: int) -> None:
         self._enter(parts[:-1])
@@ -294,7 +298,7 @@ class _Tree:
         self._make_accessible(self._parent, self._parent_parts)
 
     def _make_accessible(self, directory: int, parts: tuple[str, ...]) -> None:
-        self._made.setdefault(parts, (make_accessible(directory), None))
+        self._later.setdefault(parts, (make_accessible(directory), None))
 
     def _enter(self, parts: tuple[str, ...]) -> None:
         """Makes ``parts`` the current parent, creating what is missing, following nothing."""
@@ -330,25 +334,30 @@ class _Tree:
             raise ArchiveError(f"a member of the archive goes through a link or file: {'/'.join(parts)!r}") from exc
 
     def _make_directory(self, above: int, name: str, parts: tuple[str, ...]) -> None:
+        self._room -= 1
+        if self._room < 0:
+            raise LimitError(f"the archive has more directories than members are taken, at {'/'.join(parts)[:200]!r}")
         with contextlib.suppress(FileExistsError):  # another worker shares the target
             try:
-                os.mkdir(name, 0o700, dir_fd=above)
+                os.mkdir(name, 0o755 & self._mask, dir_fd=above)
             except PermissionError:
                 self._make_accessible(above, parts[:-1])
-                os.mkdir(name, 0o700, dir_fd=above)
-        self._made[parts] = (0o755 & self._mask, None)
+                os.mkdir(name, 0o755 & self._mask, dir_fd=above)
+            self._newest = parts
 
     def _leave(self) -> None:
         if self._parent != self._root:
             os.close(self._parent)
         self._parent, self._parent_parts = self._root, ()
 
-    def _finish_directories(self) -> None:
-        for parts in sorted(self._made, key=len, reverse=True):
-            mode, mtime_ns = self._made[parts]
+    def finish(self) -> Iterator[None]:
+        """Gives directories their modes and times, the deepest first, yielding often."""
+        for parts in sorted(self._later, key=len, reverse=True):
+            mode, mtime_ns = self._later[parts]
             with contextlib.suppress(ArchiveError, OSError):
                 self._enter(parts)
                 if mtime_ns is not None:
                     os.utime(self._parent, ns=(mtime_ns, mtime_ns))
                 os.fchmod(self._parent, mode)
+            yield
         self._leave()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import subprocess
 import tempfile
 import time
@@ -257,7 +258,7 @@ class Guard:
     def _result(self, report: Report) -> CommandResult:
         match report:
             case CommandMissing(text):
-                raise ConfigurationError(f"{text}; install ansible-core where the worker runs, or set PATH")
+                raise ConfigurationError(text)
             case GuardFault(text, no_space):
                 raise OutputError(text) if no_space else GuardDiedError(text)
             case CommandEnd():
@@ -291,6 +292,7 @@ class Guard:
         with contextlib.suppress(OSError):
             self._commands.close()
         self._output.close()
+        self._process.send_signal(signal.SIGCONT)  # a job may have stopped the keeper
         try:
             self._process.wait(_CLOSE_SECONDS)
         except subprocess.TimeoutExpired:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import time
 from collections.abc import Callable
 from typing import IO
@@ -24,6 +25,7 @@ from ..limits import (
     LEFTOVER_TERM_SECONDS,
     PAUSE_SECONDS,
     PLAIN_EVENTS_A_SECOND,
+    PROMPT_SECONDS,
     PTY_HALF_FULL_BYTES,
     TERM_SECONDS,
 )
@@ -39,7 +41,7 @@ from .protocol import Cancel, CommandEnd, Ping, Pong
 from .pty_child import Child, new_private_file
 from .running_job import running_job
 
-__all__ = ["CommandRun"]
+__all__ = ["CommandRun", "PromptTimeout"]
 
 #: After the last process is gone, output still in the terminal arrives at once or never.
 _LAST_OUTPUT_SECONDS = 0.2
@@ -48,6 +50,10 @@ _LAST_OUTPUT_SECONDS = 0.2
 _PAUSE_STEP = PAUSE_SECONDS / 16
 #: How much of the output is kept to tell why an engine failed.
 _TAIL = 4096
+
+
+class PromptTimeout(Exception):
+    """Raised by the handler of SIGALRM."""
 
 
 class CommandRun:
@@ -148,13 +154,21 @@ class CommandRun:
                 self._channel.flush()
             if child.fd in ready:
                 self._read(child)
-            elif self._prompts and (answer := self._prompts.answer()) is not None:
+            elif self._prompts and (answer := self._prompt_answer()) is not None:
                 child.answer(answer)
                 self._last_output = time.monotonic()
             elif not alive and not self._channel.congested:
                 return
             if alive:
                 alive = self._advance(child)
+
+    def _prompt_answer(self) -> str | None:
+        """:raises PromptTimeout: an expression of the job takes for ever on its output: ``re`` heeds signals."""
+        signal.setitimer(signal.ITIMER_REAL, PROMPT_SECONDS)
+        try:
+            return self._prompts.answer()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _wait(self, child: Child, alive: bool) -> set[int]:
         self._watch(self._channel.orders, select.POLLIN if not self._channel.closed else 0)

@@ -6,6 +6,7 @@ report, and never silence. What is temporary is removed last, whatever happened 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -16,7 +17,7 @@ import traceback
 from types import FrameType
 
 from ..isolation.kinds import PODMAN
-from ..limits import ENGINE_SECONDS, UNSHARE_SECONDS
+from ..limits import ENGINE_SECONDS, PROMPT_SECONDS, UNSHARE_SECONDS
 from ..preparation.run_spec import RunSpec
 from ..system.below import Held
 from ..system.places import temporary_place
@@ -24,13 +25,24 @@ from ..system.process_tree import stop_descendants
 from ..system.removal import remove_tree
 from ..system.subreaper import adopt_orphans
 from .channel import Channel
-from .command_run import CommandRun
+from .command_run import CommandRun, PromptTimeout
 from .engine import Engine, ask_engine
 from .keeper import KEEPER_DIED
 from .protocol import Cancel, CommandMissing, GuardFault, Order, Own, Ping, Pong, Ready, Run, Setup
 from .pty_child import CommandNotFound
 
 __all__ = ["main"]
+
+#: What is wrong with a command, and not with this machine.
+_NOT_STARTABLE = (
+    errno.E2BIG,
+    errno.ENOEXEC,
+    errno.ENOENT,
+    errno.EACCES,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+)
 
 
 def main() -> int:
@@ -62,6 +74,7 @@ class _Guard:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(KEEPER_DIED, self._on_orphaned)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.signal(signal.SIGALRM, _prompt_timeout)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -137,9 +150,15 @@ class _Guard:
             self._command_run.stop_requested = self._stop_requested
             self._channel.report(self._command_run.run())
         except CommandNotFound as exc:
+            advice = "install ansible-core where the worker runs, or set PATH"
+            self._channel.report(CommandMissing(f"{exc}; {advice}"))
+        except PromptTimeout as exc:
             self._channel.report(CommandMissing(str(exc)))
         except (OSError, MemoryError) as exc:
             reason = getattr(exc, "strerror", None) or str(exc) or "there is no memory left"
+            if isinstance(exc, OSError) and exc.errno in _NOT_STARTABLE:
+                self._channel.report(CommandMissing(f"the command {spec.argv[0]} cannot be started: {reason}"))
+                return
             self._channel.report(GuardFault(f"cannot run the command: {reason}", no_space=True))
         except Exception:
             self._channel.report(GuardFault(traceback.format_exc()))
@@ -159,6 +178,11 @@ class _Guard:
                 # in the user's namespace, where all of its users are ours (podman-unshare(1))
                 command = [*self._unshare, "rm", "-rf", path]
                 ask_engine(command, max(0.1, until - time.monotonic()), self._unshare_env)
+
+
+def _prompt_timeout(number: int, frame: FrameType | None) -> None:
+    text = f"a password prompt was looked for longer than {PROMPT_SECONDS:.0f} s; its expression must be more precise"
+    raise PromptTimeout(text)
 
 
 if __name__ == "__main__":

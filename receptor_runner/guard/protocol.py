@@ -144,7 +144,7 @@ class CommandEnd:
 
 @dataclass(frozen=True)
 class CommandMissing:
-    """There is no such command."""
+    """There is no such command, or it cannot be run as the job wants; ``not_found`` says why."""
 
     not_found: str
 

@@ -29,7 +29,8 @@ __all__ = ["ContainerIsolation"]
 _LABEL = "receptor-runner.run"
 _LONGEST_NAME = 63
 _USER_OPTIONS = ("-u", "--user", "--userns")
-_DETACHED = ("-d", "--detach", "--detach=true")
+#: ``-d`` behind any of the short flags that take no value, or the long form unless it is said to be false.
+_DETACHED = re.compile(r"-[itPq]*d.*|--detach(?:=(?!false$|0$|f$|F$|FALSE$|False$).*)?")
 #: Never mounted: the engine would give every file in it the container's label.
 _UNMOUNTABLE = ("/", "/home", "/usr")
 
@@ -88,7 +89,7 @@ class ContainerIsolation:
         :raises UnreachableError: there is no such engine.
         """
         request = self._request
-        if any(option in _DETACHED for option in request.options):
+        if any(map(_DETACHED.fullmatch, request.options)):
             raise ConfigurationError("container_options must not detach the container: nobody would know how it ends")
         engine = find_executable(request.executable, env.get("PATH", ""))
         variables, shell = container_environment(command.env, {}, answers=command.answers)

@@ -122,7 +122,7 @@ def _credentials(data: Mapping[str, Any]) -> Credentials | None:
 
 
 def _flag(name: str, value: object) -> bool:
-    text = str(value).lower()
+    text = type(value).__name__ if isinstance(value, (dict, list)) else str(value).lower()
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
     raise ConfigurationError(f"{name} must be true or false, not {text[:80]!r}")
@@ -174,7 +174,7 @@ def _passable(name: str, text: str) -> str:
             return text
     except UnicodeEncodeError:
         pass
-    raise ConfigurationError(f"{name} has a character that no path and no argument can have: {text[:80]!r}")
+    raise ConfigurationError(f"{name} cannot be passed to a program: {text[:80]!r}")
 
 
 def _words(name: str, text: str) -> tuple[str, ...]:

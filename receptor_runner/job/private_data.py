@@ -7,15 +7,16 @@ bound."""
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError, InputError
-from ..limits import MAX_INPUT_FILE
+from ..limits import MAX_INPUT_FILE, MAX_YAML, MAX_YAML_VALUES
 from ..stream.bounded_json import parse_json
-from ..system.below import open_regular
+from ..system.below import open_regular, read_whole
 
 __all__ = ["PrivateDataDir"]
 
@@ -54,13 +55,16 @@ class PrivateDataDir:
 
         :raises ConfigurationError: there is such a link.
         """
-        top = os.path.realpath(self.path)
         own = [self.project, self.inventory, self.roles, self.args, self.artifacts, self.env, *more]
         with contextlib.suppress(OSError):
             own += [self.env / name for name in os.listdir(self.env)]
         for path in own:
-            if not os.path.realpath(path).startswith(top + os.sep):
+            if self.leads_out(path):
                 raise ConfigurationError(f"{path} leads out of the private data dir; an isolated job cannot have that")
+
+    def leads_out(self, path: Path) -> bool:
+        """Whether ``path`` is not below this directory, because of a link."""
+        return not os.path.realpath(path).startswith(os.path.realpath(self.path) + os.sep)
 
     def text(self, name: str) -> str | None:
         """The content of the file ``name``, or None if there is none.
@@ -68,11 +72,7 @@ class PrivateDataDir:
         :raises InputError: it cannot be read as text.
         """
         try:
-            with os.fdopen(open_regular(self.path / name), "rb") as file:
-                content = file.read(MAX_INPUT_FILE + 1)
-            if len(content) > MAX_INPUT_FILE:
-                raise InputError(f"cannot read {self.path / name}: it is larger than {MAX_INPUT_FILE} bytes")
-            return content.decode()
+            return read_whole(open_regular(self.path / name), MAX_INPUT_FILE).decode()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as exc:
@@ -109,14 +109,33 @@ class PrivateDataDir:
 def _yaml(text: str, path: Path) -> Any:
     import yaml
 
+    if len(text) > MAX_YAML:
+        raise ConfigurationError(f"{path} is larger than {MAX_YAML} bytes; write it as JSON")
     try:
-        return yaml.safe_load(text)
-    except RecursionError as exc:
-        raise ConfigurationError(f"{path} is nested too deeply") from exc
-    except ValueError as exc:  # a date that is none, a number of too many digits
-        raise ConfigurationError(f"{path}: {exc}") from exc
+        value = yaml.safe_load(text)
+        if _weight(value, {}) > MAX_YAML_VALUES:
+            raise ConfigurationError(
+                f"{path} has more than {MAX_YAML_VALUES} values, those behind aliases counted each time"
+            )
+        return value
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         position = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(exc, "problem", None) or "it cannot be parsed"
         raise ConfigurationError(f"{path}{position}: neither JSON nor YAML: {problem}") from exc
+    except RecursionError as exc:
+        raise ConfigurationError(f"{path} is nested too deeply") from exc
+    except (ValueError, LookupError, AttributeError) as exc:  # a date, a number or a truth value that is none
+        raise ConfigurationError(f"{path}: neither JSON nor YAML: a value is not of its type: {exc}") from exc
+
+
+def _weight(value: Any, known: dict[int, float]) -> float:
+    """How many values there are in ``value``; without end if it contains itself."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    weight = known.get(id(value))
+    if weight is None:
+        known[id(value)] = math.inf
+        below = [*value, *value.values()] if isinstance(value, dict) else value
+        weight = known[id(value)] = 1 + sum(_weight(one, known) for one in below)
+    return weight

@@ -19,6 +19,10 @@ from .private_data import PrivateDataDir
 __all__ = ["ResolvedJob"]
 
 
+#: What is in the artifact directory beside the fact cache.
+_ARTIFACTS = ("stdout", "stderr", "rc", "status", "command", "job_events", "fact_cache_modified.json", "ssh_key_data")
+
+
 @dataclass(frozen=True)
 class ResolvedJob:
     """One job. Times are seconds, None for no limit."""
@@ -38,10 +42,13 @@ class ResolvedJob:
     output_files: bool
     #: The fact cache below the artifact directory; None if the job has none, or one that is configured elsewhere.
     fact_cache: str | None
+    #: Whether an earlier job may have left the files. Then the isolation that the caller asked for is not weakened.
+    used_again: bool = False
 
     @classmethod
-    def of(cls, parameters: Parameters, private_data: PrivateDataDir) -> ResolvedJob:
-        """:raises ConfigurationError: a parameter or a file of ``env`` cannot be used.
+    def of(cls, parameters: Parameters, private_data: PrivateDataDir, *, used_again: bool = False) -> ResolvedJob:
+        """:param used_again: whether an earlier job may have left the files.
+        :raises ConfigurationError: a parameter or a file of ``env`` cannot be used.
         :raises InputError: a file cannot be read.
         """
         settings = private_data.settings(parameters["settings"])
@@ -57,6 +64,7 @@ class ResolvedJob:
             idle_timeout=_seconds("idle_timeout", settings.get("idle_timeout")),
             output_files=not _over("suppress_output_file", settings, parameters),
             fact_cache=_fact_cache(settings, parameters),
+            used_again=used_again,
         )
 
     @property
@@ -65,7 +73,10 @@ class ResolvedJob:
 
     def setting(self, name: str) -> Any:
         """What ``env/settings`` says, else the parameter of that name; None if neither is there."""
-        return self.settings.get(name, self.parameters.values.get(name))
+        given = self.parameters.values.get(name)
+        if self.used_again and self.parameters["process_isolation"] and name != "container_image":
+            return given
+        return self.settings.get(name, given)
 
 
 def _over(name: str, settings: Mapping[str, Any], parameters: Parameters) -> Any:
@@ -78,6 +89,8 @@ def _fact_cache(settings: Mapping[str, Any], parameters: Parameters) -> str | No
     name = _over("fact_cache", settings, parameters) or "fact_cache"
     if not isinstance(name, str):
         raise ConfigurationError(f"fact_cache must be a text, not {type(name).__name__}")
+    if name.strip("/").split("/")[0] in _ARTIFACTS:
+        raise ConfigurationError(f"fact_cache cannot be {name[:80]!r}: an artifact has that name")
     return name
 
 
@@ -86,7 +99,7 @@ def _prompts(passwords: Mapping[str, Any]) -> list[tuple[str, str]]:
     for pattern, answer in passwords.items():
         try:
             re.compile(pattern, re.M)
-        except (re.error, TypeError) as exc:
+        except (re.error, TypeError, OverflowError, RecursionError) as exc:
             raise ConfigurationError(
                 f"the password prompt {str(pattern)[:80]!r} is not a regular expression: {exc}"
             ) from exc
@@ -95,6 +108,8 @@ def _prompts(passwords: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _seconds(name: str, value: Any) -> float | None:
+    if isinstance(value, (dict, list)):
+        raise ConfigurationError(f"{name} must be a number of seconds, not a {type(value).__name__}")
     if value in (None, "", 0):
         return None
     try:

@@ -22,8 +22,9 @@ from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
 from ..errors import OutputError
-from ..limits import MAX_INPUT_FILE
-from ..system.below import open_file
+from ..limits import MAX_FACTS
+from ..stream.bounded_json import check_bounds, parse_json
+from ..system.below import open_file, read_whole
 
 __all__ = ["FactCache", "kept_facts", "plain_facts"]
 
@@ -42,7 +43,11 @@ _MEANINGFUL = ("__ansible", "\\u00")
 
 @contextlib.contextmanager
 def kept_facts(
-    directory: str, core: str | None, opened: Callable[[str], int], write_json: Callable[[str, object], None]
+    directory: str,
+    core: str | None,
+    opened: Callable[[str], int],
+    write_json: Callable[[str, object], None],
+    hurried: Callable[[], bool],
 ) -> Iterator[None]:
     """While the context lasts, the fact cache ``directory`` has the form that ``core`` wants. Afterwards the artifact
     ``fact_cache_modified.json`` says whose facts were written and whose were cleared, because the clocks of two
@@ -51,12 +56,13 @@ def kept_facts(
     :param directory: empty if the job has none of its own.
     :param opened: opens it, made if it is missing, without following a link.
     :param write_json: writes an artifact, by name.
+    :param hurried: asked after each file; whether there is no time for more of them.
     :raises OutputError: a file cannot be written.
     """
     if not directory:
         yield
         return
-    cache = FactCache(directory, core, opened)
+    cache = FactCache(directory, core, opened, hurried)
     with cache:
         with _telling(directory):
             cache.translate()
@@ -97,7 +103,14 @@ class FactCache:
     name. If it is no directory, or another job holds it, it is left alone.
     """
 
-    def __init__(self, directory: str, core: str | None, opened: Callable[[str], int]) -> None:
+    def __init__(
+        self,
+        directory: str,
+        core: str | None,
+        opened: Callable[[str], int],
+        hurried: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._hurried = hurried
         self.path = directory
         self._opened = opened
         self._tagging = core is None or _is_tagging(core)
@@ -130,6 +143,8 @@ class FactCache:
         self._before = self._files()
         if self._tagging:
             for host, seen in self._before.items():
+                if self._hurried():
+                    return
                 self._translate(host, seen)
             self._copies = {
                 name.removeprefix(_PREFIX): seen for name, seen in self._files().items() if name not in self._before
@@ -173,12 +188,14 @@ class FactCache:
         """
         found = self._files()
         for name, seen in found.items():
+            if self._hurried():
+                return
             if not self._is_tagged(name):
                 continue
             host = name.removeprefix(_PREFIX)
             if not newer_only or host not in found or found[host].mtime_ns < seen.mtime_ns:
                 try:
-                    facts = plain_facts(json.loads(self._read(name)))
+                    facts = plain_facts(parse_json(self._read(name)))
                     if not self._is_known(host, facts, found.get(host)):
                         self._write(host, json.dumps(facts), seen.mtime_ns)
                 except (ValueError, RecursionError) as exc:
@@ -193,7 +210,7 @@ class FactCache:
         if seen is None or seen != self._before.get(host):
             return seen is None and facts == {}
         with contextlib.suppress(ValueError, RecursionError):
-            return bool(json.loads(self._read(host)) == facts)
+            return bool(parse_json(self._read(host)) == facts)
         return False
 
     def _files(self) -> dict[str, _Seen]:
@@ -218,15 +235,22 @@ class FactCache:
     def _read(self, name: str, size: int = -1) -> str:
         """:raises ValueError: it cannot be read, or is not text."""
         try:
-            with os.fdopen(open_file(name, self._lock), "rb") as file:
-                return file.read(MAX_INPUT_FILE if size < 0 else size).decode()
+            fd = open_file(name, self._lock)
+            if size < 0:
+                return read_whole(fd, MAX_FACTS).decode()
+            with os.fdopen(fd, "rb") as file:
+                return file.read(size).decode()
         except OSError as exc:
             raise ValueError(exc.strerror) from exc
 
     def _write(self, name: str, text: str, mtime_ns: int) -> None:
         """Writes in place: nobody reads while this is done."""
-        with contextlib.suppress(FileNotFoundError):
+        try:
             os.unlink(name, dir_fd=self._lock)
+        except FileNotFoundError:
+            pass
+        except (IsADirectoryError, PermissionError) as exc:
+            raise ValueError(f"something else has the name {name}: {exc.strerror}") from exc
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(name, flags, 0o600, dir_fd=self._lock)
         with os.fdopen(fd, "wb", buffering=0) as file:
@@ -239,7 +263,10 @@ class FactCache:
 def plain_facts(data: Any) -> Any:
     """The content of a file of any ansible-core as a controller knows it: without tags."""
     payload = data.get(_PAYLOAD) if isinstance(data, dict) else None
-    return json.loads(payload, object_hook=_untagged) if isinstance(payload, str) else data
+    if not isinstance(payload, str):
+        return data
+    check_bounds(payload.encode("utf-8", "surrogatepass"))
+    return json.loads(payload, object_hook=_untagged)
 
 
 def _untagged(value: dict[str, Any]) -> Any:
@@ -256,6 +283,7 @@ def _payload(text: str) -> str:
     :raises ValueError: they are not JSON, as far as they were looked at.
     """
     if any(word in text for word in _MEANINGFUL):
+        check_bounds(text.encode())
         text = json.dumps(json.loads(text, object_hook=_untrusted))
     return f"{_TAGGED}: {_quoter()(text)}}}"
 

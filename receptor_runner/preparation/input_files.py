@@ -20,7 +20,7 @@ from ..job.inventory import as_files, find_source, is_host_list, merged_files
 from ..job.parameters import Parameters, is_collection_playbook
 from ..job.private_data import PrivateDataDir
 from ..limits import MAX_INPUT_FILE
-from ..system.below import open_regular
+from ..system.below import open_regular, read_whole
 
 __all__ = ["InputFiles"]
 
@@ -224,10 +224,6 @@ def _is_file(path: Path) -> bool:
 def _content(path: str) -> bytes:
     """:raises InputError: it is no file, or too large a one."""
     try:
-        with os.fdopen(open_regular(path), "rb") as file:
-            content = file.read(MAX_INPUT_FILE + 1)
+        return read_whole(open_regular(path), MAX_INPUT_FILE)
     except OSError as exc:
         raise InputError(f"cannot read {path}: {exc.strerror}") from exc
-    if len(content) > MAX_INPUT_FILE:
-        raise InputError(f"cannot read {path}: it is larger than {MAX_INPUT_FILE} bytes")
-    return content

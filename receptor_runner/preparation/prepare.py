@@ -67,18 +67,19 @@ def prepare(parameters: Parameters, context: PreparationContext) -> RunSpec:
     """
     try:
         return _prepared(parameters, context)
-    except (TypeError, ValueError, RecursionError) as exc:
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError) as exc:
         raise ConfigurationError(f"a parameter of the job cannot be used: {exc}") from exc
     except OSError as exc:
         raise OutputError(f"the job cannot be made ready: {exc}") from exc
 
 
 def _prepared(parameters: Parameters, context: PreparationContext) -> RunSpec:
-    job = ResolvedJob.of(parameters, context.private_data)
-    artifact_dir = (context.artifacts or context.private_data.artifacts) / job.ident
-    request = IsolationRequest.of(job)
-    if request.kind and not context.local:
+    artifact_dir = (context.artifacts or context.private_data.artifacts) / parameters.ident
+    if not context.local and _may_be_isolated(parameters, context.private_data):
+        # before anything of it is read, and quoted
         context.private_data.check_closed(artifact_dir, artifact_dir / "job_events")
+    job = ResolvedJob.of(parameters, context.private_data, used_again=not (context.local or context.fresh))
+    request = IsolationRequest.of(job)
     _make_private(artifact_dir / "job_events")
     isolation = _isolation(request, context, artifact_dir)
     spec = _spec(job, context, artifact_dir, isolation, isolated=bool(request.kind))
@@ -86,6 +87,14 @@ def _prepared(parameters: Parameters, context: PreparationContext) -> RunSpec:
     _wrap(spec, isolation, own_env)
     _check_passable(spec)
     return spec
+
+
+def _may_be_isolated(parameters: Parameters, private_data: PrivateDataDir) -> bool:
+    """Whether the job asks for isolation, or says so in a file that is not to be read."""
+    if parameters["process_isolation"] or private_data.leads_out(private_data.env / "settings"):
+        return True
+    asked = private_data.settings(parameters["settings"]).get("process_isolation")
+    return asked is not None and str(asked)[:10].lower() not in ("false", "0", "no", "off")
 
 
 def _isolation(request: IsolationRequest, context: PreparationContext, artifact_dir: Path) -> Isolation:

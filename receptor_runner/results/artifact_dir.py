@@ -106,11 +106,25 @@ class ArtifactDir:
                 _write_all(fd, content)
             finally:
                 os.close(fd)
-            os.rename(aside, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+            self._rename(aside, name)
         except OSError as exc:
             with contextlib.suppress(OSError):
                 os.unlink(aside, dir_fd=self._fd)
+            if self._is_gone():
+                return
             raise OutputError(f"cannot write {self.path}/{name}: {exc.strerror}") from exc
+
+    def _rename(self, aside: str, name: str) -> None:
+        """A job may have put a directory in the place of the file: it is moved away."""
+        try:
+            os.rename(aside, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+        except IsADirectoryError:
+            os.rename(name, f"{name}.{secrets.token_hex(4)}", src_dir_fd=self._fd, dst_dir_fd=self._fd)
+            os.rename(aside, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+
+    def _is_gone(self) -> bool:
+        """Whether the directory was removed. A job may remove its artifacts; that is no error."""
+        return os.fstat(self._fd).st_nlink == 0
 
     def write_json(self, name: str, data: object) -> None:
         self.write(name, json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogateescape"))

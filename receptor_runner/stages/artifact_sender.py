@@ -38,13 +38,15 @@ class ArtifactSender:
             self._sent(_few_entries(artifacts), hurry=False)
 
     def _sent(self, entries: Iterable[Entry], *, hurry: bool) -> bool:
-        """False if the archive takes longer to write than there is time."""
+        """False if the archive takes longer to write than there is time, or no receiver would take it."""
         with spool() as file:
             packer: Packer = self._format.packer(file, _left_out)
             for _ in packer.pack(entries):
                 self._writer.tick()
                 if hurry and not self._in_time(packer.size / _HURRIED_RATE):
                     return False
+            if not packer.acceptable and hurry:
+                return False
             self._writer.archive(packer.size, packer.sha256, packer.chunks())
             return True
 

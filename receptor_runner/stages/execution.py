@@ -32,6 +32,9 @@ class Relay(Protocol):
     def should_stop(self) -> bool:
         """Whether the command is to be stopped. Asked after each wait."""
 
+    def hurried(self) -> bool:
+        """Asked between two steps of what is done before and after the command: whether there is no time for more."""
+
     def waits(self) -> Iterable[float | None]:
         """Seconds after which :meth:`should_stop` is to be asked at the latest; None for no limit."""
 
@@ -50,7 +53,7 @@ def execute(guard: Guard, spec: RunSpec, artifacts: ArtifactDir, relay: Relay) -
     masked = spec.masked()
     artifacts.write_json("command", masked)
     relay.announce(spec, masked)
-    with kept_facts(spec.fact_cache, spec.core, artifacts.open_below, artifacts.write_json):
+    with kept_facts(spec.fact_cache, spec.core, artifacts.open_below, artifacts.write_json, relay.hurried):
         guard.run(spec)
         result = _relayed(guard, relay)
     artifacts.write("status", result.status.encode())

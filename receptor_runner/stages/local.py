@@ -236,6 +236,9 @@ class _LocalRelay:
             raise Interrupted(f"Exception in Cancel Callback: {exc}") from exc
         return self._cancelled
 
+    def hurried(self) -> bool:
+        return False
+
     def waits(self) -> Iterable[float | None]:
         yield CANCEL_POLL_SECONDS if self._cancel_callback is not None else None
 

@@ -45,6 +45,8 @@ __all__ = ["NO_JOURNAL", "JobJournal", "JobMemory", "Processor", "ProcessorOptio
 
 logger = logging.getLogger(__name__)
 
+#: So many items are taken before signals are looked for.
+_ITEMS_AT_ONCE = 500
 _EMPTY = (
     "Unexpected empty line encountered during worker stream. "
     "Worker did not produce events or streaming was aborted, check execution node health."
@@ -209,7 +211,9 @@ class Processor:
         """
         kept = self._journal.kept
         try:
-            for item in self._reader.feed(data):
+            for number, item in enumerate(self._reader.feed(data), 1):
+                if not number % _ITEMS_AT_ONCE:
+                    self.check_stop()
                 if type(item) is JobEvent:
                     self._sinks.event(item.data, item.raw)
                 else:

@@ -293,6 +293,11 @@ class _WorkerRelay:
             self._writer.tick()
         return asked
 
+    def hurried(self) -> bool:
+        if self._between_lines:
+            self._writer.tick()
+        return not self._stop.in_time(0.5)
+
     def waits(self) -> Iterable[float | None]:
         yield self._writer.wait_seconds() if self._between_lines else None
         yield from self._stop.waits()

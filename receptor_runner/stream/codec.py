@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..errors import LimitError, ProtocolError, TruncatedStreamError
-from ..limits import DEFAULT_LIMITS, StreamLimits
+from ..limits import DEFAULT_LIMITS, MAX_OBJECTS_A_LINE, StreamLimits
 from .bounded_json import ExcessError, check_bounds
 from .messages import (
     EXTENSION,
@@ -303,6 +303,8 @@ def _objects(text: str, place: int) -> list[JSONObject]:
         if not isinstance(value, dict):
             return []
         values.append(value)
+        if len(values) > MAX_OBJECTS_A_LINE:
+            return []
         while place < len(text) and text[place].isspace():
             place += 1
     return values

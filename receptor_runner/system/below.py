@@ -12,8 +12,9 @@ import os
 import stat
 from collections.abc import Sequence
 
-__all__ = ["Held", "make_accessible", "open_directory", "open_file", "open_regular"]
+__all__ = ["Held", "make_accessible", "open_directory", "open_file", "open_regular", "read_whole"]
 
+_READ = 1024 * 1024
 _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -52,6 +53,20 @@ def open_regular(path: str | os.PathLike[str]) -> int:
     :raises OSError: it is not there, or is something else.
     """
     return _checked(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), path)
+
+
+def read_whole(fd: int, limit: int) -> bytes:
+    """All of an open file, which is closed.
+
+    :raises OSError: it is larger than ``limit`` bytes (EFBIG), or cannot be read.
+    """
+    with os.fdopen(fd, "rb", buffering=0) as file:
+        content = bytearray()
+        while data := file.read(min(_READ, limit + 1 - len(content))):
+            content += data
+            if len(content) > limit:
+                raise OSError(errno.EFBIG, f"it is larger than {limit} bytes")
+        return bytes(content)
 
 
 def _checked(fd: int, name: str | os.PathLike[str]) -> int:

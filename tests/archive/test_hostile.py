@@ -176,3 +176,10 @@ def test_holes_do_not_travel_as_zeros(tmp_path: Path) -> None:
     data, told = packed(source)
     assert zipfile.ZipFile(io.BytesIO(data)).namelist() == ["rc"]
     assert "holes" in told[0]
+
+
+def test_directories_that_only_names_imply_are_counted(tmp_path: Path) -> None:
+    data = zip_of(*((f"{number}/" + "d/" * 150 + "f", FILE, b"") for number in range(10)))
+    with pytest.raises(LimitError, match="more directories"):
+        extract(data, tmp_path, members=1000)
+    assert sum(1 for _ in tmp_path.rglob("*")) <= 1010

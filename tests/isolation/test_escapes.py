@@ -130,5 +130,54 @@ def test_an_input_that_is_no_file_is_refused_at_once(name: str, target: str, tmp
     done = subprocess.run(
         [*OURS, "worker", "--private-data-dir", tmp_path], input=stream, capture_output=True, timeout=20, check=False
     )
+    assert done.returncode in (66, 78)
+    explanation = statuses(done.stdout)[-1]["job_explanation"]
+    assert "not a regular file" in explanation or "leads out" in explanation
+
+
+def test_a_job_does_not_switch_off_the_isolation_of_the_next(
+    engine: Engine, make_dir: DirFactory, victim: Path, tmp_path: Path
+) -> None:
+    """In a private data dir that is used again, ``env/settings`` may be an earlier job's."""
+    where = tmp_path / "node" / "place"
+    (where / "env").mkdir(parents=True)
+    (where / "env" / "settings").write_text("{process_isolation: false, process_isolation_show_paths: [/]}")
+    play = tasks(f"shell: rm -f {victim}/secret", "debug: {msg: done}")
+    done = work(job(make_dir(play), **engine.settings()), "--private-data-dir", str(where))
+    assert b"done" in done.stdout
+    assert (victim / "secret").exists()
+
+
+def test_nothing_behind_a_link_is_quoted(sandbox: Engine, make_dir: DirFactory, tmp_path: Path) -> None:
+    for name, content in (
+        ("env/envvars", "password: *s3cret"), ("env/passwords", '"(s3cret": x'), ("env/settings", "job_timeout: s3cret"),
+    ):  # fmt: skip
+        (tmp_path / "outside").write_text(content)
+        directory = make_dir(tasks("debug: {msg: hello}"), name=name.replace("/", "-"), env__x="")
+        (directory / name).symlink_to(tmp_path / "outside")
+        stream = job(directory).split(b"\n", 1)[1]
+        kwargs = {"playbook": "test.yml", "ident": "job", **sandbox.settings()}
+        done = work(json.dumps({"kwargs": kwargs}).encode() + b"\n" + stream)
+        assert done.returncode == 78
+        assert b"s3cret" not in done.stdout
+
+
+def test_a_fifo_among_the_variables_of_an_inventory_hangs_nobody(tmp_path: Path) -> None:
+    (tmp_path / "inventory" / "group_vars").mkdir(parents=True)
+    (tmp_path / "inventory" / "hosts").write_text("localhost")
+    os.mkfifo(tmp_path / "inventory" / "group_vars" / "all")
+    kwargs = {"module": "ping", "host_pattern": "all", "inventory": ["inventory/hosts", {"all": {}}]}
+    stream = json.dumps({"kwargs": kwargs}).encode() + b'\n{"eof": true}\n'
+    words = [*OURS, "worker", "--private-data-dir", str(tmp_path)]
+    done = subprocess.run(words, input=stream, capture_output=True, timeout=20, check=False)
     assert done.returncode == 66
     assert "not a regular file" in statuses(done.stdout)[-1]["job_explanation"]
+
+
+@pytest.mark.parametrize("option", ["-d", "-dt", "-itd", "--detach", "--detach=1", "--detach=true", "-d=true"])
+def test_a_container_is_not_detached(option: str, make_dir: DirFactory) -> None:
+    """Nobody would know how the job ends."""
+    settings = {"process_isolation": True, "container_image": "x", "container_options": [option]}
+    done = work(job(make_dir(tasks("debug: {msg: hello}")), **settings))
+    assert done.returncode == 78
+    assert "detach" in statuses(done.stdout)[-1]["job_explanation"]

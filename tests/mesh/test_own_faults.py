@@ -162,11 +162,12 @@ def test_a_submit_whose_payload_was_cut_is_done_again(mesh: Mesh, make_dir: DirF
     directory = make_dir(HELLO)
     (directory / "big").write_bytes(os.urandom(150_000_000))
     first = mesh.popen("submit", directory, "-p", "test.yml", "-i", "cut", stderr=subprocess.DEVNULL)
-    wait_for(mesh.units, "the unit is there")
+    record = jobs_directory() / "cut" / "job.json"
+    wait_for(lambda: record.exists() and json.loads(record.read_text())["units"], "the unit is known")
     first.send_signal(signal.SIGKILL)
     first.wait()
     (directory / "big").unlink()
-    assert not json.loads((jobs_directory() / "cut" / "job.json").read_text())["accepted"]
+    assert not json.loads(record.read_text())["accepted"]
     assert mesh.run("submit", directory, "-p", "test.yml", "-i", "cut").returncode == 0
     assert b"hello" in ours("attach", "cut").stdout
     ours("release", "cut")

@@ -236,3 +236,28 @@ def test_a_cache_of_the_users_own_is_left_alone(make_dir: DirFactory, tmp_path: 
     artifacts = piped(directory, tmp_path / "back")
     assert len(list(own.iterdir())) == 2
     assert not (artifacts / "fact_cache_modified.json").exists()
+
+
+def test_facts_that_are_too_large_or_no_file_cost_nothing(tmp_path: Path) -> None:
+    """A job may leave anything there."""
+    (tmp_path / "s1_large").write_bytes(b'{"__payload__": "' + bytes(64 * 1024 * 1024))
+    for number in range(50):
+        os.link(tmp_path / "s1_large", tmp_path / f"s1_large{number}")
+    (tmp_path / "localhost").mkdir()
+    (tmp_path / "s1_localhost").write_text('{"__payload__": "{}"}')
+    (tmp_path / "s1_deep").write_text('{"__payload__": "' + "[" * 5000 + "]" * 5000 + '"}')
+    (tmp_path / "s1_fine").write_text('{"__payload__": "{\\"a\\": 1}"}')
+    cache = FactCache(str(tmp_path), "2.19.0", opened)
+    began = time.monotonic()
+    with cache:
+        modified_hosts, _ = cache.translate_back()
+    assert time.monotonic() - began < 10
+    assert json.loads((tmp_path / "fine").read_text()) == {"a": 1}
+    assert "fine" in modified_hosts
+
+
+def test_a_cache_of_a_job_in_a_hurry_is_left(tmp_path: Path) -> None:
+    (tmp_path / "s1_h").write_text('{"__payload__": "{}"}')
+    with FactCache(str(tmp_path), "2.19.0", opened, lambda: True) as cache:
+        cache.translate_back()
+    assert (tmp_path / "s1_h").exists()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from receptor_runner.errors import ReceptorRunnerError
+from receptor_runner.errors import ConfigurationError, ReceptorRunnerError
 from receptor_runner.job.parameters import DEFAULTS, Parameters
 from receptor_runner.job.private_data import PrivateDataDir
 from receptor_runner.preparation.prepare import PreparationContext, prepare
@@ -57,3 +58,33 @@ def test_values_in_mappings_of_any_type(value: Any, tmp_path: Path) -> None:
         top.mkdir()
         prepared({**BASES["container"], **case}, top)
     prepared(value, tmp_path)
+
+
+BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("envvars", BOMB), ("settings", BOMB + "job_timeout: *a8\n"), ("settings", "a: &a [*a]"),
+        ("settings", 'job_timeout: !!int ""'), ("settings", 'job_timeout: !!float ""'), ("settings", 'a: !!bool "x"'),
+        ("settings", 'a: !!timestamp "x"'), ("settings", "job_timeout: [1]"), ("settings", "fact_cache: stdout"),
+        ("envvars", "x: [" + "a," * 1_000_000 + "]"), ("passwords", '"a{99999999999999999999}": x'),
+    ],
+    ids=range(11),
+)  # fmt: skip
+def test_a_file_of_env_that_is_odd(name: str, text: str, tmp_path: Path) -> None:
+    """78, before memory and time are spent."""
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / name).write_text(text)
+    (tmp_path / "scratch").mkdir()
+    context = PreparationContext(PrivateDataDir(tmp_path), str(tmp_path / "scratch"), lambda _: None)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ConfigurationError):
+            prepare(Parameters.from_wire({"module": "ping"}), context)
+        assert tracemalloc.get_traced_memory()[1] < 20 * 1024 * 1024
+    finally:
+        tracemalloc.stop()

@@ -423,3 +423,11 @@ def test_a_thin_wrapper_is_enough_for_an_input(tmp_path: Path) -> None:
 
     outcome = receptor_runner.run(streamer="process", _input=Wrapper(results()), private_data_dir=tmp_path, quiet=True)
     assert outcome.status == "successful"
+
+
+@pytest.mark.slow
+def test_very_many_objects_on_a_line_are_text(tmp_path: Path) -> None:
+    line = b'{"counter":1,"uuid":"u"}' * 200_000 + b"\n"
+    began = time.monotonic()
+    assert process(STARTING + line + final("successful") + END_OF_STREAM, tmp_path).returncode == 0
+    assert time.monotonic() - began < 20

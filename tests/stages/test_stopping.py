@@ -148,6 +148,16 @@ def test_a_guard_that_was_stopped_and_has_lost_its_keeper_is_ended(
     assert not processes_with(STUBBORN_MARK)
 
 
+def test_a_keeper_that_a_task_stopped_holds_nobody_up(make_dir: DirFactory, tmp_path: Path, no_leftovers: Path) -> None:
+    worker = start(job(make_dir(STUBBORN)), results=tmp_path / "results")
+    wait_for(lambda: processes_with(STUBBORN_MARK), "the stubborn child")
+    keeper_of(worker.pid).suspend()
+    sent = time.monotonic()
+    worker.terminate()
+    assert worker.wait(20) == 130
+    assert time.monotonic() - sent < 10
+
+
 def test_a_guard_that_a_task_stopped_is_noticed(make_dir: DirFactory, tmp_path: Path, no_leftovers: Path) -> None:
     """Nobody asks for anything, and keep-alives go on: the worker asks its guard now and then."""
     results = tmp_path / "results"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -455,3 +456,51 @@ def test_a_megabyte_of_newlines_is_not_a_million_events(make_dir: DirFactory, tm
     artifacts = processed(done.stdout, tmp_path / "back")
     assert (artifacts / "stdout").read_bytes().count(b"\n") == 1_000_000
     assert (artifacts / "rc").read_text() == "0"
+
+
+@pytest.mark.slow
+def test_artifacts_that_shrink_too_much_do_not_make_a_success_a_failure(make_dir: DirFactory, tmp_path: Path) -> None:
+    """No receiver takes them: what matters most is sent instead."""
+    program = (
+        "import os; os.chdir(os.environ['AWX_ISOLATED_DATA_DIR']); open('z', 'wb').write(bytes(1 << 27));"
+        "[os.link('z', f'z{n}') for n in range(33)]"
+    )
+    command = f"{sys.executable} -c {shlex.quote(program)}"
+    done = work(job(make_dir(args=command), ident="j"))
+    assert done.returncode == 0
+    artifacts = processed(done.stdout, tmp_path / "back")
+    assert (artifacts / "rc").read_text() == "0"
+    assert not (artifacts / "z").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "leave",
+    ["mkdir rc", "mkdir -p fact_cache/localhost fact_cache_modified.json", 'cd /; rm -rf "$AWX_ISOLATED_DATA_DIR"'],
+)
+def test_what_a_job_leaves_in_the_way_does_not_decide_its_status(leave: str, make_dir: DirFactory) -> None:
+    script = f'cd "$AWX_ISOLATED_DATA_DIR"; {leave}'
+    done = work(job(make_dir(args=f"sh -c {shlex.quote(script)}"), ident="j"))
+    assert (done.returncode, statuses(done.stdout)[-1]["status"]) == (0, "successful")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["too long", "no program", "no interpreter"])
+def test_a_command_that_can_never_be_started_is_78(what: str, make_dir: DirFactory, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/no/such/interpreter\n" if what == "no interpreter" else "\x7fELF nonsense")
+    program.chmod(0o755)
+    directory = make_dir(tasks("debug: {msg: hello}"), args="" if what == "too long" else str(program))
+    if what == "too long":
+        (directory / "args").unlink()
+    limit = "a," * 100_000 if what == "too long" else None
+    done = work(job(directory, ident="j", limit=limit))
+    assert done.returncode == 78, statuses(done.stdout)[-1]
+
+
+@pytest.mark.slow
+def test_a_prompt_that_takes_for_ever_is_named(make_dir: DirFactory) -> None:
+    command = f"{sys.executable} -c {shlex.quote('print(chr(120) * 2000); import time; time.sleep(30)')}"
+    done = work(job(make_dir(args=command), ident="j", passwords={"(x+x+)+y": "a"}))
+    assert done.returncode == 78
+    assert "password prompt" in statuses(done.stdout)[-1]["job_explanation"]
