@@ -1,30 +1,22 @@
 """Fuzzes every target for its share of the time: ``python -m tests.fuzz SECONDS [--only TARGET] [--seed N]``.
 
-Where atheris is installed, it guides the bytes by coverage (``--atheris``); otherwise hypothesis makes them. A finding
-is told with the smallest input that shows it, and the exit status is 1."""
+Where atheris is installed, it guides the bytes by coverage; otherwise hypothesis makes them. A finding is told with the
+smallest input that shows it, and the exit status is 1."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import subprocess
 import sys
 import time
 import traceback
 
-from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import seed
 
-# without the phase that explains a finding: it takes longer than the finding did
-settings.register_profile(
-    "fuzz",
-    max_examples=40,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-)
-settings.load_profile("fuzz")
+from tests.fuzz.targets import TARGETS
 
-from tests.fuzz.targets import TARGETS  # noqa: E402 - the profile counts from here on
+ENGINES = ("atheris", "hypothesis")
 
 
 def main() -> int:
@@ -32,16 +24,17 @@ def main() -> int:
     parser.add_argument("seconds", type=float, help="how long, for all targets together")
     parser.add_argument("--only", choices=list(TARGETS), action="append", help="these targets alone")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6, help="begin with the same inputs again")
-    parser.add_argument("--atheris", action="store_true", help="guided by coverage, if atheris is installed")
+    best = ENGINES[0 if importlib.util.find_spec("atheris") else 1]
+    parser.add_argument("--engine", choices=ENGINES, default=best, help="what makes the inputs")
     options = parser.parse_args()
     names = options.only or list(TARGETS)
-    print(f"seed {options.seed}, {options.seconds:g} s for {len(names)} targets", flush=True)
+    print(f"{options.engine}, seed {options.seed}, {options.seconds:g} s for {len(names)} targets", flush=True)
     findings = 0
     until = time.monotonic()
     for number, name in enumerate(names):
         until += options.seconds / len(names)
-        if options.atheris:
-            findings += _guided(name, options.seconds / len(names))
+        if options.engine == "atheris":
+            findings += _guided(name, options.seconds / len(names), options.seed + number)
         else:
             findings += _generated(name, until, options.seed + number)
     print(f"{findings} of {len(names)} targets have a finding")
@@ -80,9 +73,10 @@ atheris.Fuzz()
 """
 
 
-def _guided(name: str, seconds: float) -> bool:
+def _guided(name: str, seconds: float, first: int) -> bool:
     """atheris ends the process that it fuzzes in, so each target has its own."""
-    words = [sys.executable, "-c", _GUIDED, name, f"-max_total_time={max(1, int(seconds))}", "-verbosity=0"]
+    limits = [f"-max_total_time={max(1, int(seconds))}", f"-seed={first + 1}", "-verbosity=0", "-rss_limit_mb=0"]
+    words = [sys.executable, "-c", _GUIDED, name, *limits]
     done = subprocess.run(words, check=False, timeout=seconds * 3 + 60, capture_output=True, text=True)
     print(f"{name}: {'nothing found' if done.returncode == 0 else 'FOUND ' + done.stderr[-2000:]}", flush=True)
     return done.returncode != 0

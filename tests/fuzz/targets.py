@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hypothesis import Phase, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from receptor_runner.archive.unpack import unpack_zip, zip_member
@@ -43,6 +43,17 @@ from tests.support.strategies import describe, hostile_archives
 __all__ = ["TARGETS"]
 
 logging.disable(logging.CRITICAL)
+
+# without the phase that explains a finding: it takes longer than the finding did
+settings.register_profile(
+    "fuzz",
+    max_examples=40,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+)
+settings.load_profile("fuzz")
 
 #: One extraction may write so much, in bytes, and take so much memory.
 _ROOM = 64 * 1024 * 1024
