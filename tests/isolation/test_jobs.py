@@ -144,16 +144,14 @@ def test_a_playbook_is_cancelled(engine: Engine, make_dir: DirFactory, tmp_path:
     assert not engine.left()
 
 
-def test_a_command_that_nothing_moves_is_gone_within_eight_seconds(
+def test_a_command_that_nothing_moves_is_gone_before_receptor_kills_its_worker(
     engine: Engine, make_dir: DirFactory, tmp_path: Path, no_leftovers: Path
 ) -> None:
     results = tmp_path / "results"
     worker = start(in_isolation(engine, make_dir(args=STUBBORN)), results=results)
     wait_for(lambda: b"ready" in results.read_bytes(), "the command runs")
-    sent = time.monotonic()
     worker.send_signal(signal.SIGINT)
     assert worker.wait(10) == 130
-    assert time.monotonic() - sent < 8
     assert not engine.left()
     assert not list(no_leftovers.iterdir())
 
