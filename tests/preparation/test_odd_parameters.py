@@ -38,6 +38,7 @@ def prepared(kwargs: Any, top: Path) -> None:
         assert refusal.exit_code in (66, 69, 73, 78), (kwargs, refusal)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*DEFAULTS, *(f"settings.{name}" for name in SETTINGS)])
 def test_a_parameter_of_any_type(name: str, tmp_path: Path) -> None:
     first, _, inner = name.partition(".")
@@ -75,6 +76,7 @@ BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     ],
     ids=range(11),
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_file_of_env_that_is_odd(name: str, text: str, tmp_path: Path) -> None:
     """78, before memory and time are spent."""
     (tmp_path / "env").mkdir()
