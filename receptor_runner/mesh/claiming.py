@@ -6,7 +6,6 @@ and finds its job."""
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Iterator
 
@@ -22,8 +21,6 @@ from .units import UnitGoneError, UnitHandle
 from .waiting import run
 
 __all__ = ["adopted_before", "claimed", "forget_rejected", "known_job"]
-
-logger = logging.getLogger(__name__)
 
 #: How often the name of a job that is being submitted is looked at.
 _BUSY_SECONDS = 0.05
@@ -56,16 +53,20 @@ def _is_accepted(records: Records, job: str) -> bool:
     return bool(record.units) and record.accepted
 
 
-def known_job(records: Records, job: Job, socket: str, node: str | None, *, again: bool) -> Record | None:
+def known_job(records: Records, job: Job, socket: str, node: str | None, *, again: bool, mine: bool) -> Record | None:
     """The record of a job of this ident, if it is this job, by this socket and on this node.
 
+    :param mine: whether its name is ours: what is left of an older job is forgotten only then.
     :raises UsageError: it is another one.
+    :raises BusyError: another process submits it.
     """
     try:
         record = records.load(job.ident)
     except NoJobError:
         return None
     if not record.units or not record.accepted:
+        if not mine:
+            raise BusyError(f"the job {job.ident} is being submitted by another process")
         _forget_unaccepted(records, record)
         return None
     if record.private_data_dir != str(job.private_data.path):
@@ -76,7 +77,7 @@ def known_job(records: Records, job: Job, socket: str, node: str | None, *, agai
         if record.address.socket != socket or (node is not None and node not in (record.route.node, "localhost")):
             raise UsageError(f"the job {job.ident} exists already, on {record.route.node} by {record.address.socket}")
         return record
-    if record.delivered and SubmittedJob(record, records).released():
+    if mine and record.delivered and SubmittedJob(record, records).released():
         records.clear(job.ident)
         return None
     raise UsageError(

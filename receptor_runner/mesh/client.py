@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -37,8 +36,6 @@ from .waiting import run
 from .worker_queries import ask_worker_info
 
 __all__ = ["Mesh"]
-
-logger = logging.getLogger(__name__)
 
 _SOCKET_VARIABLE = "RECEPTORCTL_SOCKET"
 
@@ -214,11 +211,11 @@ class Mesh:
                 self.address = _private_address(private)
             address = self.address
             with claimed(records, job.ident, flag) as mine:
-                known = known_job(records, job, address.socket, node, again=again)
+                known = known_job(records, job, address.socket, node, again=again, mine=mine)
                 if known is not None:
                     return SubmittedJob(known, records)
                 if not mine:
-                    raise BusyError(f"the job {job.ident} is being submitted by another process")
+                    raise BusyError(f"the job {job.ident} is being released by another process")
                 place = _Place(address, private.directory if private is not None else None)
                 try:
                     return self._submit(
