@@ -1,8 +1,8 @@
 """Walks a directory and yields what is to be packed.
 
 Rules: parents come before their children. Every directory is reached by the descriptor of the one above it. Links are
-kept as links and never followed. What cannot travel is reported
-by its path, once, and left out. The caller decides whether a report is fatal."""
+kept as links and never followed. What cannot travel is reported by its path, once, and left out. The caller decides
+whether a report is fatal."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from ..errors import OutputError
+from ..system.below import DIRECTORY
 from .entry import Entry
 
-__all__ = ["Report", "check_shortage", "collect"]
+__all__ = ["Report", "check_shortage", "collect", "untold"]
 
 #: Called with a path and the reason why it does not travel. ``fatal`` if a job would miss it.
 Report = Callable[[str, str, bool], None]
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KINDS = {stat.S_IFIFO: "a fifo", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
@@ -78,7 +78,7 @@ class _Level:
             elif above is None:
                 self.fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             else:
-                self.fd = os.open(directory, _DIRECTORY, dir_fd=above.fd)
+                self.fd = os.open(directory, DIRECTORY, dir_fd=above.fd)
             self.names = iter(sorted(os.listdir(self.fd)))
         except OSError as exc:
             check_shortage(exc, self.path)
@@ -93,6 +93,10 @@ def check_shortage(exc: OSError, path: str) -> None:
     """:raises OutputError: this process is short of descriptors or memory, and nothing is wrong with the file."""
     if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
         raise OutputError(f"cannot read {path}: {exc.strerror}") from exc
+
+
+def untold(path: str, reason: str, fatal: bool) -> None:
+    """A report of what a job may do with its own artifacts: remove them meanwhile, leave what cannot travel."""
 
 
 def excluded(name: str, patterns: Sequence[str]) -> bool:

@@ -14,7 +14,7 @@ from typing import IO
 
 from ..errors import ArchiveError
 from ..limits import MAX_MEMBER_NAME
-from .entry import modification_time
+from .entry import modification_time, split_extra
 
 __all__ = ["DEFLATED", "STORED", "Member", "ZipDirectory"]
 
@@ -163,12 +163,7 @@ def _wide(extra: bytes, *values: int) -> list[int]:
     """The values; those that do not fit into a header are in its zip64 field."""
     if _WIDE not in values:
         return list(values)
-    place, field = 0, b""
-    while place + 4 <= len(extra):
-        kind, length = struct.unpack_from("<HH", extra, place)
-        if kind == _ZIP64:
-            field = extra[place + 4 : place + 4 + length]
-        place += 4 + length
+    field = dict(split_extra(extra)).get(_ZIP64, b"")
     found = []
     for value in values:
         if value != _WIDE or len(field) < 8:

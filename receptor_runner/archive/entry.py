@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ..limits import MAX_DEPTH, MAX_MEMBER_NAME
 from ..system.below import open_file
 
-__all__ = ["Entry", "dos_time", "extra_fields", "modification_time"]
+__all__ = ["Entry", "dos_time", "extra_fields", "modification_time", "split_extra"]
 
 _NTFS = 0x000A
 _EXTENDED = 0x5455
@@ -92,7 +92,7 @@ def modification_time(extra: bytes, date_time: tuple[int, ...]) -> int:
     :param extra: the member's extra fields.
     :param date_time: year to second in the sender's local time, taken for ours if there is nothing better.
     """
-    fields = dict(_split(extra))
+    fields = dict(split_extra(extra))
     ntfs = fields.get(_NTFS, b"")
     if len(ntfs) >= 32 and ntfs[4:8] == b"\x01\x00\x18\x00":
         return (int(struct.unpack_from("<Q", ntfs, 8)[0]) - _NTFS_EPOCH * 10_000_000) * 100
@@ -106,7 +106,8 @@ def modification_time(extra: bytes, date_time: tuple[int, ...]) -> int:
         return 0
 
 
-def _split(extra: bytes) -> list[tuple[int, bytes]]:
+def split_extra(extra: bytes) -> list[tuple[int, bytes]]:
+    """The kinds and contents of extra fields (APPNOTE 4.5.1)."""
     fields = []
     place = 0
     while place + 4 <= len(extra):

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from ..errors import ArchiveError, LimitError, OutputError
 from ..limits import DEFAULT_LIMITS, FREE_GROWTH, MAX_DEPTH, MAX_GROWTH, MAX_MEMBER_NAME, StreamLimits
-from ..system.below import make_accessible
+from ..system.below import DIRECTORY, make_accessible
 from .deflate import deflate
 from .directory import DEFLATED, STORED, Member, ZipDirectory
 
@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 _READ = 512 * 1024
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: What only the archive can be blamed for: names and links that no file system takes.
 _FAULTS_OF_NAMES = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 #: How many members are looked at before the caller has its turn.
@@ -317,17 +316,17 @@ class _Tree:
 
     def _open_directory(self, above: int, name: str, parts: tuple[str, ...]) -> int:
         try:
-            return os.open(name, _DIRECTORY, dir_fd=above)
+            return os.open(name, DIRECTORY, dir_fd=above)
         except FileNotFoundError:
             self._make_directory(above, name, parts)
-            return os.open(name, _DIRECTORY, dir_fd=above)
+            return os.open(name, DIRECTORY, dir_fd=above)
         except PermissionError:
-            fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+            fd = os.open(name, os.O_PATH | DIRECTORY, dir_fd=above)
             try:
                 self._make_accessible(fd, parts)
             finally:
                 os.close(fd)
-            return os.open(name, _DIRECTORY, dir_fd=above)
+            return os.open(name, DIRECTORY, dir_fd=above)
         except OSError as exc:
             if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise

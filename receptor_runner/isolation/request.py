@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from ..job.resolved import ResolvedJob
+from ..system.arguments import passable
 from .kinds import DOCKER, PODMAN, SANDBOX
 
 __all__ = ["Credentials", "IsolationRequest"]
@@ -169,11 +170,8 @@ class _Given:
 
 def _passable(name: str, text: str) -> str:
     """:raises ConfigurationError: neither a path nor an argument can be this text."""
-    try:
-        if b"\0" not in os.fsencode(text):
-            return text
-    except UnicodeEncodeError:
-        pass
+    if passable(text):
+        return text
     raise ConfigurationError(f"{name} cannot be passed to a program: {text[:80]!r}")
 
 

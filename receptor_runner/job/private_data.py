@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import ConfigurationError, InputError
 from ..limits import MAX_INPUT_FILE, MAX_YAML, MAX_YAML_VALUES
 from ..stream.bounded_json import parse_json
-from ..system.below import open_regular, read_whole
+from ..system.below import read_regular
 
 __all__ = ["PrivateDataDir"]
 
@@ -72,7 +72,7 @@ class PrivateDataDir:
         :raises InputError: it cannot be read as text.
         """
         try:
-            return read_whole(open_regular(self.path / name), MAX_INPUT_FILE).decode()
+            return read_regular(self.path / name, MAX_INPUT_FILE).decode()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as exc:

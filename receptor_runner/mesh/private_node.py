@@ -20,7 +20,7 @@ from ..limits import CONTROL_SECONDS
 from ..node.defaults import prepare_private
 from ..system.boot import python_argv
 
-__all__ = ["PrivateNode"]
+__all__ = ["PrivateNode", "units_of"]
 
 
 class PrivateNode:
@@ -89,7 +89,7 @@ class PrivateNode:
 
     def _stop(self) -> None:
         """Ends it, if it has no work."""
-        if self._process is None or self._process.poll() is not None or self._units():
+        if self._process is None or self._process.poll() is not None or units_of(self.directory):
             return
         self._process.terminate()
         try:
@@ -112,5 +112,7 @@ class PrivateNode:
                 self.start()
                 self._wait()
 
-    def _units(self) -> list[str]:
-        return glob.glob(os.path.join(glob.escape(self.directory), "data", "*", "*", "status"))
+
+def units_of(directory: str) -> list[str]:
+    """The work units that are left in the directory of a private node, by the paths of their ``status``."""
+    return glob.glob(os.path.join(glob.escape(directory), "data", "*", "*", "status"))

@@ -7,7 +7,6 @@ ours if its tags or its ``starting`` line name the owner of this state directory
 from __future__ import annotations
 
 import functools
-import glob
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from ..stream.messages import Extension, JSONObject
 from ..system.removal import remove_tree
 from .client import Mesh
 from .endpoint import connect
+from .private_node import units_of
 from .submitted import SubmittedJob
 from .units import JOB_TAG, OWNER_TAG, UnitHandle
 from .waiting import run
@@ -131,7 +131,7 @@ def _has_ended(node: str, records: Records) -> bool:
         young = time.time() - os.lstat(node).st_mtime < _STARTING_SECONDS
         if young or node in {record.private_node for record in records.all()}:
             return False
-        if glob.glob(os.path.join(glob.escape(node), "data", "*", "*", "status")) and records.unreadable():
+        if units_of(node) and records.unreadable():
             return False
         run(connect(Address(private_socket(node), private=True), seconds=CONTROL_SECONDS)).close()
     except (InputError, UnreachableError):

@@ -20,7 +20,7 @@ from ..job.inventory import as_files, find_source, is_host_list, merged_files
 from ..job.parameters import Parameters, is_collection_playbook
 from ..job.private_data import PrivateDataDir
 from ..limits import MAX_INPUT_FILE
-from ..system.below import open_regular, read_whole
+from ..system.below import read_regular
 
 __all__ = ["InputFiles"]
 
@@ -166,10 +166,8 @@ class InputFiles:
 
     def _check_ours(self, file: Path) -> None:
         """:raises ConfigurationError: a stranger's isolated job would be given a file that it does not see."""
-        if self.isolated and not self.local:
-            top = os.path.realpath(self.private_data.path)
-            if not os.path.realpath(file).startswith(top + os.sep):
-                raise ConfigurationError(f"{file} is not in the private data dir; an isolated job does not see it")
+        if self.isolated and not self.local and self.private_data.leads_out(file):
+            raise ConfigurationError(f"{file} is not in the private data dir; an isolated job does not see it")
 
     def _make_private(self, name: str, data: bytes) -> Path:
         """A file for this job alone, in its runtime directory."""
@@ -224,6 +222,6 @@ def _is_file(path: Path) -> bool:
 def _content(path: str) -> bytes:
     """:raises InputError: it is no file, or too large a one."""
     try:
-        return read_whole(open_regular(path), MAX_INPUT_FILE)
+        return read_regular(path, MAX_INPUT_FILE)
     except OSError as exc:
         raise InputError(f"cannot read {path}: {exc.strerror}") from exc

@@ -20,6 +20,7 @@ from ..isolation.request import IsolationRequest
 from ..job.parameters import Parameters
 from ..job.private_data import PrivateDataDir
 from ..job.resolved import ResolvedJob
+from ..system.arguments import passable
 from ..system.files import make_private
 from .ansible_version import core_version
 from .command_line import command_line, with_ssh_agent
@@ -175,21 +176,13 @@ def _wrap(spec: RunSpec, isolation: Isolation, own_env: Mapping[str, str]) -> No
 def _check_passable(spec: RunSpec) -> None:
     """Refuses what an operating system cannot pass to a program."""
     for name, value in spec.env.items():
-        if not name or "=" in name or "\0" in name + value or not _encodable(name + value):
+        if not name or "=" in name or not passable(name + value):
             raise ConfigurationError(f"the environment variable {name[:80]!r} cannot be passed to a program")
         if len(os.fsencode(name + value)) > _LONGEST_VARIABLE:
             raise ConfigurationError(f"the environment variable {name[:80]!r} is longer than a program can be given")
     for argument in spec.argv:
-        if "\0" in argument or not _encodable(argument):
+        if not passable(argument):
             raise ConfigurationError(f"the argument {argument[:80]!r} cannot be passed to a program")
-
-
-def _encodable(text: str) -> bool:
-    try:
-        os.fsencode(text)
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _make_private(directory: Path) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ..errors import ReceptorRunnerError
 from ..stream.bounded_json import ExcessError, parse_json
 from ..stream.messages import JSONObject
+from ..system.arguments import passable
 
 __all__ = [
     "CONNECTING",
@@ -287,20 +288,11 @@ def _work_from_json(data: JSONObject) -> ControlCommand:
 
 def _submit(fields: JSONObject) -> ControlCommand:
     for field, value in fields.items():
-        if not _passable(value):
+        if not passable(value):
             raise CommandError(f"{field} cannot be passed to a program")
         if len(value.encode("utf-8", "surrogateescape")) > _LONGEST_FIELD:
             raise CommandError(f"{field} is longer than a program can be given")
     return ControlCommand("work", "submit", fields)
-
-
-def _passable(value: str) -> bool:
-    """Whether a program can be given ``value``: no NUL, no half of a character."""
-    try:
-        value.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in value
 
 
 def _text(data: JSONObject, field: str) -> str:

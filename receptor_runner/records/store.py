@@ -17,7 +17,7 @@ from pathlib import Path
 from ..errors import ConfigurationError, InputError, OutputError
 from ..job.parameters import check_ident
 from ..stream.bounded_json import parse_json
-from ..system.below import open_regular, read_whole
+from ..system.below import read_regular
 from ..system.files import replace_file
 from ..system.removal import remove_tree
 from .journal import Journal
@@ -183,7 +183,7 @@ def _usable(name: str) -> bool:
 def _content(path: Path) -> bytes:
     """:raises ValueError: it is no file, or larger than any record."""
     try:
-        return read_whole(open_regular(path), _LONGEST)
+        return read_regular(path, _LONGEST)
     except OSError as exc:
         if exc.errno in (errno.EINVAL, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EFBIG):
             raise ValueError(exc.strerror) from exc

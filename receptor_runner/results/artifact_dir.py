@@ -14,10 +14,10 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..archive.collect import collect
+from ..archive.collect import collect, untold
 from ..archive.entry import Entry
 from ..errors import OutputError
-from ..system.below import open_directory, open_file
+from ..system.below import DIRECTORY, open_directory, open_file
 from ..system.files import make_private
 
 __all__ = ["RC", "RC_BYTES", "ArtifactDir", "event_file_name", "rc_of"]
@@ -28,7 +28,6 @@ RC, RC_BYTES = "rc", 32
 _EVENTS = "job_events"
 _LARGEST_COUNTER = 10**15
 _UUID = re.compile(r"[0-9A-Za-z_-]{1,64}")
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -54,7 +53,7 @@ class ArtifactDir:
         self.path = Path(os.path.abspath(path))
         try:
             make_private(self.path)
-            self._fd = os.open(self.path, _DIRECTORY)
+            self._fd = os.open(self.path, DIRECTORY)
             self._events = open_directory(self._fd, [_EVENTS], make=True)
         except OSError as exc:
             raise OutputError(f"cannot use the artifact directory {self.path}: {exc.strerror}") from exc
@@ -155,7 +154,7 @@ class ArtifactDir:
 
     def entries(self) -> Iterator[Entry]:
         """What travels of it: everything but event files, which only ``process`` makes."""
-        return collect(self._fd, _ignore, skip=frozenset([_EVENTS]))
+        return collect(self._fd, untold, skip=frozenset([_EVENTS]))
 
     def rc(self) -> int | None:
         """What the ``rc`` artifact says."""
@@ -168,10 +167,6 @@ def rc_of(content: bytes | None) -> int | None:
         return int(content) if content is not None else None
     except ValueError:
         return None
-
-
-def _ignore(path: str, reason: str, fatal: bool) -> None:
-    """A job may remove its artifacts while they are packed, or leave what cannot travel. That is no error."""
 
 
 def _write_all(fd: int, content: bytes) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from ..archive import pack as _loaded_before_the_job_starts  # noqa: F401 - an upgrade must not change it meanwhile
+from ..archive.collect import untold
 from ..archive.entry import Entry
 from ..archive.format import Packer, best_format
 from ..archive.spool import spool
@@ -40,7 +41,7 @@ class ArtifactSender:
     def _sent(self, entries: Iterable[Entry], *, hurry: bool) -> bool:
         """False if the archive takes longer to write than there is time, or no receiver would take it."""
         with spool() as file:
-            packer: Packer = self._format.packer(file, _left_out)
+            packer: Packer = self._format.packer(file, untold)
             for _ in packer.pack(entries):
                 self._writer.tick()
                 if hurry and not self._in_time(packer.size / _HURRIED_RATE):
@@ -49,10 +50,6 @@ class ArtifactSender:
                 return False
             self._writer.archive(packer.size, packer.sha256, packer.chunks())
             return True
-
-
-def _left_out(path: str, reason: str, fatal: bool) -> None:
-    """A job may remove its artifacts while they are packed, or leave what no receiver takes. That is no error."""
 
 
 def _few_entries(artifacts: ArtifactDir) -> Iterator[Entry]:

@@ -12,10 +12,20 @@ import os
 import stat
 from collections.abc import Sequence
 
-__all__ = ["Held", "make_accessible", "open_directory", "open_file", "open_regular", "read_whole"]
+__all__ = [
+    "DIRECTORY",
+    "Held",
+    "make_accessible",
+    "open_directory",
+    "open_file",
+    "open_regular",
+    "read_regular",
+    "read_whole",
+]
 
 _READ = 1024 * 1024
-_DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: How to open a directory that must not be a link.
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def open_directory(top: int, parts: Sequence[str], *, make: bool = False) -> int:
@@ -30,7 +40,7 @@ def open_directory(top: int, parts: Sequence[str], *, make: bool = False) -> int
             if make:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(part, 0o700, dir_fd=fd)
-            below = os.open(part, os.O_RDONLY | _DIRECTORY, dir_fd=fd)
+            below = os.open(part, DIRECTORY, dir_fd=fd)
             os.close(fd)
             fd = below
     except BaseException:
@@ -53,6 +63,14 @@ def open_regular(path: str | os.PathLike[str]) -> int:
     :raises OSError: it is not there, or is something else.
     """
     return _checked(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), path)
+
+
+def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
+    """All of a regular file; links are followed.
+
+    :raises OSError: it is not there, is something else, is larger than ``limit`` bytes (EFBIG), or cannot be read.
+    """
+    return read_whole(open_regular(path), limit)
 
 
 def read_whole(fd: int, limit: int) -> bytes:

@@ -11,11 +11,9 @@ import contextlib
 import itertools
 import os
 
-from .below import make_accessible
+from .below import DIRECTORY, make_accessible
 
 __all__ = ["remove_tree"]
-
-_DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def remove_tree(path: str) -> None:
@@ -59,13 +57,13 @@ def _remove(parent: int, name: str) -> None:
 def _opened(parent: int, name: str) -> int:
     """The directory ``name``, made accessible; -1 if it is none, or not ours."""
     try:
-        fd = os.open(name, os.O_PATH | _DIRECTORY, dir_fd=parent)
+        fd = os.open(name, os.O_PATH | DIRECTORY, dir_fd=parent)
     except OSError:
         return -1
     try:
         with contextlib.suppress(OSError):
             make_accessible(fd)
-        return os.open(".", os.O_RDONLY | _DIRECTORY, dir_fd=fd)
+        return os.open(".", DIRECTORY, dir_fd=fd)
     except OSError:
         return -1
     finally:
