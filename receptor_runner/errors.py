@@ -23,6 +23,7 @@ one of these where it appears, with ``from``. A module may derive a class of its
 from __future__ import annotations
 
 __all__ = [
+    "SHORTAGES",
     "ArchiveError",
     "ConfigurationError",
     "DetachedError",
@@ -39,6 +40,7 @@ __all__ = [
     "UnreachableError",
     "UsageError",
     "exit_code_of",
+    "reason_of",
 ]
 
 
@@ -127,10 +129,20 @@ class Interrupted(ReceptorRunnerError):
     exit_code = 130
 
 
+#: What is raised when this machine is short of something: room, memory, descriptors, processes. Without memory, a
+#: library cannot be loaded.
+SHORTAGES = (OSError, MemoryError, ImportError)
+
+
+def reason_of(shortage: BaseException) -> str:
+    """What a shortage says of itself, without the file."""
+    return getattr(shortage, "strerror", None) or str(shortage) or "there is no memory left"
+
+
 def exit_code_of(exc: BaseException) -> int:
     """The status that a command ends with because of ``exc``: its own, that of a shortage here (no room, memory,
     descriptors or processes), or that of a fault of ours.
     """
-    if isinstance(exc, (OSError, MemoryError, ImportError)):
+    if isinstance(exc, SHORTAGES):
         return OutputError.exit_code
     return exc.exit_code if isinstance(exc, ReceptorRunnerError) else ReceptorRunnerError.exit_code

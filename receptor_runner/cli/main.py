@@ -16,7 +16,7 @@ from typing import NoReturn
 import click
 
 from .. import __version__
-from ..errors import OutputError, ReceptorRunnerError, UsageError, exit_code_of
+from ..errors import SHORTAGES, OutputError, ReceptorRunnerError, UsageError, exit_code_of, reason_of
 from ..system.signals import ignore_signals, remember_interrupts
 from .context import about
 from .output import complain, text_of
@@ -95,14 +95,12 @@ def main() -> NoReturn:
 
 
 def _fail_unexpectedly(exc: Exception) -> int:
-    """An ``OSError`` or ``MemoryError`` is a shortage of this machine, or its standard output's. So is a library that
-    cannot be loaded."""
+    """An ``OSError`` is a shortage of this machine, or its standard output's."""
     if isinstance(exc, OSError) and exc.errno == errno.EPIPE:
         return OutputError.exit_code
-    if isinstance(exc, (OSError, MemoryError, ImportError)):
+    if isinstance(exc, SHORTAGES):
         where = f" {exc.filename}" if isinstance(exc, OSError) and exc.filename else ""
-        reason = getattr(exc, "strerror", None) or str(exc) or "there is no memory left"
-        return _fail(f"cannot go on{where}: {reason}", exit_code_of(exc))
+        return _fail(f"cannot go on{where}: {reason_of(exc)}", exit_code_of(exc))
     from .logs import track
 
     track(exc)

@@ -65,17 +65,16 @@ _CLOSE_SECONDS = KILL_SECONDS + GIVE_UP_SECONDS + 2 * ENGINE_SECONDS + UNSHARE_S
 class GuardDiedError(ReceptorRunnerError):
     """The guard ended without a result. ``diagnosis`` is what it wrote to its standard error."""
 
-    def __init__(self, diagnosis: str) -> None:
-        super().__init__("the process that guards the command was killed or failed")
+    def __init__(self, diagnosis: str, how: str = "was killed or failed") -> None:
+        super().__init__(f"the process that guards the command {how}")
         self.diagnosis = diagnosis
 
 
 class GuardHangsError(GuardDiedError):
     """The guard had to be killed. ``stopping``: its command was to be stopped anyway."""
 
-    def __init__(self, message: str, stopping: bool) -> None:
-        super().__init__("")
-        self.args = (message,)
+    def __init__(self, how: str, *, stopping: bool) -> None:
+        super().__init__("", f"{how}, and was killed")
         self.stopping = stopping
 
 
@@ -204,7 +203,7 @@ class Guard:
         now = time.monotonic()
         if self._stop_until is not None and now >= self._stop_until:
             self._kill(_LAST_ENGINE_SECONDS)
-            raise GuardHangsError("the process that guards the command did not end it in time, and was killed", True)
+            raise GuardHangsError("did not end it in time", stopping=True)
         if now < self._heard + GUARD_SILENCE_SECONDS:
             return
         if not self._asked:
@@ -213,7 +212,7 @@ class Guard:
             self._send(Ping())
         elif now >= self._heard + GUARD_ANSWER_SECONDS:
             self._kill(ENGINE_SECONDS)
-            raise GuardHangsError("the process that guards the command does not answer any more, and was killed", False)
+            raise GuardHangsError("does not answer any more", stopping=False)
 
     def _kill(self, engine_seconds: float) -> None:
         """Ends it with all that it runs, whatever state it is in. Its keeper may be gone."""

@@ -154,7 +154,7 @@ class CommandRun:
                 self._channel.flush()
             if child.fd in ready:
                 self._read(child)
-            elif self._prompts and (answer := self._prompt_answer()) is not None:
+            elif self._prompts.waiting and (answer := self._prompt_answer()) is not None:
                 child.answer(answer)
                 self._last_output = time.monotonic()
             elif not alive and not self._channel.congested:

@@ -16,6 +16,7 @@ import time
 import traceback
 from types import FrameType
 
+from ..errors import reason_of
 from ..isolation.kinds import PODMAN
 from ..limits import ENGINE_SECONDS, PROMPT_SECONDS, UNSHARE_SECONDS
 from ..preparation.run_spec import RunSpec
@@ -155,7 +156,7 @@ class _Guard:
         except PromptTimeout as exc:
             self._channel.report(CommandMissing(str(exc)))
         except (OSError, MemoryError) as exc:
-            reason = getattr(exc, "strerror", None) or str(exc) or "there is no memory left"
+            reason = reason_of(exc)
             if isinstance(exc, OSError) and exc.errno in _NOT_STARTABLE:
                 self._channel.report(CommandMissing(f"the command {spec.argv[0]} cannot be started: {reason}"))
                 return

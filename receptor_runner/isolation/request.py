@@ -19,6 +19,7 @@ from .kinds import DOCKER, PODMAN, SANDBOX
 __all__ = ["Credentials", "IsolationRequest"]
 
 _TRUE = ("true", "yes", "on", "1")
+_LONGEST_FLAG = 10
 _FALSE = ("false", "no", "off", "0", "")
 
 
@@ -66,6 +67,11 @@ class IsolationRequest:
             return replace(self, read_only=(*self.read_only, *absolute))
         mounts = tuple(f"{path}:{path}:ro" for path in absolute)
         return replace(self, volume_mounts=(*self.volume_mounts, *mounts)) if self.container else self
+
+    @staticmethod
+    def may_be_asked_for(value: object) -> bool:
+        """Whether ``process_isolation`` with this value is more than a no: what cannot be understood may be a yes."""
+        return value is not None and str(value)[:_LONGEST_FLAG].lower() not in _FALSE
 
     @classmethod
     def of(cls, job: ResolvedJob) -> IsolationRequest:

@@ -27,6 +27,7 @@ from ..stream.messages import JSONObject
 from ..system.below import open_regular
 from ..system.boot import python_argv
 from ..system.descriptors import lower_descriptor_limit
+from ..system.directories import locked
 from ..system.process_tree import kill_tree
 from ..system.removal import remove_tree
 from .config import WorkCommand
@@ -304,12 +305,7 @@ def _remove_unfinished(directory: Path) -> None:
 
 def _lock(top: Path) -> int:
     """One node at a time: another would take units for lost whose runners it does not know."""
-    fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        raise ConfigurationError(f"another node has the data directory {top} already") from None
-    except OSError:
-        return fd  # a file system without locks
-    return fd
+        return locked(top, exclusive=True)
+    except BlockingIOError as exc:
+        raise ConfigurationError(f"another node has the data directory {top} already") from exc

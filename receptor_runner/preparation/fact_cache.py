@@ -70,12 +70,12 @@ def kept_facts(
             yield
         except BaseException:
             with contextlib.suppress(OutputError):  # what ended the job is told, and not what came of it here
-                _settle(cache, write_json)
+                _tell_changes(cache, write_json)
             raise
-        _settle(cache, write_json)
+        _tell_changes(cache, write_json)
 
 
-def _settle(cache: FactCache, write_json: Callable[[str, object], None]) -> None:
+def _tell_changes(cache: FactCache, write_json: Callable[[str, object], None]) -> None:
     with _telling(cache.path):
         modified, cleared = cache.translate_back()
     write_json("fact_cache_modified.json", {"modified_files": modified, "cleared_files": cleared})

@@ -94,8 +94,7 @@ def _may_be_isolated(parameters: Parameters, private_data: PrivateDataDir) -> bo
     """Whether the job asks for isolation, or says so in a file that is not to be read."""
     if parameters["process_isolation"] or private_data.leads_out(private_data.env / "settings"):
         return True
-    asked = private_data.settings(parameters["settings"]).get("process_isolation")
-    return asked is not None and str(asked)[:10].lower() not in ("false", "0", "no", "off")
+    return IsolationRequest.may_be_asked_for(private_data.settings(parameters["settings"]).get("process_isolation"))
 
 
 def _isolation(request: IsolationRequest, context: PreparationContext, artifact_dir: Path) -> Isolation:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypedDict
 
 from ..errors import (
+    SHORTAGES,
     DetachedError,
     Interrupted,
     LimitError,
@@ -341,7 +342,7 @@ def _leave_to_another(fault: Exception) -> None:
     """
     if isinstance(fault, LimitError):
         raise OutputError(str(fault), hint="attach again with a larger limit (--max-members and so on)") from fault
-    if isinstance(fault, (OSError, MemoryError, ImportError)):
+    if isinstance(fault, SHORTAGES):
         raise OutputError(f"the results cannot be taken here: {fault!r}") from fault
     if isinstance(fault, OutputError) or not isinstance(fault, ReceptorRunnerError):
         raise fault

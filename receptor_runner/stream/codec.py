@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..errors import LimitError, ProtocolError, TruncatedStreamError
-from ..limits import DEFAULT_LIMITS, MAX_JSON_DEPTH, MAX_JSON_VALUES, MAX_OBJECTS_A_LINE, StreamLimits
+from ..limits import DEFAULT_LIMITS, MAX_OBJECTS_A_LINE, StreamLimits
 from .bounded_json import ExcessError, check_bounds
 from .messages import (
     EXTENSION,
@@ -208,9 +208,7 @@ class Decoder:
 
     def _take_line(self, line: bytes, start: int, messages: list[Message]) -> None:
         try:
-            # looked at here, because there are many lines and few with as many brackets
-            if line.count(b"[") + line.count(b"{") > MAX_JSON_DEPTH or len(line) > MAX_JSON_VALUES:
-                check_bounds(line)
+            check_bounds(line)
             value = self._parse(line)
         except (ExcessError, RecursionError):
             messages.append(Foreign(line, start))

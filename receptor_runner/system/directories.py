@@ -12,7 +12,7 @@ import os
 from ..errors import OutputError
 from .removal import remove_tree
 
-__all__ = ["clear", "lock", "make"]
+__all__ = ["clear", "lock", "locked", "make"]
 
 
 def clear(path: str) -> None:
@@ -41,14 +41,25 @@ def lock(path: str, *, exclusive: bool) -> int:
     :raises OutputError: somebody holds it in a way that does not permit this.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return locked(path, exclusive=exclusive)
+    except BlockingIOError as exc:
+        raise OutputError(f"the private data dir {path} is in use by another worker") from exc
     except OSError as exc:
         raise OutputError(f"cannot use the private data dir {path}: {exc.strerror}") from exc
+
+
+def locked(path: str | os.PathLike[str], *, exclusive: bool) -> int:
+    """A descriptor of a directory that holds a lock on it, if its file system has locks.
+
+    :raises BlockingIOError: somebody holds it in a way that does not permit this.
+    :raises OSError: the directory cannot be opened.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
+    except BlockingIOError:
         os.close(fd)
-        raise OutputError(f"the private data dir {path} is in use by another worker") from exc
+        raise
     except OSError:
-        return fd  # a file system without locks: there is nothing to be had
+        pass  # there is no lock to be had
     return fd

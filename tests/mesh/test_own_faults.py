@@ -9,7 +9,6 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -83,13 +82,6 @@ def test_what_is_wrong_with_the_archive_is_told_once(
     assert ours("attach", unit, "-q").returncode == 76
     assert json.loads(ours("status", unit, "-o", "json").stdout)["delivered"]
     job.release()
-
-
-def nested(levels: int) -> Any:
-    value: Any = 1
-    for _ in range(levels):
-        value = [value]
-    return value
 
 
 @pytest.mark.parametrize("levels", [150, 400, 980, 20_000])
