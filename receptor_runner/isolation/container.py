@@ -69,7 +69,7 @@ class ContainerIsolation:
     @property
     def _workdir(self) -> str:
         """Where the command runs, inside."""
-        default = f"{CONTAINER_HOME}/project" if self._private_data.project.is_dir() else CONTAINER_HOME
+        default = f"{CONTAINER_HOME}/project" if os.path.isdir(self._private_data.project) else CONTAINER_HOME
         return self._request.workdir or self._host_cwd or default
 
     @property
@@ -138,7 +138,7 @@ class ContainerIsolation:
         if private_data.project == own and not own.resolve().is_relative_to(private_data.path.resolve()):
             raise ConfigurationError(f"a container does not see where {own} leads; give that as project_dir")
         pairs = [(str(private_data.path), CONTAINER_HOME)]
-        if private_data.project.is_dir() and str(private_data.project) != str(private_data.path / "project"):
+        if os.path.isdir(private_data.project) and str(private_data.project) != str(private_data.path / "project"):
             pairs.append((str(private_data.project), f"{CONTAINER_HOME}/project"))
         if not self._artifact_dir.is_relative_to(private_data.path):
             pairs.append((str(self._artifact_dir), f"{CONTAINER_HOME}/artifacts/{self._artifact_dir.name}"))

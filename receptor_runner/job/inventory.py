@@ -35,7 +35,7 @@ def find_source(source: str, bases: Sequence[Path]) -> Path | None:
     for base in bases:
         candidate = base / source
         try:
-            if candidate.exists():
+            if os.path.exists(candidate):
                 return candidate
         except OSError:
             return None
@@ -54,13 +54,13 @@ def as_files(source: str | Mapping[str, Any]) -> tuple[str, bytes]:
 
 def external_files(source: Path, prefix: str, report: Report) -> Iterator[Entry]:
     """A file or directory from elsewhere, with the variables beside it, below ``prefix``."""
-    if source.is_dir():
+    if os.path.isdir(source):
         yield from collect(str(source), report, prefix=prefix)
         return
     yield _file(source, prefix + source.name)
     for directory in _VARIABLES:
         beside = source.parent / directory
-        if beside.is_dir():
+        if os.path.isdir(beside):
             yield _directory(beside, prefix + directory)
             yield from collect(str(beside), report, prefix=f"{prefix}{directory}/")
 
@@ -75,9 +75,9 @@ def merged_files(sources: list[Any], bases: Sequence[Path], prefix: str, report:
             name, data = as_files(source)
             yield Entry.of_bytes(f"{prefix}{rank}-{name}", data)
             continue
-        beside = found if found.is_dir() else found.parent
+        beside = found if os.path.isdir(found) else found.parent
         skip = frozenset(f"{prefix}{rank}-{found.name}/{directory}" for directory in _VARIABLES)
-        if found.is_dir():
+        if os.path.isdir(found):
             below = f"{prefix}{rank}-{found.name}"
             yield _directory(found, below)
             yield from collect(str(found), report, prefix=below + "/", skip=skip)
@@ -89,18 +89,20 @@ def merged_files(sources: list[Any], bases: Sequence[Path], prefix: str, report:
 
 def _merged_variables(directory: Path, prefix: str, rank: str, report: Report, seen: dict[str, str]) -> Iterator[Entry]:
     """Variables for NAME, from one source, as files in a directory NAME: Ansible reads those in name order."""
-    if not directory.is_dir():
+    if not os.path.isdir(directory):
         return
     if prefix not in seen:
         seen[prefix] = rank
         yield _directory(directory, prefix)
     for item in sorted(directory.iterdir()):
-        group = item.name if item.is_dir() else item.stem if item.suffix in (".yml", ".yaml", ".json") else item.name
+        group = (
+            item.name if os.path.isdir(item) else item.stem if item.suffix in (".yml", ".yaml", ".json") else item.name
+        )
         target = f"{prefix}/{group}"
         if target not in seen:
             seen[target] = rank
             yield Entry(target, stat.S_IFDIR | 0o755, 0)
-        if item.is_dir():
+        if os.path.isdir(item):
             for entry in collect(str(item), report):
                 yield Entry(
                     f"{target}/{rank}-{entry.name}", entry.mode, entry.mtime_ns, entry.size, entry.path, entry.data

@@ -39,15 +39,15 @@ class PrivateDataDir:
     def existing(cls, path: str | os.PathLike[str]) -> PrivateDataDir:
         """:raises InputError: there is no such directory."""
         found = cls(path)
-        if not found.path.is_dir():
-            kind = "is not a directory" if found.path.exists() else "does not exist"
+        if not os.path.isdir(found.path):
+            kind = "is not a directory" if os.path.exists(found.path) else "does not exist"
             raise InputError(f"the private data dir {found.path} {kind}")
         return found
 
     @property
     def cwd(self) -> Path:
         """Where playbooks run."""
-        return self.project if self.project.is_dir() else self.path
+        return self.project if os.path.isdir(self.project) else self.path
 
     def check_closed(self, *more: Path) -> None:
         """A job that is isolated must not reach, by a link in a directory that somebody sent or that an earlier job

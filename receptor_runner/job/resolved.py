@@ -42,6 +42,8 @@ class ResolvedJob:
     output_files: bool
     #: The fact cache below the artifact directory; None if the job has none, or one that is configured elsewhere.
     fact_cache: str | None
+    #: Whether the job names a fact cache itself, and not by default.
+    fact_cache_asked: bool = False
     #: Whether an earlier job may have left the files. Then the isolation that the caller asked for is not weakened.
     used_again: bool = False
 
@@ -64,6 +66,8 @@ class ResolvedJob:
             idle_timeout=_seconds("idle_timeout", settings.get("idle_timeout")),
             output_files=not _over("suppress_output_file", settings, parameters),
             fact_cache=_fact_cache(settings, parameters),
+            fact_cache_asked=bool(parameters["fact_cache"])
+            or not {"fact_cache", "fact_cache_type"}.isdisjoint(settings),
             used_again=used_again,
         )
 

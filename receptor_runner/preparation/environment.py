@@ -7,49 +7,87 @@ Ansible are added. In a container, the environment begins with that of the image
 
 from __future__ import annotations
 
-import configparser
-import contextlib
+import ctypes
+import functools
 import os
 import pwd
-import re
 import shutil
-import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from ..isolation.path_map import PathMap
-from ..job.parameters import Parameters
 from ..job.private_data import PrivateDataDir
+from ..job.resolved import ResolvedJob
+from .ansible_config import AnsibleConfig
 
-__all__ = ["CALLBACK_PLUGIN", "KEY_FILE_VARIABLE", "bare_environment_filled", "job_environment"]
+__all__ = ["KEY_FILE_VARIABLE", "OWN_ROLES", "Places", "bare_environment_filled", "job_environment"]
 
-CALLBACK_PLUGIN = Path(__file__).parents[1] / "callback" / "receptor_runner.py"
+#: What a transmit stage writes into ``ANSIBLE_ROLES_PATH`` for the roles that travel along.
+OWN_ROLES = "."
+#: Ansible's own defaults (ansible/config/base.yml).
+_CALLBACKS = "{home}/plugins/callback:/usr/share/ansible/plugins/callback"
+_ROLES = "{home}/roles:/usr/share/ansible/roles:/etc/ansible/roles"
+#: locale.h of Linux.
+_LC_ALL_MASK = 0x1FBF
 #: Tells the callback plugin where its key is. The file is gone once the plugin has read it.
 KEY_FILE_VARIABLE = "RECEPTOR_RUNNER_KEY_FILE"
 
 
+class Places(NamedTuple):
+    """Directories of one job, as this machine calls them."""
+
+    runtime: Path
+    artifact_dir: Path
+
+
 def job_environment(
     asked: Mapping[str, str],
-    parameters: Parameters,
+    job: ResolvedJob,
     private_data: PrivateDataDir,
     path_map: PathMap,
-    runtime: Path,
-    artifact_dir: Path,
+    roles: Callable[[str], str],
+    places: Places,
 ) -> dict[str, str]:
-    """``asked``, completed with what we need."""
+    """``asked``, completed with what we need. What is configured elsewhere stays in effect, and ours is added: a
+    variable would hide what an ansible.cfg says.
+
+    :param roles: what becomes of ``ANSIBLE_ROLES_PATH`` with this value.
+    """
     env = dict(asked)
-    own = path_map.inside(runtime / "callback")
-    env["ANSIBLE_CALLBACK_PLUGINS"] = f"{_callback_path(env, private_data.cwd, path_map)}:{own}"
-    env["ANSIBLE_RETRY_FILES_ENABLED"] = "False"
-    env.setdefault("ANSIBLE_HOST_KEY_CHECKING", "False")
-    env["AWX_ISOLATED_DATA_DIR"] = path_map.inside(artifact_dir)
+    parameters = job.parameters
+    config = AnsibleConfig(env, private_data.cwd, path_map)
+    env["ANSIBLE_CALLBACK_PLUGINS"] = ":".join(
+        (
+            env.get("ANSIBLE_CALLBACK_PLUGINS") or config.paths("defaults", "callback_plugins", _CALLBACKS),
+            path_map.inside(places.runtime / "callback"),
+        )
+    )
+    _add_roles(env, config, roles)
+    if not config.has("defaults", "host_key_checking"):
+        env.setdefault("ANSIBLE_HOST_KEY_CHECKING", "False")
+    env["AWX_ISOLATED_DATA_DIR"] = path_map.inside(places.artifact_dir)
     if parameters["module"] and not parameters["binary"]:
         env["ANSIBLE_LOAD_CALLBACK_PLUGINS"] = "1"
         env.setdefault("AD_HOC_COMMAND_ID", "1")
     env["RUNNER_OMIT_EVENTS"] = str(bool(parameters["omit_event_data"]))
     env["RUNNER_ONLY_FAILED_EVENTS"] = str(bool(parameters["only_failed_event_data"]))
+    configured = env.get("ANSIBLE_CACHE_PLUGIN") or config.has("defaults", "fact_caching")
+    if job.fact_cache is not None and (job.fact_cache_asked or not configured):
+        env["ANSIBLE_CACHE_PLUGIN"] = "jsonfile"
+        env["ANSIBLE_CACHE_PLUGIN_CONNECTION"] = path_map.inside(places.artifact_dir / job.fact_cache)
     return env
+
+
+def _add_roles(env: dict[str, str], config: AnsibleConfig, roles: Callable[[str], str]) -> None:
+    """Our directories of roles come first, and hide no other."""
+    given = env.get("ANSIBLE_ROLES_PATH") or ""
+    found = roles(given)
+    if found and given in ("", OWN_ROLES):
+        found = f"{found}:{config.paths('defaults', 'roles_path', _ROLES)}"
+    if found:
+        env["ANSIBLE_ROLES_PATH"] = found
 
 
 def bare_environment_filled(env: Mapping[str, str], private_data_dir: str) -> dict[str, str]:
@@ -57,8 +95,7 @@ def bare_environment_filled(env: Mapping[str, str], private_data_dir: str) -> di
     filled = dict(env)
     if not filled.get("HOME"):
         filled["HOME"] = _home(private_data_dir)
-    effective = filled.get("LC_ALL") or filled.get("LC_CTYPE") or filled.get("LANG") or ""
-    if not effective.lower().replace("-", "").endswith("utf8"):
+    if not _is_usable_locale(filled):
         filled["LC_ALL"] = "C.UTF-8"
     path = filled.get("PATH") or os.defpath
     beside = os.path.dirname(sys.executable)
@@ -76,52 +113,25 @@ def _home(fallback: str) -> str:
     return home if os.path.isdir(home) else fallback
 
 
-def _callback_path(env: Mapping[str, str], cwd: Path, path_map: PathMap) -> str:
-    """The user's callback plugin path, wherever it is configured. The variable that we set would hide it."""
-    given = env.get("ANSIBLE_CALLBACK_PLUGINS")
-    if given:
-        return given
-    ansible_home = env.get("ANSIBLE_HOME") or f"{env.get('HOME', '~')}/.ansible"
-    default = f"{ansible_home}/plugins/callback:/usr/share/ansible/plugins/callback"
-    return _configured_callback_path(env, cwd, path_map) or default
+def _is_usable_locale(env: Mapping[str, str]) -> bool:
+    """Whether the locale of ``env`` is one of UTF-8, and this machine has it: Ansible refuses any other."""
+    names = {value for name, value in env.items() if (name == "LANG" or name.startswith("LC_")) and value}
+    effective = env.get("LC_ALL") or env.get("LC_CTYPE") or env.get("LANG") or ""
+    if not effective.lower().replace("-", "").endswith("utf8"):
+        return False
+    return all(map(_is_locale, [env["LC_ALL"]] if env.get("LC_ALL") else names))
 
 
-def _configured_callback_path(env: Mapping[str, str], cwd: Path, path_map: PathMap) -> str | None:
-    """``callback_plugins`` of the ansible.cfg in effect, read as Ansible does (ansible/config/manager.py)."""
-    config = _ansible_config(env, cwd, path_map)
-    if config is None:
-        return None
-    parser = configparser.ConfigParser(interpolation=None, strict=False, inline_comment_prefixes=(";",))
+@functools.cache
+def _is_locale(name: str) -> bool:
+    """newlocale(3). If it cannot be asked, the locale is believed to be there."""
     try:
-        parser.read(config, encoding="utf-8")
-    except (configparser.Error, OSError, UnicodeDecodeError):
-        return None
-    value = parser.get("defaults", "callback_plugins", fallback="").strip().strip("\"'")
-    seen_cwd, seen_config = path_map.inside(cwd), path_map.inside(config.parent)
-    parts = [_expanded(part.strip(), env, seen_cwd) for part in value.split(":") if part.strip()]
-    return ":".join(os.path.join(seen_config, part) for part in parts) or None
-
-
-def _ansible_config(env: Mapping[str, str], cwd: Path, path_map: PathMap) -> Path | None:
-    """The file that Ansible would read: the first one that exists, except in a directory that anybody may write.
-    Nothing is known of files in an image.
-    """
-    named = env.get("ANSIBLE_CONFIG")
-    candidates = []
-    if named:
-        path = cwd / path_map.outside(_expanded(named, env, path_map.inside(cwd)))
-        candidates.append(path / "ansible.cfg" if path.is_dir() else path)
-    with contextlib.suppress(OSError):
-        if not cwd.stat().st_mode & stat.S_IWOTH:
-            candidates.append(cwd / "ansible.cfg")
-    if not path_map.own_root:
-        candidates += [Path(env.get("HOME", "/"), ".ansible.cfg"), Path("/etc/ansible/ansible.cfg")]
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def _expanded(path: str, env: Mapping[str, str], cwd: str) -> str:
-    """``{{CWD}}``, ``$VARIABLES`` of the job and ``~``."""
-    path = path.replace("{{CWD}}", cwd)
-    path = re.sub(r"\$(\w+)|\$\{(\w+)\}", lambda found: env.get(found[1] or found[2], found[0]), path)
-    home = env.get("HOME", "~")
-    return home + path[1:] if path == "~" or path.startswith("~/") else path
+        libc = ctypes.CDLL(None)
+        libc.newlocale.restype = ctypes.c_void_p
+        libc.freelocale.argtypes = [ctypes.c_void_p]
+        made = libc.newlocale(_LC_ALL_MASK, os.fsencode(name), None)
+    except (AttributeError, OSError, ValueError):
+        return True
+    if made:
+        libc.freelocale(made)
+    return bool(made)

@@ -76,7 +76,11 @@ class InputFiles:
         """What to give as ``-i``, in order."""
         source = self.parameters["inventory"]
         if not source:
-            return [self.path_map.inside(self.private_data.inventory)] if self.private_data.inventory.exists() else []
+            return (
+                [self.path_map.inside(self.private_data.inventory)]
+                if os.path.exists(self.private_data.inventory)
+                else []
+            )
         sources = source if isinstance(source, list) else [source]
         mixed = isinstance(source, list) and not all(isinstance(one, str) for one in source)
         if mixed or any(isinstance(one, str) and self._is_elsewhere(one) for one in sources):
@@ -115,7 +119,7 @@ class InputFiles:
         """A controller may send a path of its own machine. In a container ansible-runner then takes the inventory that
         travelled, and so do we.
         """
-        if self.path_map.own_root and self.private_data.inventory.exists():
+        if self.path_map.own_root and os.path.exists(self.private_data.inventory):
             return self.path_map.inside(self.private_data.inventory)
         raise InputError(f"the inventory {source} does not exist")
 
@@ -145,7 +149,7 @@ class InputFiles:
     def extravars(self) -> list[str]:
         """What to give as ``-e``: files, so that no value is seen in the process list."""
         arguments = []
-        if (self.private_data.env / "extravars").is_file():
+        if os.path.isfile(self.private_data.env / "extravars"):
             arguments.append(f"@{self.path_map.inside(self.private_data.env / 'extravars')}")
         value = self.parameters["extravars"]
         if isinstance(value, dict) and value:
@@ -189,18 +193,18 @@ class InputFiles:
         if part.startswith(("/", "~")):
             return self.path_map.inside(part)
         for base in (self.private_data.roles, self.private_data.path):
-            if (base / part).is_dir():
+            if os.path.isdir(base / part):
                 return self.path_map.inside(os.path.normpath(base / part))
         return part
 
     def _make(self, directory: Path, name: str, data: bytes) -> Path:
         """A new 0600 file in ``directory``, under another name if there is one already."""
         try:
-            if not directory.is_dir():
+            if not os.path.isdir(directory):
                 directory.mkdir(mode=0o700, parents=True)
                 self.made.append(str(directory))
             path = directory / name
-            if path.exists():
+            if os.path.exists(path):
                 path = path.with_name(f"{path.stem}-{self.parameters.ident}{path.suffix}")
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             self.made.append(str(path))
@@ -214,7 +218,7 @@ class InputFiles:
 def _is_file(path: Path) -> bool:
     """A name may be longer than any file's."""
     try:
-        return path.is_file()
+        return os.path.isfile(path)
     except OSError:
         return False
 

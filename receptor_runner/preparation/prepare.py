@@ -24,7 +24,7 @@ from ..system.arguments import passable
 from ..system.files import make_private
 from .ansible_version import core_version
 from .command_line import command_line, with_ssh_agent
-from .environment import CALLBACK_PLUGIN, KEY_FILE_VARIABLE, bare_environment_filled, job_environment
+from .environment import KEY_FILE_VARIABLE, Places, bare_environment_filled, job_environment
 from .input_files import InputFiles
 from .project_copy import copied_project
 from .run_spec import RunSpec
@@ -33,6 +33,7 @@ __all__ = ["PreparationContext", "prepare"]
 
 #: One text of an environment has 128 KiB on Linux (execve(2)), with the name and what we put before that.
 _LONGEST_VARIABLE = 128 * 1024 - 64
+_PLUGINS = Path(__file__).parents[1] / "callback"
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _isolation(request: IsolationRequest, context: PreparationContext, artifact_
     """What will be around the command. If the job asks for a copy of its project, the copy takes the project's
     place."""
     private_data, scratch = context.private_data, context.scratch
-    if request.project_copies and private_data.project.is_dir():
+    if request.project_copies and os.path.isdir(private_data.project):
         own_copy = context.own if not request.keep_project_copy else lambda _: None
         private_data.project = copied_project(private_data.project, request.project_copies, own_copy, context.tick)
     if request.temporary and request.sandbox:
@@ -119,12 +120,14 @@ def _spec(
     context.own(str(runtime))
     _make_runtime(runtime)
     input_files = InputFiles(job.parameters, private_data, runtime, path_map, context.local, isolated)
-    asked = _asked(isolation.base_env, job, input_files, context.roles_path)
-    env = job_environment(asked, job.parameters, private_data, path_map, runtime, artifact_dir)
-    fact_cache = str(artifact_dir / job.fact_cache) if job.fact_cache is not None else ""
-    if fact_cache:
-        env["ANSIBLE_CACHE_PLUGIN"] = "jsonfile"
-        env["ANSIBLE_CACHE_PLUGIN_CONNECTION"] = path_map.inside(fact_cache)
+    env = job_environment(
+        _asked(isolation.base_env, job, input_files),
+        job,
+        private_data,
+        path_map,
+        lambda own: input_files.roles_path(":".join(filter(None, (context.roles_path, own)))),
+        Places(runtime, artifact_dir),
+    )
     return RunSpec(
         ident=job.ident,
         argv=command_line(job, private_data, input_files),
@@ -135,7 +138,7 @@ def _spec(
         job_timeout=job.job_timeout,
         idle_timeout=job.idle_timeout,
         output_files=job.output_files,
-        fact_cache=_own_fact_cache(fact_cache, artifact_dir),
+        fact_cache=_own_fact_cache(path_map.outside(env.get("ANSIBLE_CACHE_PLUGIN_CONNECTION", "")), artifact_dir),
         ssh_key=job.ssh_key,
         event_key=secrets.token_hex(32),
         event_key_path=str(runtime / "event-key"),
@@ -143,17 +146,12 @@ def _spec(
     )
 
 
-def _asked(base: Mapping[str, str], job: ResolvedJob, input_files: InputFiles, roles_path: str) -> dict[str, str]:
+def _asked(base: Mapping[str, str], job: ResolvedJob, input_files: InputFiles) -> dict[str, str]:
     """The environment that the job asks for, over ``base``."""
-    env = {**base, **job.envvars}
-    configured = ":".join(filter(None, (roles_path, str(env.get("ANSIBLE_ROLES_PATH") or ""))))
-    roles = input_files.roles_path(configured)
-    if roles:
-        env["ANSIBLE_ROLES_PATH"] = roles
-    asked = {str(name): str(value) for name, value in env.items()}
-    return (
-        asked if input_files.path_map.own_root else bare_environment_filled(asked, str(input_files.private_data.path))
-    )
+    asked = {str(name): str(value) for name, value in {**base, **job.envvars}.items()}
+    if input_files.path_map.own_root:
+        return asked
+    return bare_environment_filled(asked, str(input_files.private_data.path))
 
 
 def _wrap(spec: RunSpec, isolation: Isolation, own_env: Mapping[str, str]) -> None:
@@ -192,14 +190,13 @@ def _make_private(directory: Path) -> None:
 
 
 def _make_runtime(runtime: Path) -> None:
-    """Makes the runtime directory, with a copy of the callback plugin, because an upgrade of the package may come
-    before Ansible reads it. The compiled plugin is copied, too, so that Ansible need not compile it for each run.
+    """Makes the runtime directory, with a copy of the callback plugins, because an upgrade of the package may come
+    before Ansible reads them. The compiled ones are copied, too, so that Ansible need not compile them for each run.
     """
     target = runtime / "callback"
     _make_private(target / "__pycache__")
-    shutil.copy2(CALLBACK_PLUGIN, target / CALLBACK_PLUGIN.name)
-    for compiled in (CALLBACK_PLUGIN.parent / "__pycache__").glob(f"{CALLBACK_PLUGIN.stem}.*.pyc"):
-        shutil.copy2(compiled, target / "__pycache__" / compiled.name)
+    for source in (*_PLUGINS.glob("*.py"), *_PLUGINS.glob("__pycache__/*.pyc")):
+        shutil.copy2(source, target / source.relative_to(_PLUGINS))
 
 
 def _own_fact_cache(fact_cache: str, artifact_dir: Path) -> str:

@@ -115,7 +115,7 @@ class OutgoingJob:
             self._arrange_env("settings", "env/settings")
             if not self._parameters.get("suppress_env_files"):
                 self._arrange_env("extravars", "env/extravars")
-        if self._options.only_own_artifacts and self.private_data.artifacts.is_dir():
+        if self._options.only_own_artifacts and os.path.isdir(self.private_data.artifacts):
             own = str(self.kwargs.get("ident", ""))
             self._skip.update(f"artifacts/{name}" for name in os.listdir(self.private_data.artifacts) if name != own)
 
@@ -139,7 +139,7 @@ class OutgoingJob:
         project = Path(os.path.abspath(given))
         if project == self.private_data.project:
             return
-        if not project.is_dir():
+        if not os.path.isdir(project):
             raise InputError(f"the project directory {project} does not exist")
         self._skip.add("project")
         found = project.stat()
@@ -157,9 +157,9 @@ class OutgoingJob:
             if relative.startswith("../"):
                 raise InputError(f"the playbook {playbook} is not in the project directory {self.private_data.cwd}")
             playbook = self.kwargs["playbook"] = relative
-        if not self.with_archive or self.private_data.args.is_file() or is_collection_playbook(playbook):
+        if not self.with_archive or os.path.isfile(self.private_data.args) or is_collection_playbook(playbook):
             return
-        if not (self.private_data.cwd / playbook).is_file():
+        if not os.path.isfile(self.private_data.cwd / playbook):
             raise InputError(f"the playbook {playbook} does not exist in {self.private_data.cwd}")
 
     def _arrange_inventory(self) -> None:
@@ -184,7 +184,7 @@ class OutgoingJob:
         elif isinstance(source, (str, Mapping)):
             if isinstance(source, str):
                 self._check_inventory_text(source)
-            directory = _GIVEN_INVENTORY if self.private_data.inventory.is_file() else "inventory"
+            directory = _GIVEN_INVENTORY if os.path.isfile(self.private_data.inventory) else "inventory"
             name, data = as_files(source)
             self.kwargs["inventory"] = f"{directory}/{name}"
             self._extra.append([Entry.of_bytes(f"{directory}/{name}", data)])
@@ -209,13 +209,13 @@ class OutgoingJob:
         return (Path.cwd(), *bases) if self._options.inventory_from_cwd else bases
 
     def _arrange_inventory_file(self, found: Path) -> None:
-        if not (found.is_file() or found.is_dir()):
+        if not (os.path.isfile(found) or os.path.isdir(found)):
             raise InputError(f"the inventory {found} is neither a file nor a directory")
         inside = _relative(found, self.private_data.path)
         if inside is not None:
             self.kwargs["inventory"] = inside
         elif self.with_archive:
-            name = _EXTERNAL_INVENTORY if found.is_dir() else f"{_EXTERNAL_INVENTORY}/{found.name}"
+            name = _EXTERNAL_INVENTORY if os.path.isdir(found) else f"{_EXTERNAL_INVENTORY}/{found.name}"
             self.kwargs["inventory"] = name
             self._extra.append(external_files(found, f"{_EXTERNAL_INVENTORY}/", self.report))
         else:
@@ -233,9 +233,11 @@ class OutgoingJob:
         paths = [os.path.expanduser(part) for part in paths if part]
         if not paths or not self.with_archive:
             return
-        taken = set(os.listdir(self.private_data.roles)) if self.private_data.roles.is_dir() else set()
+        taken = set(os.listdir(self.private_data.roles)) if os.path.isdir(self.private_data.roles) else set()
         for given_path in paths:
-            found = [base / given_path for base in (Path.cwd(), self.private_data.path) if (base / given_path).is_dir()]
+            found = [
+                base / given_path for base in (Path.cwd(), self.private_data.path) if os.path.isdir(base / given_path)
+            ]
             if not found:
                 logger.warning("the roles directory %s does not exist", given_path)
                 continue
@@ -254,7 +256,7 @@ class OutgoingJob:
 
     def _arrange_env(self, name: str, file: str) -> None:
         value = self.kwargs.get(name)
-        if isinstance(value, dict) and value and not (self.private_data.path / file).exists():
+        if isinstance(value, dict) and value and not os.path.exists(self.private_data.path / file):
             self._extra.append([Entry.of_bytes(file, json.dumps(value).encode())])
             del self.kwargs[name]
 

@@ -62,5 +62,5 @@ def make_private(directory: Path) -> None:
     :raises OSError: it cannot be made.
     """
     for path in (*reversed(directory.parents), directory):
-        if not path.exists():
+        if not os.path.exists(path):
             path.mkdir(mode=0o700, exist_ok=True)
