@@ -1,7 +1,7 @@
 """The options that say what a job is, and the parameters that they become.
 
 Rules: names and meanings are those of ``ansible-runner transmit``; what it lacks stands at the end. Options that
-contradict each other are a usage error. Variables take the forms that Ansible's own ``-e`` takes."""
+contradict each other are a usage error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ..errors import InputError
+from ..errors import ConfigurationError, InputError
+from ..job.parameters import check_ident
 from .options import option, option_group
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class JobOptions(NamedTuple):
         """
         import uuid
 
-        from .variables import extra_vars, file_text, load_mapping, role_vars
+        from .variables import file_text, load_mapping, role_vars
 
         self._check(directory)
         given = self._asdict()
@@ -91,8 +92,6 @@ class JobOptions(NamedTuple):
             parameters["container_auth_data"] = load_mapping(file_text(file), f"--container-auth-data {file}")
         if self.role_vars:
             parameters["role_vars"] = role_vars(self.role_vars)
-        if self.extra_vars:
-            parameters["extravars"] = extra_vars(self.extra_vars)
         return parameters
 
     def job(self, directory: str) -> Job:
@@ -101,7 +100,7 @@ class JobOptions(NamedTuple):
 
         parameters = self.parameters(directory)
         del parameters["private_data_dir"]
-        return Job(directory, exclude=self.exclude, inventory_from_cwd=True, **parameters)
+        return Job(directory, exclude=self.exclude, extra_vars=self.extra_vars, typed=True, **parameters)
 
     def _check(self, directory: str) -> None:
         given = [name for name in ("playbook", "module", "role") if getattr(self, name)]
@@ -117,9 +116,13 @@ class JobOptions(NamedTuple):
 
 
 def check_ident_option(ident: str | None) -> None:
-    """:raises click.UsageError: it was meant as an inventory."""
+    """:raises click.UsageError: it was meant as an inventory, or cannot be one."""
     if ident and os.path.isfile(ident):
         raise click.UsageError(f"-i is the ident of the job, and {ident} is a file; did you mean --inventory?")
+    try:
+        check_ident(ident or "-")
+    except ConfigurationError as exc:
+        raise click.UsageError(str(exc)) from exc
 
 
 _what = [

@@ -1,6 +1,6 @@
-"""Variables as a user types them: ``name=value``, JSON, YAML, or a file of either.
+"""Mappings as a user types them: ``name=value``, or a file of JSON or YAML.
 
-Rules: the forms are those of Ansible's own ``-e``. What cannot be understood is a usage error that names the option."""
+Rules: what cannot be understood is a usage error that names the option."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import ast
 import datetime
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from ..errors import InputError
 
-__all__ = ["extra_vars", "file_text", "load_mapping", "role_vars"]
+__all__ = ["file_text", "load_mapping", "role_vars"]
 
 
 def role_vars(text: str) -> dict[str, Any]:
@@ -27,19 +27,6 @@ def role_vars(text: str) -> dict[str, Any]:
         except (ValueError, SyntaxError):
             values[name] = value
     return values
-
-
-def extra_vars(given: Sequence[str]) -> dict[str, Any]:
-    """What several ``-e`` say, as one dictionary: the later one wins."""
-    variables: dict[str, Any] = {}
-    for text in given:
-        if text.startswith("@"):
-            variables.update(load_mapping(file_text(text[1:]), f"-e {text}"))
-        elif text.lstrip()[:1] in ("{", "[") or ("\n" in text and ":" in text):
-            variables.update(load_mapping(text, f"-e {text[:40]}"))
-        else:
-            variables.update(_pairs(text, "-e {word!r} is not name=value, JSON, YAML or @FILE"))
-    return variables
 
 
 def _pairs(text: str, complaint: str) -> Iterator[tuple[str, str]]:
@@ -57,7 +44,7 @@ def _pairs(text: str, complaint: str) -> Iterator[tuple[str, str]]:
 def file_text(path: str) -> str:
     """:raises InputError: the file cannot be read as text."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             return file.read()
     except (OSError, UnicodeDecodeError) as exc:
         raise InputError(f"cannot read the file {path}: {exc}") from exc

@@ -126,8 +126,10 @@ def _check_texts(values: Mapping[str, Any]) -> None:
 
 
 def _check_kinds(values: Mapping[str, Any]) -> None:
-    if values["extravars"] not in _EMPTY and not isinstance(values["extravars"], (dict, str)):
-        raise ConfigurationError(f"the parameter 'extravars' must be a dictionary, not {_kind(values['extravars'])}")
+    variables = values["extravars"]
+    texts = isinstance(variables, list) and all(isinstance(one, str) for one in variables)
+    if variables not in _EMPTY and not texts and not isinstance(variables, (dict, str)):
+        raise ConfigurationError(f"the parameter 'extravars' must be a dictionary, not {_kind(variables)}")
     if values["verbosity"] not in _EMPTY and type(values["verbosity"]) is not int:
         raise ConfigurationError(f"the parameter 'verbosity' must be a number, not {_kind(values['verbosity'])}")
     inventory = values["inventory"]

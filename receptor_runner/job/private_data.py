@@ -27,7 +27,7 @@ class PrivateDataDir:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(os.path.abspath(path))
+        self.path = Path(os.path.abspath(os.path.expanduser(path)))
         self.project = self.path / "project"
         self.inventory = self.path / "inventory"
         self.roles = self.path / "roles"
@@ -37,11 +37,18 @@ class PrivateDataDir:
 
     @classmethod
     def existing(cls, path: str | os.PathLike[str]) -> PrivateDataDir:
-        """:raises InputError: there is no such directory."""
+        """:raises InputError: there is no such directory, or it cannot be looked into."""
         found = cls(path)
-        if not os.path.isdir(found.path):
-            kind = "is not a directory" if os.path.exists(found.path) else "does not exist"
-            raise InputError(f"the private data dir {found.path} {kind}")
+        if not os.fspath(path):
+            raise InputError("no private data dir is named")
+        try:
+            os.listdir(found.path)
+        except NotADirectoryError:
+            raise InputError(f"the private data dir {found.path} is not a directory") from None
+        except FileNotFoundError:
+            raise InputError(f"the private data dir {found.path} does not exist") from None
+        except OSError as exc:
+            raise InputError(f"cannot read the private data dir {found.path}: {exc.strerror}") from exc
         return found
 
     @property
@@ -72,7 +79,7 @@ class PrivateDataDir:
         :raises InputError: it cannot be read as text.
         """
         try:
-            return read_regular(self.path / name, MAX_INPUT_FILE).decode()
+            return read_regular(self.path / name, MAX_INPUT_FILE).decode("utf-8-sig")
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as exc:

@@ -23,7 +23,9 @@ class Job:
     :param private_data_dir: a directory; artifacts are saved in its ``artifacts/IDENT``, or in ``artifact_dir``.
     :param ident: the name of the job; default: random.
     :param exclude: globs of what does not travel.
-    :param inventory_from_cwd: an inventory is a path, looked for in the working directory first.
+    :param extra_vars: texts as Ansible's ``-e`` takes them.
+    :param typed: the parameters were typed on a command line; see
+        :class:`~receptor_runner.stages.transmit.TransmitterOptions`.
     """
 
     def __init__(
@@ -32,7 +34,8 @@ class Job:
         *,
         ident: str | None = None,
         exclude: tuple[str, ...] = (),
-        inventory_from_cwd: bool = False,
+        extra_vars: tuple[str, ...] = (),
+        typed: bool = False,
         **parameters: Any,
     ) -> None:
         self.private_data = PrivateDataDir.existing(private_data_dir)
@@ -42,7 +45,8 @@ class Job:
         self.artifact_dir = os.path.join(artifacts, self.ident)
         self.settings = self.private_data.settings()
         self._exclude = exclude
-        self._inventory_from_cwd = inventory_from_cwd
+        self._extra_vars = extra_vars
+        self._typed = typed
 
     def transmitter(self, extension: Extension) -> Transmitter:
         """The first stage for this job.
@@ -53,6 +57,7 @@ class Job:
             exclude=self._exclude,
             only_own_artifacts=True,
             extension=extension,
-            inventory_from_cwd=self._inventory_from_cwd,
+            extra_vars=self._extra_vars,
+            typed=self._typed,
         )
         return Transmitter(self.parameters, options)

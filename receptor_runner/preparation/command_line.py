@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 
 from ..errors import ConfigurationError
+from ..job.extra_vars import found_word
 from ..job.parameters import Parameters
 from ..job.private_data import PrivateDataDir
 from ..job.resolved import ResolvedJob
@@ -39,7 +40,8 @@ def command_line(job: ResolvedJob, private_data: PrivateDataDir, input_files: In
             "Runner playbook required when running ansible-playbook; give a playbook, module or role"
         )
     argv = [str(binary or ("ansible" if module else "ansible-playbook"))]
-    argv += _split(job.cmdline, "the command line options")
+    for word in _split(job.cmdline, "the command line options"):
+        argv.append(found_word(word, private_data.path, input_files.path_map.inside))
     argv += _ansible_options(parameters, input_files)
     if not binary:
         argv += _module_arguments(parameters) if module else [str(playbook)]

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import ConfigurationError, InputError, OutputError
 from ..isolation.path_map import PathMap
+from ..job.extra_vars import content_of
 from ..job.inventory import as_files, find_source, is_host_list, merged_files
 from ..job.parameters import Parameters, is_collection_playbook
 from ..job.private_data import PrivateDataDir
@@ -40,10 +41,7 @@ class InputFiles:
     made: list[str] = field(default_factory=list)
 
     def playbook(self) -> str | None:
-        """What to give ``ansible-playbook``.
-
-        :raises InputError: there is no such playbook.
-        """
+        """What to give ``ansible-playbook``, which says itself if there is no such playbook."""
         parameters = self.parameters
         play = parameters["playbook"]
         if parameters["role"]:
@@ -57,9 +55,6 @@ class InputFiles:
         name = str(play)
         if is_collection_playbook(name):
             return name
-        path = self.private_data.cwd / self.path_map.outside(name)
-        if not _is_file(path) and self.path_map.shows(path):
-            raise InputError(f"the playbook: {name} could not be found in {self.private_data.cwd}")
         return self.path_map.inside(name)
 
     def _role_play(self) -> dict[str, object]:
@@ -156,12 +151,26 @@ class InputFiles:
             path = self._make_private("extravars.json", json.dumps(value).encode())
             arguments.append(f"@{self.path_map.inside(path)}")
         elif isinstance(value, str) and value:
-            arguments.append(f"@{self.path_map.inside(self._variables_file(value))}")
+            arguments.append(self._file_argument(value))
+        elif isinstance(value, list):
+            arguments += [self._argument(number, text) for number, text in enumerate(value)]
         return arguments
+
+    def _argument(self, number: int, text: str) -> str:
+        """What to give for a text as ``-e`` takes it."""
+        if text.startswith("@"):
+            return self._file_argument(text[1:])
+        content = content_of(text)
+        if content is None:
+            return text
+        return f"@{self.path_map.inside(self._make_private(f'extravars-{number}', content))}"
+
+    def _file_argument(self, name: str) -> str:
+        return f"@{self.path_map.inside(self._variables_file(name))}"
 
     def _variables_file(self, name: str) -> Path:
         file = self.private_data.path / self.path_map.outside(name)
-        if not _is_file(file):
+        if not os.path.isfile(file):
             raise InputError(f"the file of extra variables {name} does not exist in {self.private_data.path}")
         self._check_ours(file)
         if self.path_map.shows(file):
@@ -213,14 +222,6 @@ class InputFiles:
         except OSError as exc:
             raise OutputError(f"cannot write {directory / name}: {exc.strerror}") from exc
         return path
-
-
-def _is_file(path: Path) -> bool:
-    """A name may be longer than any file's."""
-    try:
-        return os.path.isfile(path)
-    except OSError:
-        return False
 
 
 def _content(path: str) -> bytes:

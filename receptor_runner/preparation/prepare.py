@@ -120,8 +120,9 @@ def _spec(
     context.own(str(runtime))
     _make_runtime(runtime)
     input_files = InputFiles(job.parameters, private_data, runtime, path_map, context.local, isolated)
+    asked = _asked(isolation.base_env, job, input_files)
     env = job_environment(
-        _asked(isolation.base_env, job, input_files),
+        asked,
         job,
         private_data,
         path_map,
@@ -132,7 +133,7 @@ def _spec(
         ident=job.ident,
         argv=command_line(job, private_data, input_files),
         env=env,
-        cwd=str(private_data.path if "AD_HOC_COMMAND_ID" in env else private_data.cwd),
+        cwd=str(private_data.path if "AD_HOC_COMMAND_ID" in asked else private_data.cwd),
         artifact_dir=str(artifact_dir),
         prompts=job.prompts,
         job_timeout=job.job_timeout,

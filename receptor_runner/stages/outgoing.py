@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ from ..archive.entry import Entry
 from ..errors import ConfigurationError, InputError
 from ..isolation.kinds import PODMAN
 from ..isolation.path_map import CONTAINER_HOME, PathMap
+from ..job.extra_vars import travelling
 from ..job.inventory import as_files, external_files, find_source, is_host_list, merged_files
 from ..job.parameters import check_ident, is_collection_playbook, to_wire, unknown_names
 from ..job.private_data import PrivateDataDir
@@ -42,8 +45,11 @@ class TransmitterOptions:
     only_own_artifacts: bool = False
     #: Goes onto the ``kwargs`` line, and comes back on the ``starting`` status.
     extension: Extension = field(default_factory=Extension)
-    #: As on a command line: an inventory is a path, looked for in the working directory first, or a list of hosts.
-    inventory_from_cwd: bool = False
+    #: Extra variables, as Ansible's ``-e`` takes them.
+    extra_vars: tuple[str, ...] = ()
+    #: The parameters were typed on a command line. An inventory is a path, looked for in the working directory first,
+    #: or a list of hosts. A playbook that is missing is told at once; else Ansible tells it where the job runs.
+    typed: bool = False
 
 
 class OutgoingJob:
@@ -86,9 +92,18 @@ class OutgoingJob:
                 added.add(entry.name)
                 if not self._left_out(entry.name):
                     yield entry
-        yield from collect(
-            str(self.private_data.path), self.report, exclude=self._options.exclude, skip=frozenset(added)
-        )
+        top, dangling = str(self.private_data.path), []
+        for entry in collect(top, self.report, exclude=self._options.exclude, skip=frozenset(added)):
+            if stat.S_ISLNK(entry.mode) and _leads_out(entry, top):
+                dangling.append(entry.name)
+            yield entry
+        if dangling:
+            logger.warning(
+                "%d links lead out of %s, and where the job runs they may lead nowhere; the first is %s",
+                len(dangling),
+                top,
+                dangling[0],
+            )
 
     def _left_out(self, name: str) -> bool:
         """Whether what comes from elsewhere, or a directory that it is in, matches ``exclude``."""
@@ -111,7 +126,9 @@ class OutgoingJob:
         self._arrange_playbook()
         self._arrange_inventory()
         self._arrange_roles()
+        self._arrange_extra_vars()
         if self.with_archive:
+            self._arrange_links()
             self._arrange_env("settings", "env/settings")
             if not self._parameters.get("suppress_env_files"):
                 self._arrange_env("extravars", "env/extravars")
@@ -154,13 +171,32 @@ class OutgoingJob:
         playbook = self.kwargs["playbook"] = self._here(playbook)
         if os.path.isabs(playbook):
             relative = os.path.relpath(playbook, self.private_data.cwd)
-            if relative.startswith("../"):
+            if not relative.startswith("../"):
+                playbook = self.kwargs["playbook"] = relative
+            elif self._options.typed:
                 raise InputError(f"the playbook {playbook} is not in the project directory {self.private_data.cwd}")
-            playbook = self.kwargs["playbook"] = relative
-        if not self.with_archive or os.path.isfile(self.private_data.args) or is_collection_playbook(playbook):
+        if self._options.typed and self.with_archive:
+            self._check_playbook(playbook)
+
+    def _check_playbook(self, playbook: str) -> None:
+        """What travels must be what the node will see."""
+        whole_command, elsewhere = os.path.isfile(self.private_data.args), self._is_project_elsewhere()
+        if whole_command or elsewhere or is_collection_playbook(playbook):
             return
         if not os.path.isfile(self.private_data.cwd / playbook):
             raise InputError(f"the playbook {playbook} does not exist in {self.private_data.cwd}")
+
+    def _is_project_elsewhere(self) -> bool:
+        """Whether the job may see another project than the one that travels: another working directory in its
+        container, or something mounted over it."""
+        settings = self.private_data.settings(self.kwargs.get("settings"))
+        if settings.get("container_workdir", self.kwargs.get("container_workdir")):
+            return True
+        mounts = settings.get("container_volume_mounts", self.kwargs.get("container_volume_mounts")) or []
+        targets = [str(mount).split(":")[1:2] for mount in mounts]
+        return any(
+            target and f"{CONTAINER_HOME}/project/".startswith(f"{target[0].rstrip('/')}/") for target in targets
+        )
 
     def _arrange_inventory(self) -> None:
         source = self.kwargs.get("inventory")
@@ -200,13 +236,13 @@ class OutgoingJob:
 
     def _check_inventory_text(self, source: str) -> None:
         """A text that looks like a path, or can only be one, must be there."""
-        only_a_path = self._options.inventory_from_cwd and not is_host_list(source)
+        only_a_path = self._options.typed and not is_host_list(source)
         if only_a_path or (source.startswith("/") and "\n" not in source):
             raise InputError(f"the inventory {source[:200]} does not exist")
 
     def _inventory_bases(self) -> tuple[Path, ...]:
         bases = (self.private_data.inventory, self.private_data.path)
-        return (Path.cwd(), *bases) if self._options.inventory_from_cwd else bases
+        return (Path.cwd(), *bases) if self._options.typed else bases
 
     def _arrange_inventory_file(self, found: Path) -> None:
         if not (os.path.isfile(found) or os.path.isdir(found)):
@@ -254,11 +290,67 @@ class OutgoingJob:
             return os.path.relpath(part, self.private_data.roles)
         return part
 
+    def _arrange_extra_vars(self) -> None:
+        """They come last, as on Ansible's command line. What is in ``env/extravars`` comes before them, so it travels
+        with them."""
+        texts = self._options.extra_vars
+        if not texts:
+            return
+        own = self.private_data.env / "extravars"
+        if not self.with_archive:
+            self.kwargs["extravars"] = [_absolute_variables(text) for text in texts]
+            return
+        if os.path.isfile(own):
+            texts = (f"@{own}", *texts)
+            self._skip.add("env/extravars")
+        ad_hoc = self.kwargs.get("module") or not os.path.isdir(self.private_data.project)
+        words, entries = travelling(texts, "" if ad_hoc else "../")
+        self._extra.append(entries)
+        options = self.kwargs.get("cmdline") or self.private_data.text("env/cmdline") or ""
+        self.kwargs["cmdline"] = f"{options} {shlex.join(words)}".strip()
+
+    def _arrange_links(self) -> None:
+        """What an input points to travels in its place, if it is a link that leads elsewhere."""
+        for name in self._inputs():
+            path = self.private_data.path / name
+            if name in self._skip or not os.path.islink(path) or not self.private_data.leads_out(path):
+                continue
+            if not os.path.exists(path):
+                logger.warning("%s is a link to %s, which does not exist", path, os.readlink(path))
+                continue
+            self._skip.add(name)
+            self._extra.append(self._behind_link(path, name))
+
+    def _inputs(self) -> Iterator[str]:
+        yield from ("project", "inventory", "roles", "args", "env")
+        if not os.path.islink(self.private_data.env) and os.path.isdir(self.private_data.env):
+            yield from (f"env/{name}" for name in sorted(os.listdir(self.private_data.env)))
+
+    def _behind_link(self, path: Path, name: str) -> Iterator[Entry]:
+        found = path.stat()
+        real = os.path.realpath(path)
+        if not os.path.isdir(path):
+            yield Entry(name, found.st_mode, found.st_mtime_ns, found.st_size, path=real)
+            return
+        yield Entry(name, found.st_mode, found.st_mtime_ns, path=real)
+        yield from collect(real, self.report, prefix=f"{name}/", exclude=self._options.exclude)
+
     def _arrange_env(self, name: str, file: str) -> None:
         value = self.kwargs.get(name)
         if isinstance(value, dict) and value and not os.path.exists(self.private_data.path / file):
             self._extra.append([Entry.of_bytes(file, json.dumps(value).encode())])
             del self.kwargs[name]
+
+
+def _leads_out(entry: Entry, top: str) -> bool:
+    """Whether what a link names is not below ``top`` where the archive is extracted."""
+    target = os.fsdecode(entry.data or b"")
+    place = os.path.normpath(os.path.join(top, os.path.dirname(entry.name), target))
+    return os.path.isabs(target) or not f"{place}/".startswith(f"{top}/")
+
+
+def _absolute_variables(text: str) -> str:
+    return f"@{os.path.abspath(os.path.expanduser(text[1:]))}" if text.startswith("@") else text
 
 
 def _relative(path: Path, base: Path) -> str | None:

@@ -14,7 +14,6 @@ from receptor_runner.cli.job_options import JobOptions, job_options
 from receptor_runner.cli.main import cli
 from receptor_runner.cli.mesh_options import RouteOptions, SocketOptions, route_options, socket_options
 from receptor_runner.cli.options import LimitOptions, limit_options
-from receptor_runner.errors import InputError
 from receptor_runner.limits import StreamLimits
 from receptor_runner.stream.codec import END_OF_STREAM
 from tests.support.commands import ours
@@ -62,15 +61,7 @@ def test_options_have_the_names_and_forms_of_parameters(make_dir: DirFactory) ->
     assert parameters["container_options"] == ["-x", "--network=none"]
     assert parameters["process_isolation"] is True
     assert parameters["suppress_env_files"] is True
-    assert parameters["extravars"] == {"a": "1", "b": "x y", "c": [2]}
-
-
-def test_variables_come_from_files_and_the_later_one_wins(make_dir: DirFactory, tmp_path: Path) -> None:
-    (tmp_path / "v.yml").write_text("a: 2020-01-02\nb: [1]\n")
-    parameters = job_of("-p", "x", "-e", f"@{tmp_path}/v.yml", "-e", "b=3").parameters(str(make_dir()))
-    assert parameters["extravars"] == {"a": "2020-01-02", "b": "3"}
-    with pytest.raises(InputError, match="cannot read the file"):
-        job_of("-p", "x", "-e", "@/nowhere").parameters(str(make_dir()))
+    assert job_of(*words).extra_vars == ("a=1 b='x y'", '{"c": [2]}')
 
 
 @pytest.mark.parametrize(
@@ -80,9 +71,7 @@ def test_variables_come_from_files_and_the_later_one_wins(make_dir: DirFactory, 
         (["-p", "x", "-m", "ping"], "give one of --playbook, --module, not 2"),
         (["-p", "x", "--hosts", "all"], "--hosts option can only be used with -m or -r"),
         (["-p", "x", "-i", __file__], "did you mean --inventory"),
-        (["-p", "x", "-e", "nonsense"], "is not name=value, JSON, YAML or @FILE"),
-        (["-p", "x", "-e", "{"], "neither JSON nor YAML"),
-        (["-p", "x", "-e", "[1]"], "is not a mapping"),
+        (["-p", "x", "-i", "a/b"], "cannot be the name of a directory"),
         (["-r", "x", "--role-vars", "nonsense"], "is not name=value"),
     ],
 )

@@ -83,7 +83,6 @@ def test_a_job_finds_our_plugin_and_a_home_and_a_locale(make_dir: DirFactory, mo
     ("parameters", "error", "text"),
     [
         ({}, ConfigurationError, "Runner playbook required"),
-        ({"playbook": "missing.yml"}, InputError, "missing.yml could not be found"),
         ({"playbook": "test.yml", "module": "ping"}, ConfigurationError, "Only one of playbook and module"),
         ({"playbook": "test.yml", "inventory": "/nowhere"}, InputError, "/nowhere does not exist"),
         ({"playbook": "test.yml", "extravars": "nowhere.yml"}, InputError, "nowhere.yml does not exist"),

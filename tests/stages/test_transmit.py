@@ -59,8 +59,8 @@ def test_options_become_ansible_runners_parameters(make_dir: DirFactory) -> None
     assert done.returncode == 0, done.stderr
     kwargs, _ = transmitted(done.stdout)
     assert kwargs == {
-        "ident": "job", "playbook": "test.yml", "limit": "h1", "forks": "7", "cmdline": "--diff", "verbosity": 2, "tags": "a,b",
-        "skip_tags": "c", "omit_event_data": True, "suppress_env_files": True, "extravars": {"x": "1", "y": "a b", "z": [1]},
+        "ident": "job", "playbook": "test.yml", "limit": "h1", "forks": "7", "cmdline": "--diff -e 'x=1 y='\"'\"'a b'\"'\"'' -e @../extra-vars/001", "verbosity": 2, "tags": "a,b",
+        "skip_tags": "c", "omit_event_data": True, "suppress_env_files": True,
         "binary": "/bin/ansible-playbook", "process_isolation": True, "process_isolation_executable": "docker",
         "container_image": "image", "container_options": ["--net=host"], "container_volume_mounts": ["/a:/b"],
     }  # fmt: skip
@@ -210,15 +210,12 @@ def test_only_transmit_kwargs_sends_only_the_parameters(make_dir: DirFactory) ->
         (["demo", "-p", "test.yml", "-m", "ping"], 64, "one of"),
         (["demo", "-p", "test.yml", "--hosts", "all"], 64, "--hosts"),
         (["demo", "-p", "test.yml", "-i", "demo/project/test.yml"], 64, "--inventory"),
-        (["demo", "-p", "test.yml", "-i", "a/b"], 78, "ident"),
-        (["demo", "-p", "test.yml", "-e", "novalue"], 64, "name=value"),
+        (["demo", "-p", "test.yml", "-i", "a/b"], 64, "ident"),
         (["demo", "-p", "test.yml", "-e", "@nofile"], 66, "nofile"),
         (["demo", "-p", "test.yml", "--nonsense"], 64, "--nonsense"),
-        (["demo", "-p", "test.yml", "-e", '"'], 64, "split"),
         (["demo", "-r", "role", "--role-vars", "a='"], 64, "split"),
-        (["demo", "-p", "test.yml", "-e", "{a: !!set {b}}"], 64, "set"),
-        (["demo", "-p", "test.yml", "-i", b"\xff"], 78, "ident"),
-        (["demo", "-p", "test.yml", "-i", "a\nb"], 78, "ident"),
+        (["demo", "-p", "test.yml", "-i", b"\xff"], 64, "ident"),
+        (["demo", "-p", "test.yml", "-i", "a\nb"], 64, "ident"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_on_the_wire(
@@ -264,11 +261,6 @@ def test_an_unreadable_file_is_an_error_before_the_first_byte(make_dir: DirFacto
             code = 3
         os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-
-def test_a_date_among_the_variables_travels_as_text(make_dir: DirFactory) -> None:
-    done = ours("transmit", make_dir(PLAY), "-p", "test.yml", "-e", "{day: 2020-01-02}")
-    assert json.loads(transmitted(done.stdout)[1]["env/extravars"]) == {"day": "2020-01-02"}
 
 
 @pytest.mark.slow

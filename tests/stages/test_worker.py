@@ -43,7 +43,6 @@ PLAY = tasks("debug: {msg: hello}")
         ),
         (END_OF_STREAM, 66, "no parameters"),
         (encode({"kwargs": [1]}) + END_OF_STREAM, 66, "no parameters"),
-        (encode({"kwargs": {"playbook": "missing.yml"}}) + END_OF_STREAM, 66, "missing.yml"),
         (encode({"kwargs": {"passwords": "no"}}) + END_OF_STREAM, 78, "passwords"),
         (encode({"kwargs": {"playbook": {"a": 1}, "passwords": {"(": "x"}}}) + END_OF_STREAM, 78, "regular expression"),
         (encode({"kwargs": {"ident": "../x", "module": "ping"}}) + END_OF_STREAM, 78, "ident"),
