@@ -80,6 +80,16 @@ READ_BLOCK = 128 * 1024
 #: Output waits this long for more output before it is sent on.
 FLUSH_SECONDS = 0.05
 
+#: A line that is not ended is shown after this long a silence, because somebody may be asked something.
+PARTIAL_LINE_SECONDS = 3.0
+
+#: What a job left running is not counted if it ends by itself within this time.
+LEFTOVER_GRACE_SECONDS = 0.05
+
+#: How many warnings of a job reach its submitter, and how long each may be.
+MAX_WARNINGS = 20
+MAX_WARNING_TEXT = 1000
+
 #: The longest pause between two reads of output. Several events are carved in one go, then.
 PAUSE_SECONDS = 0.02
 #: The terminal holds twice as much. If a read finds this much, the command may be waiting for the terminal.

@@ -17,7 +17,7 @@ from ..errors import OutputError
 from ..system.below import DIRECTORY
 from .entry import Entry
 
-__all__ = ["Report", "check_shortage", "collect", "untold"]
+__all__ = ["Report", "check_shortage", "collect", "excluded"]
 
 #: Called with a path and the reason why it does not travel. ``fatal`` if a job would miss it.
 Report = Callable[[str, str, bool], None]
@@ -93,10 +93,6 @@ def check_shortage(exc: OSError, path: str) -> None:
     """:raises OutputError: this process is short of descriptors or memory, and nothing is wrong with the file."""
     if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
         raise OutputError(f"cannot read {path}: {exc.strerror}") from exc
-
-
-def untold(path: str, reason: str, fatal: bool) -> None:
-    """A report of what a job may do with its own artifacts: remove them meanwhile, leave what cannot travel."""
 
 
 def excluded(name: str, patterns: Sequence[str]) -> bool:

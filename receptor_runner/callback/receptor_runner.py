@@ -40,8 +40,22 @@ DOCUMENTATION = """
 
 CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
 
-#: A result that is longer than this as JSON is emptied; the variable is the one that users of ansible-runner know.
-MAX_RESULT = int(os.environ.get("MAX_EVENT_RES", "700000"))
+try:
+    from ansible.module_utils.secrets import mask_secrets
+except ImportError:  # before ansible-core 2.22
+    mask_secrets = None
+
+
+def _max_result():
+    """The variable is the one that users of ansible-runner know. What is no number is told by whoever started this."""
+    try:
+        return int(os.environ["MAX_EVENT_RES"])
+    except (KeyError, ValueError):
+        return 700000
+
+
+#: A result that is longer than this as JSON is emptied.
+MAX_RESULT = _max_result()
 #: A result that is nested deeper than this is emptied, too.
 MAX_DEPTH = 100
 OMIT_DATA = os.environ.get("RUNNER_OMIT_EVENTS", "").lower() == "true"
@@ -110,6 +124,17 @@ def _encoder():
 
 
 _dump = _encoder()
+
+
+def _masked(value):
+    """``value`` without the secrets that Ansible knows. It masks results itself, and nothing else."""
+    if mask_secrets is None:
+        return value
+    if isinstance(value, str):
+        return mask_secrets(value)
+    if isinstance(value, dict):
+        return {_masked(name): _masked(one) for name, one in value.items()}
+    return [_masked(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _too_deep(text, result):
@@ -237,6 +262,37 @@ class _Identifiers:
         return "%s%012x" % (self._head, next(self._numbers))
 
 
+class _TaskStarts:
+    """Which event said that a task begins, for the events of its hosts. Ansible repeats the identifier of a task for
+    each batch of hosts (serial), and for each host (free strategy).
+    """
+
+    def __init__(self):
+        self._starts = {}
+        self._claims = {}
+        self._current = {}
+
+    def begun(self, task, identifier):
+        self._starts.setdefault(task, []).append([identifier, False])
+
+    def host_begun(self, task, host):
+        """A host takes the first start that no host has taken, or shares the last one."""
+        starts = self._starts.get(task)
+        if starts:
+            start = next((one for one in starts if not one[1]), starts[-1])
+            start[1] = True
+            self._claims[task, host] = self._current[host] = start[0]
+
+    def find(self, task, host=None):
+        """None for a task that never began here. That of a host's asynchronous job is part of what the host does."""
+        if host is not None:
+            found = self._claims.get((task, host))
+            if found is not None:
+                return found
+        starts = self._starts.get(task)
+        return starts[-1][0] if starts else self._current.get(host)
+
+
 class Events:
     """Builds events. Keeps what later events must repeat: playbook, play and task."""
 
@@ -248,6 +304,7 @@ class Events:
         self._contexts = {}
         self._started = {}
         self._seen = {}
+        self._task_starts = _TaskStarts()
         self._head = '{"uuid": %s, "event": "%s", "pid": %d, "created": "%s"'
         for variable in ("JOB_ID", "AD_HOC_COMMAND_ID", "PROJECT_UPDATE_ID"):
             with suppress(ValueError):
@@ -256,9 +313,11 @@ class Events:
     def build(self, event, fields, task=None, verbosity=None):
         """One event as JSON."""
         context, ancestors = self._context(task)
+        own = ancestors[0]
+        ancestors = [own and (self._task_starts.find(own, fields.get("host")) or own), *ancestors[1:]]
         identifier = fields["uuid"] = fields.get("uuid") or self._identifiers.next()
         head = self._head % (_dump(identifier), event, os.getpid(), _now().isoformat())
-        parent = next((one for one in ancestors if one != identifier), None)
+        parent = next((one for one in ancestors if one and one != identifier), None)
         if parent is not None:
             head += ', "parent_uuid": ' + _dump(parent)
         if verbosity is not None:
@@ -274,7 +333,7 @@ class Events:
 
     @staticmethod
     def _joined(head, context, fields):
-        own = _dump(fields)
+        own = _dump({name: value if name == "res" else _masked(value) for name, value in fields.items()})
         return '%s, "event_data": {%s%s%s}}' % (head, context, ", " if context else "", own[1:-1])
 
     def _context(self, task):
@@ -287,8 +346,8 @@ class Events:
             data = dict(self._playbook)
             data.update(self._play)
             data.update(self._task if task is None else self._task_fields(task))
-            ancestors = [data[name] for name in ("task_uuid", "play_uuid", "playbook_uuid") if data.get(name)]
-            found = contexts[key] = _dump(data)[1:-1], ancestors
+            ancestors = [data.get(name) for name in ("task_uuid", "play_uuid", "playbook_uuid")]
+            found = contexts[key] = _dump(_masked(data))[1:-1], ancestors
         return found
 
     def _enter(self, **levels):
@@ -323,13 +382,19 @@ class Events:
         count = self._seen[identifier] = self._seen.get(identifier, 0) + 1
         return identifier if count == 1 else "%s_%d" % (identifier, count)
 
+    def _begin(self, task):
+        """The identifier of a task that begins."""
+        identifier = self._unique(str(task._uuid))
+        self._task_starts.begun(str(task._uuid), identifier)
+        return identifier
+
     @staticmethod
     def _task_fields(task):
         fields = {
             "task": task.name or task.action,
             "task_uuid": str(task._uuid),
             "task_action": task.action,
-            "resolved_action": getattr(task, "resolved_action", task.action),
+            "resolved_action": _resolved_action(task),
             "task_args": "",
         }
         with suppress(AttributeError):
@@ -373,7 +438,7 @@ class Events:
         if AD_HOC:
             return None
         fields = {"name": task.get_name(), "is_conditional": bool(is_conditional)}
-        fields["uuid"] = self._unique(str(task._uuid))
+        fields["uuid"] = self._begin(task)
         return "playbook_on_task_start", fields, None
 
     def v2_playbook_on_cleanup_task_start(self, task):
@@ -381,7 +446,7 @@ class Events:
 
     def v2_playbook_on_handler_task_start(self, task):
         self._enter(task=self._task_fields(task))
-        fields = {"name": task.get_name(), "uuid": self._unique(str(task._uuid)), "is_conditional": True}
+        fields = {"name": task.get_name(), "uuid": self._begin(task), "is_conditional": True}
         return "playbook_on_task_start", fields, None
 
     def v2_playbook_on_vars_prompt(
@@ -421,18 +486,10 @@ class Events:
 
     def v2_runner_on_start(self, host, task):
         self._started[host.get_name()] = _now()
+        self._task_starts.host_begun(str(task._uuid), host.get_name())
         return "runner_on_start", {"host": host.get_name()}, task
 
     def v2_runner_on_ok(self, result):
-        if _part(result, "task").action in (
-            "setup",
-            "gather_facts",
-            "ansible.builtin.setup",
-            "ansible.builtin.gather_facts",
-        ):
-            facts = _part(result, "result").get("ansible_facts")
-            if isinstance(facts, dict):
-                facts.pop("ansible_env", None)
         return self._ended("runner_on_ok", result)
 
     def v2_runner_on_failed(self, result, ignore_errors=False):
@@ -454,7 +511,7 @@ class Events:
         fields = {
             "host": host.get_name(),
             "remote_addr": host.address,
-            "res": _censored(_part(result, "result")),
+            "res": _censored(_without_environment(_part(result, "result"))),
             "start": start.isoformat() if start else None,
             "end": end.isoformat() if start else None,
             "duration": (end - start).total_seconds() if start else None,
@@ -498,8 +555,28 @@ class Events:
 
     @staticmethod
     def _item(name, result):
-        fields = {"host": _part(result, "host").get_name(), "res": _censored(_part(result, "result"))}
+        fields = {
+            "host": _part(result, "host").get_name(),
+            "res": _censored(_without_environment(_part(result, "result"))),
+        }
         return name, fields, _part(result, "task")
+
+
+def _resolved_action(task):
+    """The whole name of the action. A template has none before it is run, and Ansible warns whoever asks."""
+    if "{{" in str(task.action) or "{%" in str(task.action):
+        return task.action
+    return getattr(task, "resolved_action", None) or task.action
+
+
+def _without_environment(result):
+    """Takes the environment of the host, with all secrets in it, out of facts, before anything of it is shown."""
+    items = result.get("results")
+    for one in [result] + (items if isinstance(items, list) else []):
+        facts = one.get("ansible_facts") if isinstance(one, dict) else None
+        if isinstance(facts, dict):
+            facts.pop("ansible_env", None)
+    return result
 
 
 def _part(result, name):

@@ -49,6 +49,6 @@ def process(directory: str, ident: str | None, file: str | None, printing: Print
         result = stage.process(source, flag, options)
         if file is None and result.exit_code != InputError.exit_code:
             stage.drain(source, flag)
-    if result.job_explanation:
-        complain(result.job_explanation)
+    if result.verdict is not None and result.verdict.explanation:
+        complain(result.verdict.explanation)
     return 0 if printing.exit_zero else result.exit_code

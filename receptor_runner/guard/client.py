@@ -93,6 +93,12 @@ class CommandResult(NamedTuple):
     killed_by: str | None
     #: Why it could not be isolated as its job wanted, or what may be left of it.
     isolation_fault: ReceptorRunnerError | None
+    #: Why it was stopped, if it is not that somebody asked for it.
+    stopped_because: str | None = None
+    #: Whether the callback plugin has said anything.
+    framed: bool = True
+    #: How many processes it left running. They were stopped.
+    left: int = 0
 
     def check(self) -> None:
         """:raises OutputError: the command's output could not be kept.
@@ -263,7 +269,15 @@ class Guard:
             case CommandEnd():
                 fault = self._isolation_fault(report.isolation_error, gone=report.gone)
                 return CommandResult(
-                    report.rc, report.status, report.events, report.output_error, report.killed_by, fault
+                    report.rc,
+                    report.status,
+                    report.events,
+                    report.output_error,
+                    report.killed_by,
+                    fault,
+                    report.stopped_because,
+                    report.framed,
+                    report.left,
                 )
         raise GuardDiedError(f"it said {type(report).__name__} out of turn")
 

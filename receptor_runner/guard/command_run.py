@@ -21,8 +21,10 @@ from ..limits import (
     ENGINE_SECONDS,
     FLUSH_SECONDS,
     KILL_SECONDS,
+    LEFTOVER_GRACE_SECONDS,
     LEFTOVER_KILL_SECONDS,
     LEFTOVER_TERM_SECONDS,
+    PARTIAL_LINE_SECONDS,
     PAUSE_SECONDS,
     PLAIN_EVENTS_A_SECOND,
     PROMPT_SECONDS,
@@ -68,6 +70,11 @@ class CommandRun:
         self._poll = select.poll()
         self._watched: dict[int, int] = {}
         self._stopped_as: str | None = None
+        self._stopped_because: str | None = None
+        #: When its line without an end is shown, and since when it is only what it left that runs.
+        self._partial_at: float | None = None
+        self._left_since: float | None = None
+        self._left = 0
         self._output = _OutputFiles(spec)
         self._lines: list[bytes] = []
         self._lines_size = 0
@@ -131,6 +138,9 @@ class CommandRun:
             killed_by=killed_by,
             isolation_error=isolation_error,
             gone=self._gone,
+            stopped_because=self._stopped_because,
+            framed=self._carver.framed,
+            left=self._left,
         )
 
     def _isolation_error(self, child: Child) -> str | None:
@@ -196,18 +206,24 @@ class CommandRun:
         waits = [self._stopper.wait_seconds()]
         if self._prompts.waiting:
             waits.append(0.0)
-        if self._flush_at is not None:
-            waits.append(self._flush_at - now)
+        for moment in (self._flush_at, self._partial_at):
+            if moment is not None:
+                waits.append(moment - now)
+        if self._left_since is not None:
+            waits.append(self._left_since + LEFTOVER_GRACE_SECONDS - now)
         if not self._stopper.started:
             waits += [moment - now for moment, _ in self._limits()]
         return waits
 
     def _limits(self) -> list[tuple[float, str]]:
-        limits = []
-        if self._spec.job_timeout:
-            limits.append((self._started + self._spec.job_timeout, TIMEOUT))
-        if self._spec.idle_timeout:
-            limits.append((self._last_output + self._spec.idle_timeout, TIMEOUT))
+        """When the time of the command is over, and why."""
+        spec, limits = self._spec, []
+        if spec.job_timeout:
+            text = f"the job was stopped after its time limit of {spec.job_timeout:g} s (timeout, job_timeout)"
+            limits.append((self._started + spec.job_timeout, text))
+        if spec.idle_timeout:
+            text = f"the job was stopped after {spec.idle_timeout:g} s without output (idle_timeout)"
+            limits.append((self._last_output + spec.idle_timeout, text))
         return limits
 
     def _drain_wakeup(self) -> None:
@@ -235,6 +251,7 @@ class CommandRun:
         self._last_output = time.monotonic()
         self._pause = 0.0 if len(data) > PTY_HALF_FULL_BYTES else min(PAUSE_SECONDS, self._pause + _PAUSE_STEP)
         self._read_at = self._last_output + self._pause
+        self._partial_at = self._last_output + PARTIAL_LINE_SECONDS
 
     def _take(self, text: bytes) -> None:
         self._output.write(text)
@@ -273,23 +290,43 @@ class CommandRun:
         now = time.monotonic()
         if self._flush_at is not None and self._flush_at <= now:
             self._flush()
+        if self._partial_at is not None and self._partial_at <= now:
+            self._partial_at = None
+            self._carver.show_partial()
+            self._flush()
         if child.rc is None:
             self._check_stop(now)
         elif not self._stopper.started:
-            if not descendants():
+            left = descendants()
+            if not left:
                 return False
+            if self._is_short_while(now):
+                return True
+            self._left = self._job.counted(left)
             self._stopper.start(LEFTOVER_TERM_SECONDS, LEFTOVER_KILL_SECONDS)
         if not self._stopper.started:
             return True
         return self._stopper.step() and not (child.rc is not None and not descendants())
 
+    def _is_short_while(self, now: float) -> bool:
+        """What the command left has a moment to end by itself."""
+        self._left_since = self._left_since or now
+        if now < self._left_since + LEFTOVER_GRACE_SECONDS:
+            return True
+        self._left_since = None
+        return False
+
     def _check_stop(self, now: float) -> None:
-        reason = CANCELED if self.stop_requested or self._channel.closed else None
-        for moment, status in self._limits():
-            if reason is None and moment <= now:
-                reason = status
-        if reason is not None and self._stopped_as is None:
-            self._stopped_as = reason
+        if self._channel.congested:
+            self._last_output = now  # it may say a lot, and nobody listens
+        if self._stopped_as is not None:
+            return
+        if self.stop_requested or self._channel.closed:
+            self._stopped_as = CANCELED
+        else:
+            self._stopped_because = next((text for moment, text in self._limits() if moment <= now), None)
+            self._stopped_as = TIMEOUT if self._stopped_because else None
+        if self._stopped_as is not None:
             self._stopper.start(TERM_SECONDS, KILL_SECONDS)
 
 

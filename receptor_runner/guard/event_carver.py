@@ -178,6 +178,15 @@ class Carver:
         if self.plain_room <= 0 and self._partial and self._partial[-1].endswith(b"\n"):
             self._end_partial()
 
+    def show_partial(self) -> None:
+        """A line that is not ended yet becomes an event: somebody may be asked something. Its end will be another."""
+        event = self._event
+        if event is None or event.emitted:
+            if self._partial and not self._partial[-1].endswith(b"\n"):
+                self._end_partial()
+        elif event.texts and not event.texts[-1].endswith(b"\n"):
+            self._emit_event(event)
+
     def _end_large_partial(self) -> None:
         """The lines that are whole become an event; a line without end is cut."""
         held = b"".join(self._partial)

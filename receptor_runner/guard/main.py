@@ -6,7 +6,6 @@ report, and never silence. What is temporary is removed last, whatever happened 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import select
 import signal
@@ -31,19 +30,9 @@ from .engine import Engine, ask_engine
 from .keeper import KEEPER_DIED
 from .protocol import Cancel, CommandMissing, GuardFault, Order, Own, Ping, Pong, Ready, Run, Setup
 from .pty_child import CommandNotFound
+from .startability import NOT_STARTABLE, missing_advice, not_startable
 
 __all__ = ["main"]
-
-#: What is wrong with a command, and not with this machine.
-_NOT_STARTABLE = (
-    errno.E2BIG,
-    errno.ENOEXEC,
-    errno.ENOENT,
-    errno.EACCES,
-    errno.ENOTDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-)
 
 
 def main() -> int:
@@ -151,14 +140,13 @@ class _Guard:
             self._command_run.stop_requested = self._stop_requested
             self._channel.report(self._command_run.run())
         except CommandNotFound as exc:
-            advice = "install ansible-core where the worker runs, or set PATH"
-            self._channel.report(CommandMissing(f"{exc}; {advice}"))
+            self._channel.report(CommandMissing(f"{exc}; {missing_advice(spec.argv[0])}"))
         except PromptTimeout as exc:
             self._channel.report(CommandMissing(str(exc)))
         except (OSError, MemoryError) as exc:
             reason = reason_of(exc)
-            if isinstance(exc, OSError) and exc.errno in _NOT_STARTABLE:
-                self._channel.report(CommandMissing(f"the command {spec.argv[0]} cannot be started: {reason}"))
+            if isinstance(exc, OSError) and exc.errno in NOT_STARTABLE:
+                self._channel.report(CommandMissing(not_startable(spec.argv, spec.env, exc.errno, reason)))
                 return
             self._channel.report(GuardFault(f"cannot run the command: {reason}", no_space=True))
         except Exception:

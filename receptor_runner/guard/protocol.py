@@ -140,6 +140,12 @@ class CommandEnd:
     isolation_error: str | None = None
     #: Whether it can be shown that nothing is left of the command.
     gone: bool = True
+    #: Why the guard stopped it, if it is not that somebody asked for it.
+    stopped_because: str | None = None
+    #: Whether the callback plugin has said anything.
+    framed: bool = True
+    #: How many processes it left running when it ended by itself. They were stopped.
+    left: int = 0
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,10 @@ class RunningJob:
         """Signals all of it; returns how many processes there were."""
         return signal_descendants(number)
 
+    def counted(self, left: list[psutil.Process]) -> int:
+        """How many of the processes that it left are ones that somebody may miss."""
+        return sum(not _is_helper(process) for process in left)
+
     def remove(self, until: float) -> bool:
         """Removes what is left when the processes are gone; False if that cannot be shown.
 
@@ -60,6 +64,14 @@ class _Sandboxed(RunningJob):
         return set()
 
 
+def _is_helper(process: psutil.Process) -> bool:
+    """Whether it serves connections only: an agent with the job's key, or a master of ssh's that others share."""
+    try:
+        return process.name() == "ssh-agent" or process.cmdline()[-1:] == ["[mux]"] or "[mux]" in process.cmdline()[0]
+    except (psutil.Error, IndexError):
+        return True
+
+
 class _Contained(RunningJob):
     def __init__(self, child: Child, engine: Engine) -> None:
         super().__init__(child)
@@ -67,6 +79,10 @@ class _Contained(RunningJob):
         self._told: dict[int, float] = {}
         self._tellers: list[subprocess.Popen[bytes] | None] = []
         self._had_monitor = False
+
+    def counted(self, left: list[psutil.Process]) -> int:
+        """Nothing outlives a container but what belongs to its engine."""
+        return 0
 
     def send(self, number: int) -> int:
         running = self._child.rc is None

@@ -6,6 +6,7 @@ around the job's command last."""
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Mapping
@@ -33,6 +34,8 @@ __all__ = ["PreparationContext", "prepare"]
 
 #: One text of an environment has 128 KiB on Linux (execve(2)), with the name and what we put before that.
 _LONGEST_VARIABLE = 128 * 1024 - 64
+#: With these, Ansible runs no task.
+_NO_TASKS = ("--syntax-check", "--list-", "--version", "--help")
 _PLUGINS = Path(__file__).parents[1] / "callback"
 
 
@@ -129,9 +132,10 @@ def _spec(
         lambda own: input_files.roles_path(":".join(filter(None, (context.roles_path, own)))),
         Places(runtime, artifact_dir),
     )
+    argv = command_line(job, private_data, input_files)
     return RunSpec(
         ident=job.ident,
-        argv=command_line(job, private_data, input_files),
+        argv=argv,
         env=env,
         cwd=str(private_data.path if "AD_HOC_COMMAND_ID" in asked else private_data.cwd),
         artifact_dir=str(artifact_dir),
@@ -144,7 +148,23 @@ def _spec(
         event_key=secrets.token_hex(32),
         event_key_path=str(runtime / "event-key"),
         made=[*isolation.mount_points, *input_files.made],
+        warnings=_odd_variables(env),
+        tells_events=_tells_events(argv, job),
     )
+
+
+def _odd_variables(env: Mapping[str, str]) -> list[str]:
+    value = env.get("MAX_EVENT_RES")
+    if value is None or re.fullmatch(r"\s*[+-]?\d+\s*", value):
+        return []
+    return [f"MAX_EVENT_RES is {value[:80]!r} and not a number of bytes; the limit is 700000"]
+
+
+def _tells_events(argv: list[str], job: ResolvedJob) -> bool:
+    """Whether the command is one of Ansible's that runs tasks."""
+    if job.parameters["binary"] or os.path.basename(argv[0]) not in ("ansible", "ansible-playbook"):
+        return False
+    return not any(word.startswith(_NO_TASKS) or word == "-h" for word in argv)
 
 
 def _asked(base: Mapping[str, str], job: ResolvedJob, input_files: InputFiles) -> dict[str, str]:

@@ -49,6 +49,10 @@ class RunSpec:
     core: str | None = None
     #: Files and directories that were made for this job beside the user's, and go when it is over.
     made: list[str] = field(default_factory=list)
+    #: What the submitter should know about how the job was understood.
+    warnings: list[str] = field(default_factory=list)
+    #: Whether a command that succeeds must have told events.
+    tells_events: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..archive.collect import collect, untold
+from ..archive.collect import Report, collect
 from ..archive.entry import Entry
 from ..errors import OutputError
 from ..system.below import DIRECTORY, open_directory, open_file
@@ -152,9 +152,9 @@ class ArtifactDir:
         """
         return open_directory(self._fd, os.path.relpath(path, self.path).split(os.sep), make=True)
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self, report: Report) -> Iterator[Entry]:
         """What travels of it: everything but event files, which only ``process`` makes."""
-        return collect(self._fd, untold, skip=frozenset([_EVENTS]))
+        return collect(self._fd, report, skip=frozenset([_EVENTS]))
 
     def rc(self) -> int | None:
         """What the ``rc`` artifact says."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from ..archive import pack as _loaded_before_the_job_starts  # noqa: F401 - an upgrade must not change it meanwhile
-from ..archive.collect import untold
 from ..archive.entry import Entry
 from ..archive.format import Packer, best_format
 from ..archive.spool import spool
 from ..results.artifact_dir import ArtifactDir
 from ..stream.results_writer import ResultsWriter
+from .job_warnings import Omissions
 
 __all__ = ["ArtifactSender"]
 
@@ -35,20 +35,23 @@ class ArtifactSender:
 
     def send(self, artifacts: ArtifactDir) -> None:
         """:raises OutputError: the archive cannot be written."""
-        if not self._sent(artifacts.entries(), hurry=True):
-            self._sent(_few_entries(artifacts), hurry=False)
+        omissions = Omissions(str(artifacts.path))
+        if not self._sent(artifacts.entries(omissions.report), omissions, hurry=True):
+            few = Omissions(str(artifacts.path))
+            few.report("all but the end of the output", "was left out, because there was no time or no receiver", False)
+            self._sent(_few_entries(artifacts), few, hurry=False)
 
-    def _sent(self, entries: Iterable[Entry], *, hurry: bool) -> bool:
+    def _sent(self, entries: Iterable[Entry], omissions: Omissions, *, hurry: bool) -> bool:
         """False if the archive takes longer to write than there is time, or no receiver would take it."""
         with spool() as file:
-            packer: Packer = self._format.packer(file, untold)
+            packer: Packer = self._format.packer(file, omissions.report)
             for _ in packer.pack(entries):
                 self._writer.tick()
                 if hurry and not self._in_time(packer.size / _HURRIED_RATE):
                     return False
             if not packer.acceptable and hurry:
                 return False
-            self._writer.archive(packer.size, packer.sha256, packer.chunks())
+            self._writer.archive(packer.size, packer.sha256, packer.chunks(), omissions.warnings())
             return True
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import tempfile
 import traceback
@@ -37,8 +38,11 @@ from ..system.directories import make
 from ..system.removal import remove_tree
 from .execution import execute
 from .handler_errors import tell_handler_error
+from .job_warnings import command_warnings
 
 __all__ = ["Runner"]
+
+logger = logging.getLogger(__name__)
 
 
 class Runner:
@@ -58,6 +62,8 @@ class Runner:
     ) -> None:
         self.status = UNSTARTED
         self.rc: int | None = None
+        #: What the job left, or how it was understood.
+        self.warnings: tuple[str, ...] = ()
         self.verdict: Verdict | None = None
         self.config = RunnerConfig({})
         self._given = dict(parameters)
@@ -138,8 +144,14 @@ class Runner:
             result = execute(guard, spec, artifacts, _LocalRelay(self, sinks, self._cancel_callback))
         self.rc = result.rc
         result.check()
-        self.verdict = verdict_of(result.status, result.rc)
-        sinks.status_change({"status": result.status, "runner_ident": spec.ident})
+        self.warnings = command_warnings(spec, result, [])
+        for text in self.warnings:
+            logger.warning("%s", text)
+        self.verdict = verdict_of(result.status, result.rc, explanation=result.stopped_because)
+        line: JSONObject = {"status": result.status, "runner_ident": spec.ident}
+        if result.stopped_because is not None:
+            line["job_explanation"] = result.stopped_because
+        sinks.status_change(line)
 
     def _rotate(self) -> None:
         """Keeps the newest ``rotate_artifacts`` directories, this one among them; 0 keeps all."""

@@ -27,7 +27,7 @@ from ..errors import (
 )
 from ..job.parameters import check_ident
 from ..job.private_data import PrivateDataDir
-from ..limits import CANCEL_POLL_SECONDS, DEFAULT_LIMITS, DRAIN_SECONDS, StreamLimits
+from ..limits import CANCEL_POLL_SECONDS, DEFAULT_LIMITS, DRAIN_SECONDS, MAX_WARNING_TEXT, MAX_WARNINGS, StreamLimits
 from ..results.artifact_dir import ArtifactDir
 from ..results.event_files import EventFiles
 from ..results.handlers import Handlers, HandlerSink, RunnerConfig
@@ -53,6 +53,7 @@ _EMPTY = (
     "Worker did not produce events or streaming was aborted, check execution node health."
 )
 _PARSE_ERROR = "Failed to JSON parse a line from worker stream. Error:"
+_CANCELLED_ELSEWHERE = "the job was cancelled by somebody else: not from here"
 _READ_ERROR = "Failed to read from worker stream. Error:"
 
 
@@ -143,6 +144,8 @@ class Processor:
         self.artifact_dir = options.artifact_dir
         self.config = RunnerConfig(options.settings)
         self.verdict: Verdict | None = None
+        #: What the worker wants to be known.
+        self.warnings: list[str] = []
         self._flag = flag
         self._options = options
         self._journal = options.journal
@@ -230,9 +233,11 @@ class Processor:
     def _take(self, item: Item) -> None:
         match item:
             case Status(data):
+                self._warn(item.extension.warnings)
                 self._sinks.status_change(data)
                 self._journal.remember({"status": data})
             case ArchiveReceiver():
+                self._warn(item.warnings)
                 for _ in item.extract(self.artifact_dir, self._options.limits, artifacts=True):
                     self.check_stop()
                 self._extracted = True
@@ -240,6 +245,12 @@ class Processor:
                 self._journal.remember({"extracted": True})
             case _:
                 pass
+
+    def _warn(self, texts: Sequence[str]) -> None:
+        """What the worker wants to be known. It may be a stranger."""
+        for text in texts[:MAX_WARNINGS]:
+            self.warnings.append(text[:MAX_WARNING_TEXT])
+            logger.warning("%s", self.warnings[-1])
 
     def _note(self) -> None:
         """One more item is done. What it changed is remembered first: a crash between the two may repeat the item."""
@@ -302,7 +313,10 @@ class Processor:
         )
         if fault is not None or verdict.state == TRUNCATED:
             self._sinks.status_change(self._status_line(verdict, fault))
-        self.verdict = dataclasses.replace(verdict, explanation=self.job_explanation)
+        explanation = self.job_explanation
+        if explanation is None and verdict.status == CANCELED and self._options.interrupts.give_up_at is None:
+            explanation = _CANCELLED_ELSEWHERE
+        self.verdict = dataclasses.replace(verdict, explanation=explanation)
         self._tell_handler_error()
         self._sinks.finished(self)
         self._tell_handler_error()

@@ -28,6 +28,11 @@ class WorkDir:
         #: For what the job puts into ``TMPDIR``; short, because sockets are made there.
         self.scratch = ""
 
+    @property
+    def is_removed(self) -> bool:
+        """Whether all that is in it goes when the job is over."""
+        return self._private_data_dir is None or self._delete
+
     def __enter__(self) -> WorkDir:
         path = self._private_data_dir
         if path is None:
@@ -59,5 +64,5 @@ class WorkDir:
         os.close(self._lock)
         # only if the guard was killed is there anything left
         remove_tree(self.scratch)
-        if self._private_data_dir is None or self._delete:
+        if self.is_removed:
             remove_tree(self.path)

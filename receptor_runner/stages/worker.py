@@ -45,6 +45,7 @@ from ..system.signals import StopFlag
 from .artifact_sender import ArtifactSender
 from .execution import execute
 from .job_receiver import JobReceiver
+from .job_warnings import command_warnings, dropped_files
 from .work_dir import WorkDir
 
 __all__ = ["Worker", "WorkerOptions"]
@@ -162,6 +163,7 @@ class Worker:
     def _execute(self, work_dir: WorkDir, spec: RunSpec, parameters: Parameters, artifacts: ArtifactDir) -> None:
         ignored = dataclasses.replace(self._extension, ignored=tuple(parameters.ignored))
         self._stop.cancel = work_dir.guard.cancel
+        since = time.time_ns()
         try:
             result = execute(work_dir.guard, spec, artifacts, _WorkerRelay(self._writer, self._stop, ignored))
         finally:
@@ -169,14 +171,21 @@ class Worker:
         result.check()
         if self._stop.unwanted is not None:
             raise self._stop.unwanted
-        self._finish(result.status, result.rc, result.events)
+        dropped = dropped_files(work_dir.path, since, spec.artifact_dir) if work_dir.is_removed else []
+        self._finish(
+            result.status, result.rc, result.events, result.stopped_because, command_warnings(spec, result, dropped)
+        )
 
-    def _finish(self, status: str, rc: int, events: int = 0) -> None:
-        self.verdict = verdict_of(status, rc)
+    def _finish(
+        self, status: str, rc: int, events: int = 0, because: str | None = None, warnings: tuple[str, ...] = ()
+    ) -> None:
+        self.verdict = verdict_of(status, rc, explanation=because)
         line: JSONObject = {"status": status}
         if self._ident is not None:
             line["runner_ident"] = self._ident
-        line[EXTENSION] = Extension(exit_status=self.exit_code, events=events).to_json()
+        if because is not None:
+            line["job_explanation"] = because
+        line[EXTENSION] = Extension(exit_status=self.exit_code, events=events, warnings=warnings).to_json()
         self._writer.send(line)
 
     def _fail(self, exc: BaseException) -> None:

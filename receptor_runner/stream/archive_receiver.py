@@ -22,6 +22,8 @@ class ArchiveReceiver:
     """One archive on its way in."""
 
     def __init__(self, start: ArchiveStart) -> None:
+        #: What the sender says about what is not in it.
+        self.warnings = start.warnings
         self._format: ArchiveFormat = format_named(start.format)
         self._expected = start.sha256
         self._digest = _sha256() if start.sha256 else None

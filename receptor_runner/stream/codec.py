@@ -63,9 +63,9 @@ def encoded_length(size: int) -> int:
     return (size + 2) // 3 * 4
 
 
-def encode_archive(size: int, sha256: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
+def encode_archive(size: int, sha256: str, chunks: Iterable[bytes], warnings: tuple[str, ...] = ()) -> Iterator[bytes]:
     """The ``zipfile`` line and the base64 behind it. ``chunks`` must add up to ``size`` bytes."""
-    yield encode({"zipfile": size, EXTENSION: {"sha256": sha256}})
+    yield encode({"zipfile": size, EXTENSION: Extension(sha256=sha256, warnings=warnings).to_json()})
     rest = b""
     for chunk in chunks:
         rest += chunk
@@ -256,7 +256,8 @@ class Decoder:
             raise ProtocolError(f"the size of an archive is {str(size)[:80]!r}, not a number of bytes", start)
         if size > self._limits.archive:
             raise LimitError(f"an archive of {size} bytes is larger than the limit of {self._limits.archive}", start)
-        return ArchiveStart(size, Extension.of(value).sha256)
+        told = Extension.of(value)
+        return ArchiveStart(size, told.sha256, warnings=told.warnings)
 
     def _take_odd_line(self, line: bytes, start: int, messages: list[Message]) -> None:
         """A blank line, several objects on one line, or text with objects behind it."""

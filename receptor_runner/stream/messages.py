@@ -39,7 +39,8 @@ class Extension:
 
     ``job`` and ``owner`` say whose job it is. ``ignored`` names parameters that the worker does not know. ``sha256``
     is an archive's digest in hex. ``exit_status`` and ``events`` say how the job ended and how many events it had.
-    ``archives`` names the archive formats that the sender reads beside zip."""
+    ``archives`` names the archive formats that the sender reads beside zip. ``warnings`` are for whoever submitted the
+    job."""
 
     job: str | None = None
     owner: str | None = None
@@ -48,6 +49,7 @@ class Extension:
     exit_status: int | None = None
     events: int | None = None
     archives: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> Extension:
@@ -63,6 +65,7 @@ class Extension:
             _number(data.get("exit_status")),
             _number(data.get("events")),
             _texts(data.get("archives")),
+            _texts(data.get("warnings")),
         )
 
     def to_json(self) -> JSONObject:
@@ -121,11 +124,13 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveStart:
-    """An archive of ``size`` bytes follows; ``sha256`` in hex if the sender told it."""
+    """An archive of ``size`` bytes follows; ``sha256`` in hex if the sender told it. ``warnings`` say what is not in
+    it."""
 
     size: int
     sha256: str | None = None
     format: str = "zip"
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

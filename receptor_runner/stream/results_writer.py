@@ -53,8 +53,8 @@ class ResultsWriter:
         """One line. If whoever wrote the line before was killed in the middle of it, that line is ended first."""
         self.lines(encode(data) if self._whole else b"\n" + encode(data))
 
-    def archive(self, size: int, sha256: str, chunks: Iterable[bytes]) -> None:
-        for piece in encode_archive(size, sha256, chunks):
+    def archive(self, size: int, sha256: str, chunks: Iterable[bytes], warnings: tuple[str, ...] = ()) -> None:
+        for piece in encode_archive(size, sha256, chunks, warnings):
             self.lines(piece)
 
     def end(self) -> None:

@@ -4,13 +4,16 @@ made."""
 from __future__ import annotations
 
 import datetime
+import importlib.metadata
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.commands import BIN
 from tests.support.frames import event as forged_event
 from tests.support.frames import frame
 from tests.support.jobs import job, processed, work
@@ -234,7 +237,7 @@ def test_a_task_on_localhost_finds_no_key_and_forges_no_event(make_dir: DirFacto
     assert lines[0] == "key file there: False"
     left = {line for line in lines if line.startswith("left:") and "payload" not in line}
     assert left
-    assert all(line.startswith("left: receptor_runner.") for line in left), "the plugin alone"
+    assert all(line.startswith(("left: receptor_runner.", "left: awx_display.")) for line in left), "the plugins alone"
 
 
 def test_a_nested_ansible_prints_plainly(make_dir: DirFactory) -> None:
@@ -292,3 +295,83 @@ def test_handlers_that_start_twice_are_two_events(make_dir: DirFactory) -> None:
     play = tasks("command: 'true'\nnotify: handle") + "  handlers:\n    - {name: handle, debug: {msg: handled}}\n"
     events = [line for line in stream_lines(work(job(make_dir(play + play))).stdout) if "counter" in line]
     assert len({event["uuid"] for event in events}) == len(events)
+
+
+CORE = tuple(int(part) for part in importlib.metadata.version("ansible-core").split(".")[:2])
+
+
+def events_of_play(make_dir: DirFactory, playbook: str, **parameters: Any) -> list[dict[str, Any]]:
+    hosts = "".join(f"h{number} ansible_connection=local\n" for number in range(1, 5))
+    python = 'ansible_python_interpreter="{{ ansible_playbook_python }}"\n'
+    directory = make_dir(playbook, inventory=f"{hosts}[all:vars]\n{python}")
+    done = work(job(directory, **parameters))
+    assert done.returncode == 0, done.stdout
+    return [line for line in stream_lines(done.stdout) if "counter" in line]
+
+
+@pytest.mark.parametrize("how", ["serial: 2", "strategy: free", "gather_facts: true"])
+def test_an_events_parent_is_the_start_of_its_own_task(how: str, make_dir: DirFactory) -> None:
+    """Ansible repeats the identifier of a task for each batch, and for each host of the free strategy."""
+    tasks_of_play = "[{name: one, command: echo, loop: [1, 2]}, {name: two, debug: }]"
+    head = "" if "gather" in how else "\n  gather_facts: false"
+    events = events_of_play(make_dir, f"- hosts: all\n  {how}{head}\n  tasks: {tasks_of_play}\n")
+    starts = {e["uuid"]: e for e in of(events, "playbook_on_task_start")}
+    parents: dict[str, set[str]] = {}
+    for e in events:
+        if e["event"].startswith("runner_"):
+            start = starts[e["parent_uuid"]]
+            assert start["event_data"]["name"] in (e["event_data"]["task"], e["event_data"]["task_action"])
+            assert start["counter"] < e["counter"]
+            parents.setdefault(e["parent_uuid"], set()).add(e["event_data"]["host"])
+    assert set(parents) == set(starts)
+    sizes = {"serial: 2": {2}, "strategy: free": {1}, "gather_facts: true": {4}}[how]
+    assert {len(hosts) for hosts in parents.values()} == sizes
+
+
+def test_what_is_left_of_an_asynchronous_task_belongs_to_it(make_dir: DirFactory) -> None:
+    events = events_of_play(make_dir, tasks("{command: sleep 2, async: 10, poll: 1}", hosts="h1"))
+    starts = {e["uuid"] for e in of(events, "playbook_on_task_start")}
+    polls = of(events, "runner_on_async_poll")
+    assert polls
+    assert {e["parent_uuid"] for e in [*polls, *of(events, "runner_on_async_ok")]} == starts
+
+
+def test_no_event_has_the_environment_of_a_host(make_dir: DirFactory) -> None:
+    play = tasks("{setup: {gather_subset: ['!all', env]}, loop: [1, 2]}", "{action: ansible.legacy.setup}", hosts="h1")
+    events = events_of_play(make_dir, play, envvars={"DB_PASSWORD": "geheim"}, verbosity=3)
+    assert of(events, "runner_item_on_ok")
+    assert "geheim" not in json.dumps(events)
+
+
+@pytest.mark.parametrize("value", ["700k", "", "0x10", "1e6"])
+def test_a_limit_that_is_no_number_costs_no_event(value: str, make_dir: DirFactory) -> None:
+    assert of(events_of_play(make_dir, tasks("debug: ", hosts="h1"), envvars={"MAX_EVENT_RES": value}), "runner_on_ok")
+
+
+@pytest.mark.parametrize("action", ["debug", "ansible.builtin.debug", "'{{ word }}'"])
+def test_the_resolved_action_is_named_without_a_warning(action: str, make_dir: DirFactory) -> None:
+    play = f"- hosts: h1\n  gather_facts: false\n  vars: {{word: debug}}\n  tasks: [{{action: {action}}}]\n"
+    events = events_of_play(make_dir, play)
+    (ok,) = of(events, "runner_on_ok")
+    assert not of(events, "warning")
+    if "{{" not in action:
+        assert ok["event_data"]["resolved_action"] == "ansible.builtin.debug"
+
+
+@pytest.mark.skipif(CORE < (2, 22), reason="ansible-core masks no secrets before 2.22")
+def test_what_ansible_masks_is_masked_in_every_field_of_events(make_dir: DirFactory) -> None:
+    vault = [str(BIN / "ansible-vault"), "encrypt_string", "--vault-password-file", "pw", "--name", "word", "geheimnis"]
+    directory = make_dir(project__pw="x\n")
+    shown = subprocess.run(vault, cwd=directory / "project", capture_output=True, check=True, text=True).stdout
+    variable = shown.replace("\n", "\n    ")
+    (directory / "project" / "test.yml").write_text(
+        f"- hosts: all\n  gather_facts: false\n  vars:\n    {variable.strip()}\n  name: play\n  tasks:\n"
+        "    - set_fact: {first: '{{ word }}'}\n"
+        "    - {name: 'the {{ word }}', debug: {msg: '{{ word }}'}}\n"
+        "    - {set_stats: {data: {told: '{{ word }}'}}}\n"
+    )
+    done = work(job(directory, cmdline="--vault-password-file pw"))
+    assert done.returncode == 0, done.stdout
+    events = [line for line in stream_lines(done.stdout) if "counter" in line]
+    assert "$REDACTED$" in json.dumps(events)
+    assert "geheimnis" not in json.dumps(events)
