@@ -1,11 +1,11 @@
 """Removes what jobs left on a node: private data dirs by pattern, container images by name.
 
 Rules: a directory stays if a living worker holds its lock. It also stays if any process names it in its arguments,
-works in it or has it open, because ansible-runner's workers hold no lock. No link is followed, and nothing goes that
-may be somebody else's. A directory that cannot be removed does not stop the others. All are renamed before the first
-is deleted, because a controller waits 20 seconds. An image whose container is running stays, because its removal would
-end that job. The report goes to ``sys.stdout`` as it is at the time of the call: controllers redirect it and look for
-the last line, ``(changed: True)`` or ``(changed: False)``."""
+works in it or has it open, because ansible-runner's workers hold no lock, and if its ``pid`` file names a living one.
+No link is followed, and nothing goes that may be somebody else's. A directory that cannot be removed does not stop the
+others. All are renamed before the first is deleted, because a controller waits 20 seconds. An image whose container is
+running stays, because its removal would end that job. The report goes to ``sys.stdout`` as it is at the time of the
+call: controllers redirect it and look for the last line, ``(changed: True)`` or ``(changed: False)``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from typing import Any
 
 from .errors import OutputError, UsageError
 from .guard.engine import ask_engine
+from .system.below import read_regular
 from .system.deletable import check_deletable, never_deletable
 from .system.directories import lock
 from .system.removal import remove_tree
@@ -33,6 +34,7 @@ __all__ = ["run_cleanup"]
 #: What a directory is called from the moment when nobody may use it any more.
 _ASIDE = ".receptor-runner-removing-"
 _ENGINE_SECONDS = 300.0
+_LONGEST_PID = 32
 _DEFAULT_GRACE_MINUTES = 60.0
 
 
@@ -86,7 +88,7 @@ def _remove_directories(pattern: str, excluded: Iterable[str], grace: float, *, 
     in_use = _mentioned_by_processes(candidates)
     aside = []
     for path in candidates:
-        if path in in_use:
+        if path in in_use or _names_a_process(path):
             continue
         try:
             aside.append(_moved_aside(path, pattern, dry_run=dry_run))
@@ -101,6 +103,19 @@ def _remove_directories(pattern: str, excluded: Iterable[str], grace: float, *, 
         _remove_registries(path)
         remove_tree(path)
     return len(aside)
+
+
+def _names_a_process(path: str) -> bool:
+    """Whether a process lives that ``ansible-runner start`` has written down in the directory."""
+    with contextlib.suppress(OSError, ValueError):
+        return _is_alive(int(read_regular(os.path.join(path, "pid"), _LONGEST_PID)))
+    return False
+
+
+def _is_alive(pid: int) -> bool:
+    import psutil
+
+    return pid > 0 and psutil.pid_exists(pid)
 
 
 def _check_pattern(pattern: str) -> None:

@@ -11,7 +11,6 @@ import pytest
 from receptor_runner.errors import ConfigurationError, InputError
 from receptor_runner.job.parameters import Parameters
 from receptor_runner.job.private_data import PrivateDataDir
-from receptor_runner.preparation.masking import Masker
 from receptor_runner.preparation.prepare import PreparationContext, prepare
 from receptor_runner.preparation.run_spec import RunSpec
 from tests.support.private_data import DirFactory, tasks
@@ -97,16 +96,3 @@ def test_what_makes_no_command_is_said_by_its_name(
 ) -> None:
     with pytest.raises(error, match=text):
         prepared(make_dir(PLAY), **parameters)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "shown"),
-    [
-        ("DB_PASSWORD", "x", "**********"), ("my_api_key", "x", "**********"), ("AWS_SECRET", "", ""),
-        ("SSH_KEY_FILE", "/k", "/k"), ("OLDPWD", "/x", "/x"), ("URL", "https://u:pw@h/x", "https://u:**********@h/x"),
-        ("TEXT", "with long-secret inside", "with ********** inside"), ("SHORT", "with abc inside", "with abc inside"),
-        ("WHOLE", "abc", "**********"),
-    ],
-)  # fmt: skip
-def test_a_value_is_masked_by_its_name_or_by_what_is_in_it(name: str, value: str, shown: str) -> None:
-    assert Masker(["long-secret", "abc"]).env({name: value}) == {name: shown}
