@@ -231,3 +231,17 @@ def test_a_guard_of_a_run_that_is_gone_goes_too(make_dir: DirFactory, no_leftove
     controller.wait()
     wait_for(lambda: not processes_with(str(directory)), "everything of the job is gone", 10)
     wait_for(lambda: not list(directory.glob(".receptor-runner-*")), "its runtime directory is gone", 5)
+
+
+def test_a_second_run_of_an_ident_has_its_own_events(make_dir: DirFactory) -> None:
+    first = receptor_runner.run(private_data_dir=make_dir(PLAY), playbook="test.yml", ident="j", quiet=True)
+    once = [event["uuid"] for event in first.events]
+    second = receptor_runner.run(
+        private_data_dir=make_dir(tasks("debug: {msg: again}")), playbook="test.yml", ident="j", quiet=True
+    )
+    twice = [event["uuid"] for event in second.events]
+    assert twice
+    assert not set(once) & set(twice)
+    assert [event["counter"] for event in second.events] == list(range(1, len(twice) + 1))
+    assert second.stats["ok"] == {"localhost": 1}
+    assert len(list(second.host_events("localhost"))) == 2

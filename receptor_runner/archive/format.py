@@ -6,7 +6,7 @@ what a sender uses for an end that names no format. A new format is one more cla
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Protocol
 
 from ..limits import StreamLimits
@@ -17,7 +17,9 @@ __all__ = ["FORMATS", "ZIP", "ArchiveFormat", "Packer", "best_format", "format_n
 
 
 class Packer(Protocol):
-    """One archive being written."""
+    """One archive being written. If ``told`` is set, it is told the name, mode, size and CRC-32 of each member."""
+
+    told: Callable[[str, int, int, int], None] | None
 
     @property
     def size(self) -> int:

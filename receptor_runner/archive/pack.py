@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
 from ..errors import OutputError
@@ -49,6 +49,8 @@ class ZipPacker:
         self._directory: list[bytes] = []
         #: Whether a receiver takes it as a whole.
         self.acceptable = True
+        #: Told the name, mode, size and CRC-32 of each member.
+        self.told: Callable[[str, int, int, int], None] | None = None
         self._unpacked = 0
         self._holes = 0
 
@@ -138,7 +140,7 @@ class ZipPacker:
         self._write(member.local_header())
         self._write(packed)
         self._unpacked += len(data)
-        self._directory.append(member.directory_header())
+        self._finish_member(entry, member)
 
     def _add_large(self, entry: Entry, fd: int) -> Iterator[None]:
         """Writes a file in pieces, and its sizes behind it. It writes no more than the size that was told, because a
@@ -168,10 +170,15 @@ class ZipPacker:
             member.packed += len(packed)
             self._write(packed)
         self._write(member.descriptor_record())
-        self._directory.append(member.directory_header())
+        self._finish_member(entry, member)
         self._unpacked += member.size
         if member.size != entry.size or os.fstat(fd).st_size != entry.size:
             self._report(entry.path, "changed while it was read; what was there first travels", False)
+
+    def _finish_member(self, entry: Entry, member: _Member) -> None:
+        self._directory.append(member.directory_header())
+        if self.told is not None:
+            self.told(entry.name, entry.mode, member.size, member.crc)
 
     def _finish(self) -> None:
         if self._unpacked > max(FREE_GROWTH, self.size * MAX_GROWTH):

@@ -10,7 +10,7 @@ from .context import name_job
 from .following import FOLLOW_STOPS, follow
 from .mesh_options import SocketOptions, lost_after_option, socket_options
 from .options import LimitOptions, PrintOptions, limit_options, log_options, option, output_option, print_options
-from .output import job_printer, print_json
+from .output import job_printer, print_json, printed
 from .views import job_view
 
 if TYPE_CHECKING:
@@ -60,10 +60,12 @@ def attach(  # noqa: PLR0913 - a group of options each
             raise click.UsageError("--unit needs --node, the node that has the work unit")
         return at.mesh().adopt(node, unit, ident=ident, private_data_dir=private_data_dir, flag=flag)
 
+    printer = job_printer(printing, output)
     with stop_on_signals(*FOLLOW_STOPS) as flag:
         submitted = found(flag)
-        code = follow(submitted, job_printer(printing, output), flag, limits, lost_after)
+        code = follow(submitted, printer, flag, limits, lost_after)
         ignore_signals()
+    code = printed(printer, code)
     if output == "json":
         print_json(job_view(submitted.record))
     return 0 if printing.exit_zero else code

@@ -46,13 +46,15 @@ def submit_job(mesh: Mesh, job: Job, to: RouteOptions, flag: StopFlag, *, again:
         line.close()
 
 
-def submit_and_leave(mesh: Mesh, job: Job, to: RouteOptions, output: str) -> int:
+def submit_and_leave(mesh: Mesh, job: Job, to: RouteOptions, output: str, *, again: bool) -> int:
     """Submits the job and prints its id. Once a node has accepted the job, no signal changes the exit status."""
     from ..system.signals import ignore_signals, stop_on_signals
 
     with stop_on_signals() as flag:
-        submitted = submit_job(mesh, job, to, flag)
+        submitted = submit_job(mesh, job, to, flag, again=again)
         ignore_signals()
+    if submitted.submitted_before:
+        complain(f"already submitted: the job {submitted.id} is {submitted.record.state}; nothing was sent")
     if output == "json":
         print_json(job_view(submitted.record))
     else:

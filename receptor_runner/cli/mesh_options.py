@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import click
+
 from ..limits import LOST_AFTER_SECONDS
 from .options import option, option_group
 
 if TYPE_CHECKING:
     from ..mesh.client import Mesh
 
-__all__ = ["RouteOptions", "SocketOptions", "lost_after_option", "route_options", "socket_options"]
+__all__ = ["RouteOptions", "SocketOptions", "again_option", "lost_after_option", "route_options", "socket_options"]
 
 
 class SocketOptions(NamedTuple):
@@ -81,6 +83,11 @@ route_options = option_group(
         option("--ttl", metavar="TIME", help="Permit a node that is absent now, for so long: 30s, 10m, 1h."),
         option("--signwork/--no-signwork", default=None, help="Sign the work. [default: as the node advertises]"),
     ],
+)
+
+#: Without a variable: it is a decision about one job.
+again_option = click.option(
+    "--again", is_flag=True, help="Submit a job whose name was used before, if its results are saved."
 )
 
 lost_after_option = option(

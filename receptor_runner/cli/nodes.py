@@ -34,7 +34,7 @@ def nodes(node: str | None, info: bool, at: SocketOptions, output: str) -> int:
         raise status.absent(node)
     infos = [_worker_info(mesh, one) for one in found] if info else None
     if output == "json":
-        views = [{**one._asdict(), "here": one.node == status.own} for one in found]
+        views = [_view(one, here=one.node == status.own) for one in found]
         for view, told in zip(views, infos or [], strict=False):
             view["info"] = told
         print_json(views[0] if node else views)
@@ -45,6 +45,14 @@ def nodes(node: str | None, info: bool, at: SocketOptions, output: str) -> int:
     more = ("CPUS", "MEMORY", "ANSIBLE", "ERRORS") if info else ()
     print_table(("NODE", "REACHABLE", "WORKTYPES", *more), rows)
     return 0
+
+
+def _view(one: NodeStatus, *, here: bool) -> JSONObject:
+    """``worktypes`` is null if the node has not told them."""
+    view: JSONObject = {**one._asdict(), "here": here}
+    if one.worktypes is not None:
+        view["worktypes"] = {name: {"signed": signed} for name, signed in one.worktypes.items()}
+    return view
 
 
 def _row(one: NodeStatus) -> tuple[str, ...]:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import OutputError
+
 if TYPE_CHECKING:
-    from ..results.sinks import EventSink
+    from ..results.printer import JobPrinter
     from .options import PrintOptions
 
-__all__ = ["complain", "job_printer", "print_json", "print_table", "say", "text_of"]
+__all__ = ["complain", "job_printer", "print_json", "print_table", "printed", "say", "text_of"]
 
 
 def complain(text: str) -> None:
@@ -53,7 +55,15 @@ def print_json(data: object) -> None:
     click.echo(json.dumps(data, indent=1))
 
 
-def job_printer(options: PrintOptions, output: str = "text") -> EventSink | None:
+def printed(printer: JobPrinter | None, code: int) -> int:
+    """``code``, unless it is that of a success whose output could not be printed."""
+    if printer is None or printer.error is None:
+        return code
+    complain(f"cannot write to standard output: {printer.error}; the artifacts have all of it")
+    return code or OutputError.exit_code
+
+
+def job_printer(options: PrintOptions, output: str = "text") -> JobPrinter | None:
     """What prints the output of a job; None if nothing is to be printed.
 
     :param output: with ``json`` the one object at the end is all that is printed.

@@ -8,7 +8,7 @@ import click
 
 from .job_options import check_ident_option
 from .options import LimitOptions, PrintOptions, limit_options, log_options, option, print_options
-from .output import complain, job_printer
+from .output import complain, job_printer, printed
 
 __all__ = ["process"]
 
@@ -38,10 +38,11 @@ def process(directory: str, ident: str | None, file: str | None, printing: Print
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC) if file is not None else 0
     except OSError as exc:
         raise InputError(f"cannot read {file}: {exc.strerror}") from exc
+    printer = job_printer(printing)
     options = stage.ProcessorOptions(
         stage.artifact_dir(private_data, None, ident),
         settings=private_data.settings(),
-        printer=job_printer(printing),
+        printer=printer,
         limits=limits.stream_limits(),
     )
     with stop_on_signals() as flag:
@@ -51,4 +52,5 @@ def process(directory: str, ident: str | None, file: str | None, printing: Print
             stage.drain(source, flag)
     if result.verdict is not None and result.verdict.explanation:
         complain(result.verdict.explanation)
-    return 0 if printing.exit_zero else result.exit_code
+    code = printed(printer, result.exit_code)
+    return 0 if printing.exit_zero else code

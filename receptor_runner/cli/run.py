@@ -10,9 +10,9 @@ import click
 from .context import name_job
 from .following import FOLLOW_STOPS, follow, submit_and_leave, submit_job
 from .job_options import JobOptions, job_options
-from .mesh_options import RouteOptions, SocketOptions, lost_after_option, route_options, socket_options
+from .mesh_options import RouteOptions, SocketOptions, again_option, lost_after_option, route_options, socket_options
 from .options import LimitOptions, PrintOptions, limit_options, log_options, output_option, print_options
-from .output import job_printer, print_json
+from .output import job_printer, print_json, printed
 from .views import job_view
 
 __all__ = ["run"]
@@ -29,6 +29,7 @@ __all__ = ["run"]
 @log_options
 @output_option
 @click.option("--detach", is_flag=True, help="Only submit the job, and print its id.")
+@again_option
 def run(  # noqa: PLR0913 - a group of options each
     *,
     directory: str,
@@ -40,6 +41,7 @@ def run(  # noqa: PLR0913 - a group of options each
     at: SocketOptions,
     output: str,
     detach: bool,
+    again: bool,
 ) -> int:
     """Run the job in the private data dir DIR: on a node of the mesh, or on this machine if none is named."""
     from ..mesh.client import Mesh
@@ -50,7 +52,7 @@ def run(  # noqa: PLR0913 - a group of options each
     name_job(job.ident)
     mesh = at.mesh() if to.node or at.given else Mesh.private()
     if detach:
-        return submit_and_leave(mesh, job, to, output)
+        return submit_and_leave(mesh, job, to, output, again=again)
     with stop_on_signals(*FOLLOW_STOPS) as flag:
         submitted = submit_job(mesh, job, to, flag, again=True)
         try:
@@ -58,6 +60,7 @@ def run(  # noqa: PLR0913 - a group of options each
         finally:
             ignore_signals()
             submitted.forget_finished()
+    code = printed(printer, code)
     if output == "json":
         print_json(job_view(submitted.record))
     return 0 if printing.exit_zero else code

@@ -7,7 +7,7 @@ import click
 from .context import name_job
 from .following import submit_and_leave
 from .job_options import JobOptions, job_options
-from .mesh_options import RouteOptions, SocketOptions, lost_after_option, route_options, socket_options
+from .mesh_options import RouteOptions, SocketOptions, again_option, lost_after_option, route_options, socket_options
 from .options import log_options, output_option
 
 __all__ = ["submit"]
@@ -21,10 +21,18 @@ __all__ = ["submit"]
 @socket_options
 @log_options
 @output_option
-def submit(
-    directory: str, what: JobOptions, to: RouteOptions, lost_after: float, at: SocketOptions, output: str
+@again_option
+def submit(  # noqa: PLR0913 - a group of options each
+    *,
+    directory: str,
+    what: JobOptions,
+    to: RouteOptions,
+    lost_after: float,
+    at: SocketOptions,
+    output: str,
+    again: bool,
 ) -> int:
     """Submit the job in the private data dir DIR to the mesh, and print its id when a node has accepted it."""
     job = what.job(directory)
     name_job(job.ident)
-    return submit_and_leave(at.mesh(), job, to, output)
+    return submit_and_leave(at.mesh(), job, to, output, again=again)

@@ -14,11 +14,13 @@ from .output import complain, print_json, say, text_of
 if TYPE_CHECKING:
     from ..records.record import Record
 
-__all__ = ["JobView", "job_view", "show_each"]
+__all__ = ["JobView", "iso_time", "job_view", "show_each"]
 
 
 class JobView(TypedDict):
-    """One job. Times are seconds since the epoch."""
+    """One job. Times are ISO 8601 in UTC. ``rc`` and ``exit_code`` are there once the job has ended, and ``ended`` is
+    when it did, as far as that is known. ``missing_events`` did not arrive; ``complete`` says whether that is none.
+    """
 
     id: str
     state: str
@@ -34,8 +36,10 @@ class JobView(TypedDict):
     socket: str | None
     private_data_dir: str
     artifact_dir: str
-    created: float
-    ended: float | None
+    created: str
+    ended: str | None
+    complete: bool | None
+    missing_events: int | None
     delivered: bool
     released: bool
 
@@ -58,11 +62,24 @@ def job_view(record: Record) -> JobView:
         "socket": record.address.socket or None,
         "private_data_dir": record.private_data_dir,
         "artifact_dir": record.artifact_dir,
-        "created": record.created,
-        "ended": record.ended,
+        "created": iso_time(record.created),
+        "ended": iso_time(record.ended) if record.ended is not None else None,
+        "complete": verdict.complete if verdict is not None else None,
+        "missing_events": verdict.missing_events if verdict is not None else None,
         "delivered": record.delivered,
         "released": record.released,
     }
+
+
+def iso_time(seconds: float) -> str:
+    """ISO 8601 in UTC, to the millisecond.
+
+    :param seconds: since the epoch.
+    """
+    import datetime
+
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def show_each(names: Sequence[str], action: Callable[[str], Record], output: str, *, own_codes: bool = False) -> int:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from ..errors import InputError, ReceptorRunnerError, UsageError
 from ..limits import START_SECONDS
 from ..records.record import Record
 from ..records.store import BusyError, NoJobError, Records
+from ..stream.messages import Extension
 from ..system.signals import StopFlag, pause
 from .job import Job
 from .submission import release_unwanted
@@ -20,10 +22,17 @@ from .submitted import SubmittedJob
 from .units import UnitGoneError, UnitHandle
 from .waiting import run
 
-__all__ = ["adopted_before", "claimed", "forget_rejected", "known_job"]
+__all__ = ["Place", "adopted_before", "claimed", "forget_rejected", "known_job"]
 
 #: How often the name of a job that is being submitted is looked at.
 _BUSY_SECONDS = 0.05
+
+
+class Place(NamedTuple):
+    """Where a job is to go: by which socket, and to which node; None where the mesh is to decide."""
+
+    socket: str
+    node: str | None
 
 
 @contextlib.contextmanager
@@ -53,11 +62,14 @@ def _is_accepted(records: Records, job: str) -> bool:
     return bool(record.units) and record.accepted
 
 
-def known_job(records: Records, job: Job, socket: str, node: str | None, *, again: bool, mine: bool) -> Record | None:
-    """The record of a job of this ident, if it is this job, by this socket and on this node.
+def known_job(
+    records: Records, job: Job, place: Place, *, again: bool, mine: bool, flag: StopFlag | None = None
+) -> Record | None:
+    """The record of a job of this ident, if it is this very work, at this place, and has not ended.
 
+    :param again: it is not: one that has ended is forgotten, if its results are saved.
     :param mine: whether its name is ours: what is left of an older job is forgotten only then.
-    :raises UsageError: it is another one.
+    :raises UsageError: it is another one, or has ended.
     :raises BusyError: another process submits it.
     """
     try:
@@ -69,21 +81,45 @@ def known_job(records: Records, job: Job, socket: str, node: str | None, *, agai
             raise BusyError(f"the job {job.ident} is being submitted by another process")
         _forget_unaccepted(records, record)
         return None
-    if record.private_data_dir != str(job.private_data.path):
-        raise UsageError(
-            f"the ident {job.ident} is that of a job of {record.private_data_dir}; choose another, or release that one"
-        )
-    if not again:
-        if record.address.socket != socket or (node is not None and node not in (record.route.node, "localhost")):
-            raise UsageError(f"the job {job.ident} exists already, on {record.route.node} by {record.address.socket}")
-        return record
-    if mine and record.delivered and SubmittedJob(record, records).released():
-        records.clear(job.ident)
+    if again:
+        _forget_delivered(records, record, mine=mine)
         return None
-    raise UsageError(
-        f"the job {job.ident} exists already, {record.state}",
-        hint=f"receptor-runner attach {job.ident} follows it, release {job.ident} removes it",
+    record = SubmittedJob(record, records).refresh(flag)
+    difference = _difference(record, job, place, flag)
+    if difference is None:
+        return record
+    raise UsageError(f"the ident {job.ident} is taken: {difference}", hint=_way_out(record))
+
+
+def _difference(record: Record, job: Job, place: Place, flag: StopFlag | None) -> str | None:
+    """Why the job of ``record`` is not the one that is to be submitted; None if it is."""
+    if record.verdict is not None:
+        return f"that job has ended ({record.state})"
+    if record.private_data_dir != str(job.private_data.path):
+        return f"it is that of a job of {record.private_data_dir}"
+    if record.address.socket != place.socket or (
+        place.node is not None and place.node not in (record.route.node, "localhost")
+    ):
+        return f"that job runs on {record.route.node} by {record.address.socket}"
+    if record.digest != job.transmitter(Extension()).digested(flag):
+        return "that job runs other work: its parameters or its files were others"
+    return None
+
+
+def _way_out(record: Record) -> str:
+    if record.delivered:
+        return "choose another, or submit it --again"
+    return (
+        f"choose another; receptor-runner attach {record.id} follows that job and saves its results, "
+        f"release --force {record.id} drops them"
     )
+
+
+def _forget_delivered(records: Records, record: Record, *, mine: bool) -> None:
+    """:raises UsageError: its results are not saved, or its unit is not released."""
+    if not (mine and record.delivered and SubmittedJob(record, records).released()):
+        raise UsageError(f"the job {record.id} exists already, {record.state}", hint=_way_out(record))
+    records.clear(record.id)
 
 
 def _forget_unaccepted(records: Records, record: Record) -> None:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ..errors import RefusedError, UnreachableError
+from ..errors import ReceptorRunnerError, RefusedError, UnreachableError
 from ..job.parameters import check_ident
 from ..job.private_data import PrivateDataDir
+from ..limits import CONTROL_SECONDS
 from ..receptor.address import Address
 from ..receptor.configuration import Item, read_items
 from ..receptor.work_unit import UnitStatus
@@ -23,7 +25,7 @@ from ..records.state_dir import jobs_directory, owner
 from ..records.store import BusyError, Records
 from ..stream.messages import Extension, JSONObject
 from ..system.signals import StopFlag, pause
-from .claiming import adopted_before, claimed, forget_rejected, known_job
+from .claiming import Place, adopted_before, claimed, forget_rejected, known_job
 from .endpoint import connect
 from .job import Job
 from .private_node import PrivateNode
@@ -37,6 +39,10 @@ from .worker_queries import ask_worker_info
 
 __all__ = ["Mesh"]
 
+logger = logging.getLogger(__name__)
+
+#: How long a node has to say what it offers.
+_NODE_SECONDS = 5.0
 _SOCKET_VARIABLE = "RECEPTORCTL_SOCKET"
 
 
@@ -115,7 +121,17 @@ class Mesh:
         :raises UnreachableError: node or worktype cannot be had, or it does not answer.
         """
         request = RouteRequest(node, worktype, tlsclient=self.address.tlsclient)
-        return run(ask_worker_info(self.address, select_route(self.status, request, time.sleep)))
+        route = select_route(self.status, request, time.sleep, self._ask_node)
+        return run(ask_worker_info(self.address, route))
+
+    def _ask_node(self, name: str) -> MeshStatus | None:
+        """What a node says about itself over the mesh; None if it does not answer."""
+        there = dataclasses.replace(self.address, through=name, through_tls=self.address.tlsclient)
+        try:
+            return run(_mesh_status(there, _NODE_SECONDS))
+        except (ReceptorRunnerError, OSError) as exc:
+            logger.info("%s cannot be asked what it offers: %s", name, exc)
+            return None
 
     def adopt(
         self,
@@ -196,9 +212,10 @@ class Mesh:
     ) -> SubmittedJob:
         """Hands ``job`` to the mesh; returns when the node has accepted it.
 
-        A job of this ident that was submitted before from the same directory is that job, and nothing is sent.
+        A job of this ident that was submitted before is that job, and nothing is sent, if it is the same work and has
+        not ended: :attr:`SubmittedJob.submitted_before` tells. Anything else is refused.
 
-        :param again: such a job is another one: one whose results are saved is forgotten.
+        :param again: it is another one: one whose results are saved is forgotten.
         :param ttl: how long to wait for a node that is absent, as Receptor writes it (``30s``, ``1h``).
         :raises InputError: the job cannot be transmitted; nothing was sent.
         :raises UnreachableError: daemon, node or worktype cannot be had; nothing was started.
@@ -211,9 +228,9 @@ class Mesh:
                 self.address = _private_address(private)
             address = self.address
             with claimed(records, job.ident, flag) as mine:
-                known = known_job(records, job, address.socket, node, again=again, mine=mine)
+                known = known_job(records, job, Place(address.socket, node), again=again, mine=mine, flag=flag)
                 if known is not None:
-                    return SubmittedJob(known, records)
+                    return SubmittedJob(known, records, submitted_before=True)
                 if not mine:
                     raise BusyError(f"the job {job.ident} is being released by another process")
                 place = _Place(address, private.directory if private is not None else None)
@@ -237,7 +254,9 @@ class Mesh:
         address = place.address
         transmitter = job.transmitter(Extension(job=job.ident, owner=owner()))
         request = request._replace(tlsclient=address.tlsclient)
-        route = select_route(lambda: run(_mesh_status(address), flag), request, lambda seconds: pause(flag, seconds))
+        route = select_route(
+            lambda: run(_mesh_status(address), flag), request, lambda seconds: pause(flag, seconds), self._ask_node
+        )
         record = _record(job, route, place)
         records.save(record)
 
@@ -253,6 +272,7 @@ class Mesh:
             flag,
         )
         record.accepted = True
+        record.digest = transmitter.digest
         records.save(record)
         return SubmittedJob(record, records)
 
@@ -297,8 +317,8 @@ def _record(job: Job, route: Route, place: _Place) -> Record:
     )
 
 
-async def _mesh_status(address: Address) -> MeshStatus:
-    with await connect(address) as connection:
+async def _mesh_status(address: Address, seconds: float = CONTROL_SECONDS) -> MeshStatus:
+    with await connect(address, seconds) as connection:
         return MeshStatus(await connection.command(command="status"))
 
 

@@ -1,10 +1,13 @@
 """What a mesh offers, and whether a job can go where its submitter wants: asked before a byte is sent.
 
 Rules: the routing table says which nodes can be reached, because advertisements outlive their nodes by minutes. The
-advertisement says whether work must be signed and whether the way needs TLS (pkg/netceptor/netceptor.go)."""
+advertisement says whether work must be signed and whether the way needs TLS (pkg/netceptor/netceptor.go). Nodes
+advertise once a minute, so a daemon that was restarted may know nothing yet. Unknown is not absent: the node itself is
+asked then, and if that is not possible, it decides."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,6 +18,8 @@ from ..records.record import Route
 from ..stream.messages import JSONObject
 
 __all__ = ["MeshStatus", "NodeStatus", "RouteRequest", "select_route"]
+
+logger = logging.getLogger(__name__)
 
 #: Our worktypes come first: their worker sends keep-alives, can be probed, and says how a stream ends.
 DEFAULT_WORKTYPES = ("receptor-runner", "ansible-runner")
@@ -99,23 +104,36 @@ class RouteRequest(NamedTuple):
     tlsclient: str | None = None
 
 
-def select_route(ask: Callable[[], MeshStatus], request: RouteRequest, pause: Callable[[float], None]) -> Route:
+def select_route(
+    ask: Callable[[], MeshStatus],
+    request: RouteRequest,
+    pause: Callable[[float], None],
+    ask_node: Callable[[str], MeshStatus | None] = lambda name: None,
+) -> Route:
     """Waits a little for a node that just came up.
 
     :param ask: asks what the mesh offers at the moment.
     :param pause: waits for so many seconds, or raises.
+    :param ask_node: asks a node what it offers itself; None if it cannot be asked.
     :raises UsageError: the ttl is no duration.
-    :raises UnreachableError: there is no such node or worktype.
+    :raises UnreachableError: there is no such node, or it says that it lacks the worktype.
     :raises RefusedError: the node wants TLS and we have no name for it.
     """
     _check_ttl(request.ttl)
     status = ask()
     name = status.own if request.node in (None, "localhost") else str(request.node)
     begun = time.monotonic()
+    told: MeshStatus | None = None
     while not _enough(status.node(name), request) and time.monotonic() - begun < _patience(status.node(name)):
+        if told is None and status.node(name).reachable and status.node(name).worktypes is None:
+            told = ask_node(name)
+            if told is not None and told.node(name).worktypes is not None:
+                break
         pause(_ASK_AGAIN_SECONDS)
         status = ask()
     found = status.node(name)
+    if found.worktypes is None and told is not None:
+        found = told.node(name)
     if not found.reachable and request.ttl is None:
         absent = status.absent(name)
         absent.hint = "--ttl waits for it"
@@ -167,11 +185,8 @@ def _patience(node: NodeStatus) -> float:
 
 def _worktype(node: NodeStatus, request: RouteRequest) -> str:
     if node.worktypes is None:
-        if request.ttl is not None:
-            return request.worktype or DEFAULT_WORKTYPES[0]
-        raise UnreachableError(
-            f"the node {node.node} advertises no worktypes; does its configuration have a control-service?"
-        )
+        logger.info("the worktypes of %s are not known; it decides", node.node)
+        return request.worktype or DEFAULT_WORKTYPES[0]
     offered = ", ".join(node.worktypes) or "none"
     if request.worktype is not None:
         if request.worktype not in node.worktypes and request.ttl is None:

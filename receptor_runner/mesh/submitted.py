@@ -52,7 +52,7 @@ _POLL_SECONDS = 0.5
 class Outcome(NamedTuple):
     """How a job ended. ``rc`` is the job's own, None if it did not tell; ``stats`` the data of ``playbook_on_stats``;
     ``exit_code`` what a command ends with; ``state`` one of product states: ``successful``, ``failed``, ``canceled``,
-    ``timeout``, ``error``, ``lost``, ``truncated``.
+    ``timeout``, ``error``, ``lost``, ``truncated``; ``missing_events`` did not arrive, as far as is known.
     """
 
     status: str
@@ -62,6 +62,12 @@ class Outcome(NamedTuple):
     exit_code: int
     state: str
     explanation: str | None
+    missing_events: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every event arrived."""
+        return not self.missing_events
 
     @classmethod
     def of(cls, record: Record, stats: JSONObject | None) -> Outcome:
@@ -76,14 +82,17 @@ class Outcome(NamedTuple):
             verdict.exit_code,
             verdict.state,
             verdict.explanation,
+            verdict.missing_events,
         )
 
 
 class SubmittedJob:
     """A job that a mesh has. ``record`` is what is known about it here."""
 
-    def __init__(self, record: Record, records: Records) -> None:
+    def __init__(self, record: Record, records: Records, *, submitted_before: bool = False) -> None:
         self.record = record
+        #: Whether it is the job of an earlier submit, and nothing was sent.
+        self.submitted_before = submitted_before
         self._records = records
         node = record.private_node
         self._private = PrivateNode(node, record.address.socket) if node is not None else None
@@ -200,7 +209,7 @@ class SubmittedJob:
     def _conclude(self, result: Processor) -> None:
         verdict = result.verdict
         assert verdict is not None
-        self._save(verdict=verdict, ended=time.time(), delivered=True)
+        self._save(verdict=verdict, ended=verdict.ended or time.time(), delivered=True)
         if verdict.state != LOST or self._private is not None:
             self._release_quietly()
 
@@ -251,7 +260,7 @@ class SubmittedJob:
         with contextlib.suppress(OutputError), self._records.followed(self.id):
             self.record = self._records.load(self.id)
             if self.record.verdict is None:
-                self._save(verdict=verdict, ended=time.time())
+                self._save(verdict=verdict, ended=verdict.ended or time.time())
 
     def _ask(self, flag: StopFlag | None, seconds: float) -> None:
         """Asks the node, and takes in what it says."""
@@ -322,14 +331,19 @@ class SubmittedJob:
     def release(self, *, force: bool = False) -> None:
         """Removes the job from the mesh, and its record.
 
-        :param force: also one that still runs, or whose node cannot be reached.
-        :raises UsageError: it still runs.
+        :param force: also one that still runs, whose results were never saved, or whose node cannot be reached.
+        :raises UsageError: it still runs, or its results would be lost.
         :raises ReceptorRunnerError: it cannot be released.
         """
         with self._records.followed(self.id):
             record = self.refresh()
             if record.verdict is None and record.units and not force:
                 raise UsageError(f"the job {self.id} is {record.state}", hint="cancel it first, or use --force")
+            if record.units and not record.delivered and not force:
+                raise UsageError(
+                    f"the results of the job {self.id} ({record.state}) were never saved, and nobody else has them",
+                    hint=f"receptor-runner attach {self.id} saves them, and release --force drops them",
+                )
             self._release(force=force)
             self._records.remove(self.id)
 
@@ -338,11 +352,21 @@ class SubmittedJob:
             return
         try:
             self._revive()
-            run(self._handle().release(force=force))
+            self._release_unit(force=force)
         except UnreachableError as exc:
             if not force and (self._private is None or os.path.isdir(self._private.directory)):
                 raise
             logger.warning("the work unit of the job %s may be left: %s", self.id, exc)
+
+    def _release_unit(self, *, force: bool) -> None:
+        """By force only what cannot be released otherwise, because then its node may keep it."""
+        if self.record.verdict is None or not force:
+            run(self._handle().release(force=force))
+            return
+        try:
+            run(self._handle().release())
+        except ReceptorRunnerError:
+            run(self._handle().release(force=True))
 
     def forget(self) -> None:
         """Removes the record of a job whose units are gone."""

@@ -14,9 +14,8 @@ from ..receptor.work_unit import UnitStatus
 from ..results.artifact_dir import RC, RC_BYTES, event_file_name, rc_of
 from ..results.verdict import Evidence, Verdict, judge
 from ..stream.archive_receiver import ArchiveReceiver
-from ..stream.messages import Extension, JobEvent, JSONObject, Status
+from ..stream.messages import JobEvent, JSONObject, Status
 from ..stream.reader import StreamReader
-from ..stream.status import FAILED
 from .following.unit_end import unfinished
 from .units import UnitHandle
 
@@ -32,7 +31,7 @@ async def ended_unit_verdict(handle: UnitHandle, unit_status: UnitStatus, second
     until = time.monotonic() + seconds
     reader = StreamReader(archives=False)
     last: JSONObject = {}
-    events = 0
+    events = highest = 0
     rc: int | None = None
     with contextlib.closing(reader), await handle.connect() as connection:
         await connection.ask_for_results(handle.unit)
@@ -43,18 +42,15 @@ async def ended_unit_verdict(handle: UnitHandle, unit_status: UnitStatus, second
             try:
                 for item in reader.feed(data):
                     if isinstance(item, JobEvent):
-                        events += event_file_name(item.data.get("counter"), item.data.get("uuid")) is not None
+                        counter = item.data.get("counter")
+                        if isinstance(counter, int) and event_file_name(counter, item.data.get("uuid")) is not None:
+                            events, highest = events + 1, max(highest, counter)
                     elif isinstance(item, Status):
                         last = item.data
-                        reader.archives = _lacks_rc(last)
+                        reader.archives = True
                     elif isinstance(item, ArchiveReceiver):
                         rc = rc_of(item.member(RC, RC_BYTES))
             except (ProtocolError, ArchiveError, TruncatedStreamError):
                 break  # the stream is what it is; anything else is a fault or a limit of ours
     fault = None if reader.finished and last else unfinished(unit_status, 0)
-    return judge(Evidence(last, reader.finished, events, rc=rc, fault=fault))
-
-
-def _lacks_rc(last: JSONObject) -> bool:
-    """Whether the return code is in the artifacts alone, as it is with a worker of ansible-runner."""
-    return last.get("status") == FAILED and Extension.of(last).exit_status is None
+    return judge(Evidence(last, reader.finished, events, highest, rc, fault))

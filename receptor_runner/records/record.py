@@ -34,6 +34,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "explanation": str,
     "status": str,
     "rc": int,
+    "missing_events": int,
     "ttl": str,
     "tlsclient": str,
 }
@@ -116,6 +117,8 @@ class Record:
     released: bool = False
     #: Whether its node has accepted all of it.
     accepted: bool = True
+    #: A digest over its parameters and what travelled; empty if that is not known.
+    digest: str = ""
 
     @property
     def state(self) -> str:
@@ -152,10 +155,12 @@ class Record:
             "rc": verdict.rc if verdict is not None else None,
             "exit_code": verdict.exit_code if verdict is not None else None,
             "explanation": self.explanation,
+            "missing_events": verdict.missing_events if verdict is not None else None,
             "ended": self.ended,
             "delivered": self.delivered,
             "released": self.released,
             "accepted": self.accepted,
+            "digest": self.digest,
         }
 
     @classmethod
@@ -191,6 +196,7 @@ class Record:
             delivered=bool(data.get("delivered")),
             released=bool(data.get("released")),
             accepted=bool(data.get("accepted", True)),
+            digest=str(data.get("digest") or ""),
         )
 
 
@@ -219,4 +225,5 @@ def _verdict(data: Mapping[str, Any]) -> Verdict | None:
     code, state = data.get("exit_code"), str(data.get("state"))
     if not isinstance(code, int) or not 0 <= code < 256:
         return None
-    return Verdict(state, str(data.get("status") or state), code, data.get("rc"), data.get("explanation"))
+    missing = data.get("missing_events") or 0
+    return Verdict(state, str(data.get("status") or state), code, data.get("rc"), data.get("explanation"), missing)

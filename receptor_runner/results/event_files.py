@@ -14,14 +14,20 @@ __all__ = ["EventFiles"]
 
 
 class EventFiles(EventSink):
-    """Writes the events of one job into ``artifacts``."""
+    """Writes the events of one job into ``artifacts``.
+
+    :param names: gets the name of each file, in order: an earlier run of the same ident may have left others.
+    """
 
     essential = True
 
-    def __init__(self, artifacts: ArtifactDir) -> None:
+    def __init__(self, artifacts: ArtifactDir, names: list[str] | None = None) -> None:
         self._artifacts = artifacts
+        self._names = names
 
     def event(self, name: str, data: JSONObject, raw: bytes) -> bool:
         """:raises OutputError: the file cannot be written."""
         self._artifacts.write_event(name, raw or json.dumps(data, default=str).encode())
+        if self._names is not None:
+            self._names.append(name)
         return True

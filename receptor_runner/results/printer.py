@@ -5,6 +5,7 @@ pipe gets the text as it is. If the reader goes away, the printing ends and noth
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from typing import IO
@@ -13,11 +14,13 @@ from ..stream.messages import JSONObject
 from .sinks import EventSink
 from .terminal import coloured
 
-__all__ = ["JSONPrinter", "TextPrinter"]
+__all__ = ["JSONPrinter", "JobPrinter", "TextPrinter"]
 
 
-class _Printer(EventSink):
-    """:param file: a binary stream, buffered.
+class JobPrinter(EventSink):
+    """What the two printers share.
+
+    :param file: a binary stream, buffered.
     :param terminal: whether it is a terminal.
     """
 
@@ -25,6 +28,8 @@ class _Printer(EventSink):
         self._file = file
         self._terminal = terminal
         self._closed = False
+        #: Why nothing more is printed, unless the reader has gone.
+        self.error: str | None = None
 
     def write(self, data: bytes) -> None:
         self._guarded(self._file.write, data)
@@ -37,11 +42,13 @@ class _Printer(EventSink):
             return
         try:
             action(*arguments)
-        except (OSError, ValueError):
+        except (OSError, ValueError) as exc:
             self._closed = True
+            if getattr(exc, "errno", None) != errno.EPIPE:
+                self.error = getattr(exc, "strerror", None) or str(exc)
 
 
-class TextPrinter(_Printer):
+class TextPrinter(JobPrinter):
     """Prints the output of the job, as Ansible showed it."""
 
     def event(self, name: str, data: JSONObject, raw: bytes) -> bool:
@@ -53,7 +60,7 @@ class TextPrinter(_Printer):
         return True
 
 
-class JSONPrinter(_Printer):
+class JSONPrinter(JobPrinter):
     """Prints the events, one JSON object a line: as they came, or in plain ASCII for a terminal."""
 
     def event(self, name: str, data: JSONObject, raw: bytes) -> bool:

@@ -59,6 +59,8 @@ class Sinks:
         self.status_data: JSONObject = {}
         #: How many events came.
         self.events = 0
+        #: The highest counter among them.
+        self.highest = 0
         #: The data of ``playbook_on_stats``; None if that did not come.
         self.stats: JSONObject | None = None
         self._sinks = list(sinks)
@@ -82,6 +84,7 @@ class Sinks:
             logger.warning("an event without a usable counter and uuid is left out: %.200r", raw)
             return
         self.events += 1
+        self.highest = max(self.highest, data["counter"])
         if data.get("event") == "playbook_on_stats":
             found = data.get("event_data")
             self.stats = dict(found) if isinstance(found, dict) else None

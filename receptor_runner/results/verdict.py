@@ -1,12 +1,13 @@
 """How a job ended: one verdict, and one judge.
 
 Rules: no IO. The tables here are those of ``docs/mesh.md`` and ``docs/exit-status.md``. Every reader of a stream that
-says how a job ended asks :func:`judge`. Success needs proof: the end mark, a final status, and every event that the
-worker counted. What has run a job itself needs no proof, and asks :func:`verdict_of`."""
+says how a job ended asks :func:`judge`. Success needs proof: the end mark, and a final status that nothing contradicts.
+Whether every event arrived is another question: it changes no status. What has run a job itself needs no proof, and
+asks :func:`verdict_of`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ..errors import (
@@ -62,13 +63,20 @@ class Verdict:
 
     ``status`` is the last status of its stream, or ``error``. ``state`` is the same, or ``lost`` or ``truncated``.
     ``exit_code`` is what a command ends with because of it. ``rc`` is the job's own return code, None if it did not
-    tell."""
+    tell. ``missing_events`` did not arrive, as far as can be known. ``ended`` is when the job ended, if it told, in
+    seconds since the epoch."""
 
     state: str
     status: str
     exit_code: int
     rc: int | None = None
     explanation: str | None = None
+    missing_events: int = 0
+    ended: float | None = None
+
+    @property
+    def complete(self) -> bool:
+        return not self.missing_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,7 @@ class Evidence:
     :param last: the last status line of its stream; empty if there was none.
     :param ended: whether the end mark of the stream came.
     :param events: how many events arrived; None if nobody counted.
+    :param highest: the highest counter of an event that arrived.
     :param rc: the return code in its artifacts; None if there is none.
     :param fault: why the stream has no end, or could not be read or saved.
     """
@@ -85,12 +94,25 @@ class Evidence:
     last: JSONObject = field(default_factory=dict)
     ended: bool = False
     events: int | None = None
+    highest: int = 0
     rc: int | None = None
     fault: BaseException | None = None
 
 
 def judge(evidence: Evidence) -> Verdict:
-    """The verdict. A stream without its end mark, its final status or one of its events never makes a success."""
+    """The verdict. A stream without its end mark or its final status never makes a success."""
+    ended = Extension.of(evidence.last).ended
+    return replace(_judged(evidence), missing_events=_missing_events(evidence), ended=ended)
+
+
+def _missing_events(evidence: Evidence) -> int:
+    """Workers number their events without gaps, and ours say how many there were."""
+    if evidence.events is None:
+        return 0
+    return max(Extension.of(evidence.last).events or 0, evidence.highest, evidence.events) - evidence.events
+
+
+def _judged(evidence: Evidence) -> Verdict:
     if evidence.fault is not None:
         return _of_fault(evidence.fault, evidence.rc)
     status = str(evidence.last.get("status", UNSTARTED))
@@ -99,11 +121,13 @@ def judge(evidence: Evidence) -> Verdict:
     if status in _NOT_FINAL:
         return _of_fault(TruncatedStreamError("the stream ended without a final status"), evidence.rc)
     told = Extension.of(evidence.last)
-    if None not in (told.events, evidence.events) and told.events != evidence.events:
-        text = f"the worker sent {told.events} events and {evidence.events} arrived"
-        return _of_fault(TruncatedStreamError(text), evidence.rc)
+    for name, code in (("return code", evidence.rc), ("exit status", told.exit_status)):
+        if status == SUCCESSFUL and code:
+            text = f"the worker contradicts itself: the job is {SUCCESSFUL}, and its {name} is {code}"
+            return _of_fault(TruncatedStreamError(text), evidence.rc)
     explanation = evidence.last.get("job_explanation")
-    return verdict_of(status, evidence.rc, told.exit_status, explanation if isinstance(explanation, str) else None)
+    rc = evidence.rc if status != ERROR else None
+    return verdict_of(status, rc, told.exit_status, explanation if isinstance(explanation, str) else None)
 
 
 def verdict_of(status: str, rc: int | None, told: int | None = None, explanation: str | None = None) -> Verdict:
@@ -120,8 +144,7 @@ def verdict_of(status: str, rc: int | None, told: int | None = None, explanation
 
 
 def _failed(rc: int | None, told: int | None) -> int:
-    known = rc if rc is not None else told
-    return known if known is not None and known in _PASSED_ON else 1
+    return next((code for code in (rc, told) if code in _PASSED_ON), None) or 1
 
 
 def _error(told: int | None) -> int:

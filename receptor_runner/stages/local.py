@@ -75,6 +75,7 @@ class Runner:
         root = self._given.get("artifact_dir") or os.path.join(self.private_data_dir, "artifacts")
         self.artifact_dir = os.path.join(os.path.abspath(root), self.parameters.ident)
         self._sinks: Sinks | None = None
+        self._event_names: list[str] = []
 
     @property
     def exit_code(self) -> int:
@@ -97,7 +98,8 @@ class Runner:
         make(self.private_data_dir)
         with ArtifactDir(self.artifact_dir) as artifacts:
             printers = [self._printer] if self._printer is not None else []
-            sinks = self._sinks = Sinks([*printers, self._handlers, EventFiles(artifacts)])
+            self._event_names.clear()
+            sinks = self._sinks = Sinks([*printers, self._handlers, EventFiles(artifacts, self._event_names)])
             try:
                 self._execute(sinks, artifacts)
             except Exception as exc:
@@ -187,11 +189,9 @@ class Runner:
 
     @property
     def events(self) -> Iterator[JSONObject]:
-        """The job events that were saved, in order."""
-        directory = Path(self.artifact_dir, "job_events")
-        names = [path for path in directory.glob("*.json") if path.name.split("-", 1)[0].isdigit()]
-        for path in sorted(names, key=lambda path: int(path.name.split("-", 1)[0])):
-            with os.fdopen(open_file(str(path), None), "rb") as file:
+        """The job events of this run that were saved, in order."""
+        for name in self._event_names:
+            with os.fdopen(open_file(os.path.join(self.artifact_dir, "job_events", name), None), "rb") as file:
                 yield json.load(file)
 
     @property

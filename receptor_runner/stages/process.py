@@ -37,7 +37,7 @@ from ..stream.archive_receiver import ArchiveReceiver
 from ..stream.endpoints import Input
 from ..stream.messages import JobEvent, JSONObject, Status
 from ..stream.reader import Item, StreamReader
-from ..stream.status import CANCELED, ERROR, UNSTARTED, error_status
+from ..stream.status import CANCELED, UNSTARTED, error_status
 from ..system.signals import StopFlag
 from .handler_errors import tell_handler_error
 from .interrupts import Interrupts, PipeInterrupts, Reaction
@@ -134,8 +134,8 @@ class Processor:
     """The results of one job. Enter it, feed it, and conclude.
 
     After :meth:`conclude`: ``verdict``, ``status``, ``rc`` (of the job, None if it did not tell), ``exit_code``,
-    ``stats`` (the data of ``playbook_on_stats``), ``artifact_dir``, ``config``, ``job_explanation`` and
-    ``result_traceback`` (of an ``error``).
+    ``stats`` (the data of ``playbook_on_stats``), ``artifact_dir``, ``config``, ``complete`` and ``missing_events``,
+    ``warnings``, ``job_explanation`` and ``result_traceback`` (of an ``error``).
 
     :raises OutputError: the artifact directory cannot be used at all.
     """
@@ -185,6 +185,16 @@ class Processor:
     @property
     def stats(self) -> JSONObject | None:
         return self._sinks.stats
+
+    @property
+    def missing_events(self) -> int:
+        """How many events did not arrive, as far as is known once the stream has ended."""
+        return self.verdict.missing_events if self.verdict is not None else 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every event arrived."""
+        return not self.missing_events
 
     @property
     def job_explanation(self) -> str | None:
@@ -307,10 +317,12 @@ class Processor:
             raise fault
         if self._journal.kept and fault is not None:
             _leave_to_another(fault)
-        rc = self._artifacts.rc() if self._extracted and fault is None and self._sinks.status != ERROR else None
+        rc = self._artifacts.rc() if self._extracted and fault is None else None
         verdict = judge(
-            Evidence(self._sinks.status_data, self._reader.finished, self._sinks.events, rc=rc, fault=fault)
+            Evidence(self._sinks.status_data, self._reader.finished, self._sinks.events, self._sinks.highest, rc, fault)
         )
+        if verdict.missing_events:
+            logger.warning("%d events of the job did not arrive; its record is not complete", verdict.missing_events)
         if fault is not None or verdict.state == TRUNCATED:
             self._sinks.status_change(self._status_line(verdict, fault))
         explanation = self.job_explanation

@@ -4,7 +4,10 @@ Rules: nothing is written to the output before everything is packed, so an error
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..archive.format import ZIP, ArchiveFormat
@@ -40,6 +43,9 @@ class Transmitter:
         self._format = archive_format
         self._job = OutgoingJob(parameters, self._options)
 
+    #: What tells this job from another once it was written: parameters, and names, modes, sizes and checksums of files.
+    digest = ""
+
     def run(self, output: Output, flag: StopFlag | None = None) -> Transmitter:
         """Writes the stream.
 
@@ -52,16 +58,20 @@ class Transmitter:
         if extension:
             head[EXTENSION] = extension
         if not self._job.with_archive:
+            self.digest = self._digest("")
             output.write(encode(head) + END_OF_STREAM)
             return self
         with spool() as file:
             packer = self._format.packer(file, self._job.report)
+            contents = hashlib.sha256()
+            packer.told = functools.partial(_add, contents)
             try:
                 for _ in packer.pack(self._job.entries()):
                     _check(flag)
             except OSError as exc:
                 raise InputError(f"cannot read {exc.filename}: {exc.strerror}") from exc
             self._job.check()
+            self.digest = self._digest(contents.hexdigest())
             output.while_waiting = lambda: _check(flag)
             output.write(encode(head))
             for piece in encode_archive(packer.size, packer.sha256, packer.chunks()):
@@ -69,6 +79,39 @@ class Transmitter:
                 output.write(piece)
             output.write(END_OF_STREAM)
         return self
+
+    def _digest(self, contents: str) -> str:
+        kwargs = {name: value for name, value in self._job.kwargs.items() if name != "ident"}
+        return hashlib.sha256(json.dumps([kwargs, contents], sort_keys=True).encode()).hexdigest()
+
+    def digested(self, flag: StopFlag | None = None) -> str:
+        """The :attr:`digest`, and nothing is written.
+
+        :raises ReceptorRunnerError: as :meth:`run`.
+        """
+        return self.run(_Nowhere(), flag).digest
+
+
+def _add(contents: hashlib._Hash, name: str, mode: int, size: int, crc: int) -> None:
+    """Facts of an earlier run travel, and change from run to run."""
+    if not name.startswith("artifacts/"):
+        contents.update(f"{name}\0{mode:o}\0{size}\0{crc}\0".encode())
+
+
+class _Nowhere:
+    """An output that takes everything."""
+
+    deadline: float | None = None
+    while_waiting: Callable[[], None] | None = None
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def closed_by_reader(self) -> bool:
+        return False
+
+    def fileno(self) -> int | None:
+        return None
 
 
 def _check(flag: StopFlag | None) -> None:

@@ -185,7 +185,9 @@ class Worker:
             line["runner_ident"] = self._ident
         if because is not None:
             line["job_explanation"] = because
-        line[EXTENSION] = Extension(exit_status=self.exit_code, events=events, warnings=warnings).to_json()
+        line[EXTENSION] = Extension(
+            exit_status=self.exit_code, events=events, warnings=warnings, ended=time.time()
+        ).to_json()
         self._writer.send(line)
 
     def _fail(self, exc: BaseException) -> None:
@@ -195,7 +197,7 @@ class Worker:
             trace = f"{trace.rstrip()}\nThe worker's standard error ended with:\n{said}"
         code = exit_code_of(exc)
         self.verdict = verdict_of(ERROR, None, code, explanation)
-        self._writer.send(error_status(explanation, trace, code, self._ident))
+        self._writer.send(error_status(explanation, trace, code, self._ident, time.time()))
 
 
 class _Stop:

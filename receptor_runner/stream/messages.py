@@ -40,7 +40,7 @@ class Extension:
     ``job`` and ``owner`` say whose job it is. ``ignored`` names parameters that the worker does not know. ``sha256``
     is an archive's digest in hex. ``exit_status`` and ``events`` say how the job ended and how many events it had.
     ``archives`` names the archive formats that the sender reads beside zip. ``warnings`` are for whoever submitted the
-    job."""
+    job. ``ended`` is when it ended, in seconds since the epoch."""
 
     job: str | None = None
     owner: str | None = None
@@ -50,6 +50,7 @@ class Extension:
     events: int | None = None
     archives: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    ended: float | None = None
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> Extension:
@@ -66,6 +67,7 @@ class Extension:
             _number(data.get("events")),
             _texts(data.get("archives")),
             _texts(data.get("warnings")),
+            _time(data.get("ended")),
         )
 
     def to_json(self) -> JSONObject:
@@ -78,6 +80,8 @@ class Extension:
 
 #: The names of all that our stages add.
 EXTENSIONS = tuple(field.name for field in fields(Extension))
+#: The end of the year 9999, in seconds since the epoch.
+_LAST_SECOND = 253402300799
 _NO_EXTENSION = Extension()
 
 
@@ -87,6 +91,11 @@ def _text(value: object) -> str | None:
 
 def _texts(value: object) -> tuple[str, ...]:
     return tuple(map(str, value)) if isinstance(value, list) else ()
+
+
+def _time(value: object) -> float | None:
+    """None for what no calendar has."""
+    return float(value) if isinstance(value, (int, float)) and 0 < value < _LAST_SECOND else None
 
 
 def _number(value: object) -> int | None:

@@ -37,12 +37,14 @@ def status_from_rc(rc: int) -> str:
     return SUCCESSFUL if rc == 0 else FAILED
 
 
-def error_status(explanation: str, traceback: str, code: int, ident: str | None = None) -> JSONObject:
+def error_status(
+    explanation: str, traceback: str, code: int, ident: str | None = None, ended: float | None = None
+) -> JSONObject:
     """An ``error`` status line. Controllers show ``result_traceback``, so it is never empty."""
     data: JSONObject = {"status": ERROR}
     if ident is not None:
         data["runner_ident"] = ident
     data["job_explanation"] = explanation
     data["result_traceback"] = traceback or explanation
-    data[EXTENSION] = Extension(exit_status=code).to_json()
+    data[EXTENSION] = Extension(exit_status=code, ended=ended).to_json()
     return data

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import OURS, ours
+from tests.support.jobs import job, work
 from tests.support.private_data import DirFactory, tasks
 from tests.support.streams import events_of
 
@@ -128,6 +129,21 @@ def test_options_come_from_variables_but_not_for_a_worker(
     assert ours("run", directory, "-q").returncode == 0
     assert (directory / "artifacts" / "from-the-environment" / "rc").exists()
     assert not (directory / "must-not-be").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", ["", "-j"])
+def test_output_that_cannot_be_printed_is_told(options: str, make_dir: DirFactory, tmp_path: Path) -> None:
+    directory = make_dir(tasks("debug: {msg: hi}"))
+    (tmp_path / "results").write_bytes(work(job(directory)).stdout)
+    for command in (f"run {directory} -p test.yml -i j", f"process {tmp_path}/x --in {tmp_path}/results"):
+        line = f"{' '.join(OURS)} {command} {options} >/dev/full"
+        done = subprocess.run(["sh", "-c", line], capture_output=True, timeout=90, check=False)
+        assert done.returncode == 73, line
+        assert done.stderr == (
+            b"receptor-runner: cannot write to standard output: No space left on device; the artifacts have all of it\n"
+        )
+    assert (directory / "artifacts" / "j" / "rc").read_text() == "0"
 
 
 @pytest.mark.parametrize("words", [["jobs"], ["jobs", "-o", "json"], ["worktype", "print"]])

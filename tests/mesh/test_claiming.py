@@ -8,7 +8,7 @@ import pytest
 
 from receptor_runner import Job
 from receptor_runner.errors import UsageError
-from receptor_runner.mesh.claiming import known_job
+from receptor_runner.mesh.claiming import Place, known_job
 from receptor_runner.receptor.address import Address
 from receptor_runner.records.record import Record, Route, UnitRef
 from receptor_runner.records.state_dir import jobs_directory
@@ -34,7 +34,7 @@ def test_a_submit_that_has_not_ended_is_left_alone(again: bool, job: Job, record
     records = Records(jobs_directory())
     records.save(dataclasses.replace(record, accepted=False))
     with pytest.raises(BusyError):
-        known_job(records, job, "/no.sock", None, again=again, mine=False)
+        known_job(records, job, Place("/no.sock", None), again=again, mine=False)
     assert records.load("j").units
 
 
@@ -43,7 +43,7 @@ def test_a_job_that_somebody_follows_is_not_forgotten(job: Job, record: Record) 
     verdict = Verdict("successful", "successful", 0, 0)
     records.save(dataclasses.replace(record, verdict=verdict, delivered=True, released=True))
     with pytest.raises(UsageError, match="exists already"):
-        known_job(records, job, "/no.sock", None, again=True, mine=False)
+        known_job(records, job, Place("/no.sock", None), again=True, mine=False)
     assert records.load("j").delivered
-    assert known_job(records, job, "/no.sock", None, again=True, mine=True) is None
+    assert known_job(records, job, Place("/no.sock", None), again=True, mine=True) is None
     assert records.ids() == []

@@ -166,12 +166,13 @@ def test_a_submit_whose_payload_was_cut_is_done_again(mesh: Mesh, make_dir: DirF
     wait_for(lambda: not mesh.units(), "no unit is left")
 
 
-def test_many_equal_submits_at_once_are_one_job(mesh: Mesh, make_dir: DirFactory) -> None:
-    directory = make_dir(HELLO)
+def test_many_equal_submits_at_once_are_one_job(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
+    directory = make_dir(tasks(f"wait_for: {{path: '{tmp_path}/go', timeout: 60, sleep: 1}}"))
     words = ["-p", "test.yml", "-i", "one"]
     many = [mesh.popen("submit", directory, *words, stdout=subprocess.DEVNULL) for _ in range(12)]
     assert [one.wait(120) for one in many] == [0] * 12
     assert len(mesh.controller.units()) == 1
+    (tmp_path / "go").write_text("")
     assert ours("attach", "one", "-q").returncode == 0
     ours("release", "one")
 

@@ -63,7 +63,7 @@ def test_a_job_times_out(mesh: Mesh, make_dir: DirFactory) -> None:
 
 
 def test_a_submitted_job_is_attached_to(mesh: Mesh, make_dir: DirFactory) -> None:
-    directory = make_dir(tasks("debug: {msg: hello}"))
+    directory = make_dir(tasks("debug: {msg: hello}", "command: sleep 4"))
     submitted = mesh.run("submit", directory, "-p", "test.yml", "-i", "job-1")
     assert submitted.stdout == b"job-1\n"
     again = mesh.run("submit", directory, "-p", "test.yml", "-i", "job-1")

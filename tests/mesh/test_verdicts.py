@@ -39,14 +39,17 @@ def mesh(request: pytest.FixtureRequest) -> Iterator[Mesh]:
         ),
         pytest.param(STARTING + final("failed", exit_status=9999) + END_OF_STREAM, "failed", 1, id="failed-told-9999"),
         pytest.param(STARTING + final("error", exit_status=0) + END_OF_STREAM, "error", 70, id="error-told-0"),
-        pytest.param(STARTING + final("successful", events=2) + END_OF_STREAM, "truncated", 76, id="lost-events"),
+        pytest.param(STARTING + final("successful", events=2) + END_OF_STREAM, "successful", 0, id="lost-events"),
+        pytest.param(results("successful", 3, events=1), "truncated", 76, id="contradiction"),
         pytest.param(STARTING + RUNNING + EVENT, "truncated", 76, id="no-end"),
         pytest.param(STARTING + EVENT + final("successful", events=1), "truncated", 76, id="no-end-mark"),
         pytest.param(STARTING + END_OF_STREAM, "truncated", 76, id="no-final-status"),
         pytest.param(encode({"zipfile": -1}) + END_OF_STREAM, "truncated", 76, id="nonsense"),
     ],
 )
-def test_wait_status_and_attach_agree(mesh: Mesh, stream: bytes, state: str, code: int, tmp_path: Path) -> None:
+def test_wait_status_and_attach_agree(
+    mesh: Mesh, stream: bytes, state: str, code: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     unit = ended_unit(mesh, stream)
     job = Client(str(mesh.executor.socket)).adopt(mesh.executor.name, unit, private_data_dir=tmp_path)
     waited = ours("wait", unit, "-o", "json")
@@ -55,4 +58,6 @@ def test_wait_status_and_attach_agree(mesh: Mesh, stream: bytes, state: str, cod
     assert ours("attach", unit, "-q").returncode == code
     after = json.loads(ours("status", unit, "-o", "json").stdout)
     assert (after["state"], after["exit_code"], after["delivered"]) == (state, code, True)
+    missing = 2 if "lost-events" in request.node.name else 0
+    assert (after["missing_events"], after["complete"]) == (missing, missing == 0)
     job.release()

@@ -95,9 +95,9 @@ def test_a_stream_without_an_end_is_judged_by_what_cut_it(fault: Exception, stat
         Evidence(last("starting"), ended=True),
         Evidence(last("running"), ended=True),
         Evidence(last("successful"), ended=False),
-        Evidence(last("successful", events=3), ended=True, events=2),
-        Evidence(last("successful", events=3), ended=True, events=4),
-        Evidence(last("successful", events=0), ended=True, events=1),
+        Evidence(last("successful"), ended=True, rc=2),
+        Evidence(last("successful", exit_status=2), ended=True, rc=0),
+        Evidence(last("successful", exit_status=-1), ended=True),
     ],
 )
 def test_a_success_that_is_not_proven_is_truncated(evidence: Evidence) -> None:
@@ -105,8 +105,41 @@ def test_a_success_that_is_not_proven_is_truncated(evidence: Evidence) -> None:
     assert (verdict.state, verdict.status, verdict.exit_code) == ("truncated", "error", 76)
 
 
-def test_nobody_who_did_not_count_events_misses_any() -> None:
-    assert judge(Evidence(last("successful", events=3), ended=True)).exit_code == 0
+@pytest.mark.parametrize(
+    ("told", "arrived", "highest", "missing"),
+    [
+        (3, 3, 3, 0),
+        (3, 2, 3, 1),
+        (3, 2, 2, 1),
+        (None, 2, 7, 5),
+        (3, 4, 4, 0),
+        (0, 1, 1, 0),
+        (3, None, 0, 0),
+        ("x", 1, 1, 0),
+    ],
+)
+def test_lost_events_make_an_incomplete_record_and_no_other_status(
+    told: Any, arrived: int | None, highest: int, missing: int
+) -> None:
+    verdict = judge(Evidence(last("successful", events=told), ended=True, events=arrived, highest=highest))
+    assert (verdict.state, verdict.exit_code) == ("successful", 0)
+    assert (verdict.missing_events, verdict.complete) == (missing, missing == 0)
+
+
+@pytest.mark.parametrize("rc", [None, 0, 2, 57, 254, -9])
+@pytest.mark.parametrize("told", [None, 0, 2, 57, 256])
+@pytest.mark.parametrize("status", ["successful", "failed", "canceled", "timeout", "error"])
+def test_every_contradiction_has_one_answer(status: str, told: int | None, rc: int | None) -> None:
+    """The last status decides, and a success that anything speaks against is none."""
+    code = judge(Evidence(last(status, exit_status=told), ended=True, rc=rc)).exit_code
+    if status == "successful":
+        assert code == (0 if not told and not rc else 76)
+    elif status == "failed":
+        assert code == (2 if 2 in (rc, told) else 1)
+    elif status == "error":
+        assert code == (told if told in (2, 57) else 70)
+    else:
+        assert code == {"canceled": 130, "timeout": 124}[status]
 
 
 @given(
