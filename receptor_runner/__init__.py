@@ -9,29 +9,44 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import cleanup, errors, interface, utils
+    from . import cleanup, errors, exceptions, interface, utils
+    from .errors import ConfigurationError
+    from .exceptions import AnsibleRunnerException, CallbackError
     from .interface import run, run_async
+    from .job.runner_config import RunnerConfig
     from .mesh.client import Mesh
     from .mesh.job import Job
     from .mesh.submitted import Outcome, SubmittedJob
+    from .stages.local import Runner
 
 __version__ = "0.1.0"
 __all__ = [
+    "AnsibleRunnerException",
+    "CallbackError",
+    "ConfigurationError",
     "Job",
     "Mesh",
     "Outcome",
+    "Runner",
+    "RunnerConfig",
     "SubmittedJob",
     "__version__",
     "cleanup",
     "errors",
+    "exceptions",
     "interface",
     "run",
     "run_async",
     "utils",
 ]
 
-_MODULES = ("cleanup", "errors", "interface", "utils")
+_MODULES = ("cleanup", "errors", "exceptions", "interface", "utils")
 _NAMES = {
+    "AnsibleRunnerException": "exceptions",
+    "CallbackError": "exceptions",
+    "ConfigurationError": "errors",
+    "Runner": "stages.local",
+    "RunnerConfig": "job.runner_config",
     "run": "interface",
     "run_async": "interface",
     "Job": "mesh.job",

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 from .errors import UsageError
 from .job.parameters import DEFAULTS, LOCAL, unknown_names
 from .job.private_data import PrivateDataDir
+from .job.runner_config import RunnerConfig
 from .results.handlers import Handlers
 from .results.printer import JSONPrinter, TextPrinter
 from .results.sinks import EventSink
+from .results.terminal import one_line
 from .stream.endpoints import open_input, open_output
+from .stream.status import ERROR
 from .system.signals import StopFlag
 
 if TYPE_CHECKING:
@@ -26,13 +29,35 @@ if TYPE_CHECKING:
     from .stages.process import Processor
     from .stages.worker import Worker
 
-__all__ = ["run", "run_async"]
+__all__ = ["init_runner", "run", "run_async"]
 
 logger = logging.getLogger(__name__)
 
+#: The caller's functions; all but the first in the order of :class:`Handlers`.
+_HANDLERS = ("cancel_callback", "event_handler", "status_handler", "artifacts_handler", "finished_callback")
+
+
+def init_runner(**parameters: Any) -> Any:
+    """What :func:`run` runs: an object with a method ``run`` that returns the result."""
+    if parameters.get("streamer"):
+        return _Stage(parameters)
+    for name in unknown_names(parameters):
+        logger.warning("ignoring the unknown parameter %s", name)
+    return _local(parameters)
+
+
+class _Stage:
+    """One stage, to be run."""
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        self._parameters = parameters
+
+    def run(self) -> Any:
+        return run(**self._parameters)
+
 
 def run(**parameters: Any) -> Any:
-    """Runs a job, or one stage of it.
+    """Runs a job, or one stage of it. Why a job ended as an ``error`` goes to standard error, unless it is quiet.
 
     :param streamer: ``transmit``, ``worker``, ``process``, or nothing for a local run.
     :param _input: a binary file object (``readline`` and ``read`` are enough); default: standard input.
@@ -52,10 +77,17 @@ def run(**parameters: Any) -> Any:
     if streamer == "worker":
         return _work(parameters)
     if streamer == "process":
-        return _process(parameters)
+        return _told(_process(parameters), parameters)
     if streamer:
         raise UsageError(f"there is no streamer {streamer!r}; use transmit, worker or process")
-    return _local(parameters).run()
+    return _told(_local(parameters).run(), parameters)
+
+
+def _told(result: Any, parameters: Mapping[str, Any]) -> Any:
+    """``result``; if it is an error, it says why, as ansible-runner's exceptions do."""
+    if result.status == ERROR and not parameters.get("quiet") and sys.stderr is not None:
+        sys.stderr.write(f"receptor-runner: {one_line(str(result.explanation))}\n")
+    return result
 
 
 def run_async(**parameters: Any) -> tuple[threading.Thread, Any]:
@@ -64,7 +96,9 @@ def run_async(**parameters: Any) -> tuple[threading.Thread, Any]:
     if parameters.get("streamer"):
         raise UsageError("run_async runs a job on this machine; give a streamer to run, in a thread of your own")
     runner = _local(parameters)
-    thread = threading.Thread(target=runner.run, name=f"receptor-runner-{runner.parameters.ident}", daemon=True)
+    thread = threading.Thread(
+        target=lambda: _told(runner.run(), parameters), name=f"receptor-runner-{runner.parameters.ident}", daemon=True
+    )
     thread.start()
     return thread, runner
 
@@ -91,7 +125,8 @@ def _process(parameters: Mapping[str, Any]) -> Processor:
     settings = parameters.get("settings")
     options = ProcessorOptions(
         artifact_dir=artifact_dir(private_data, parameters.get("artifact_dir"), parameters.get("ident")),
-        handlers=_handlers(parameters),
+        private_data_dir=str(private_data.path),
+        handlers=Handlers(*(parameters.get(name) for name in _HANDLERS[1:])),
         settings=settings if settings is not None else private_data.settings(),
         printer=_printer(parameters),
         cancel_callback=parameters.get("cancel_callback"),
@@ -104,21 +139,8 @@ def _local(parameters: Mapping[str, Any]) -> Runner:
     from .stages.local import Runner
 
     known = {name: value for name, value in parameters.items() if name in DEFAULTS or name in LOCAL}
-    return Runner(
-        known,
-        _handlers(parameters),
-        cancel_callback=parameters.get("cancel_callback"),
-        printer=_printer(parameters),
-    )
-
-
-def _handlers(parameters: Mapping[str, Any]) -> Handlers:
-    return Handlers(
-        event=parameters.get("event_handler"),
-        status=parameters.get("status_handler"),
-        artifacts=parameters.get("artifacts_handler"),
-        finished=parameters.get("finished_callback"),
-    )
+    handlers = {name: known.pop(name, None) for name in _HANDLERS}
+    return Runner(RunnerConfig(**known), printer=_printer(parameters), **handlers)
 
 
 def _printer(parameters: Mapping[str, Any]) -> EventSink | None:

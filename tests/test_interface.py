@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import subprocess
@@ -11,10 +12,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import ansible_runner
 import pytest
 
 import receptor_runner
-from receptor_runner.errors import ConfigurationError, InputError, UsageError
+from receptor_runner.errors import ConfigurationError, InputError, UsageError, WaitTimeoutError
+from receptor_runner.stream.codec import END_OF_STREAM, encode
 from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import processes_with, wait_for
 from tests.support.streams import events_of
@@ -143,17 +146,141 @@ def test_a_worker_in_this_process_is_cancelled_by_its_callback(make_dir: DirFact
     assert results.getvalue().endswith(b'{"eof": true}\n')
 
 
-def test_faults_of_a_local_run_are_in_its_result(make_dir: DirFactory) -> None:
+@pytest.mark.parametrize(
+    ("parameters", "code", "words"),
+    [
+        ({"playbook": "test.yml", "inventory": "/nowhere/hosts"}, 66, "the inventory /nowhere/hosts does not exist"),
+        ({}, 78, "Runner playbook required"),
+        ({"binary": "/nowhere/ansible"}, 78, "was not found or was not executable"),
+        ({"playbook": "test.yml", "settings": {"idle_timeout": "soon"}}, 78, "idle_timeout must be a number"),
+    ],
+)
+@pytest.mark.parametrize("how", ["local", "streamed"])
+def test_a_job_that_cannot_begin_says_why(
+    how: str, parameters: dict[str, Any], code: int, words: str, make_dir: DirFactory,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:  # fmt: skip
+    directory = make_dir(PLAY)
     statuses: list[dict[str, Any]] = []
+
+    def note(data: dict[str, Any], runner_config: Any) -> None:
+        statuses.append(data)
+
+    if how == "local":
+        result = receptor_runner.run(private_data_dir=directory, ident="j", status_handler=note, **parameters)
+    else:
+        sent, results = io.BytesIO(), io.BytesIO()
+        kwargs = {"kwargs": {"ident": "j", **parameters}}
+        sent.write(encode(kwargs) + END_OF_STREAM)
+        sent.seek(0)
+        receptor_runner.run(streamer="worker", _input=sent, _output=results)
+        results.seek(0)
+        result = receptor_runner.run(
+            streamer="process", _input=results, private_data_dir=directory, ident="j", status_handler=note
+        )
+    assert (result.status, result.exit_code) == ("error", code)
+    assert words in result.explanation == result.job_explanation
+    assert "Traceback" in result.traceback == result.result_traceback
+    assert statuses[-1]["job_explanation"] == result.explanation
+    said = capfdbinary.readouterr().err.decode()
+    assert words in said
+    assert said.count("\n") == 1
+    artifacts = directory / "artifacts" / "j"
+    assert (artifacts / "status").read_text() == "error"
+    assert (artifacts / "rc").read_text() == str(code)
+    assert words in (artifacts / "stdout").read_text()
+    if how == "local":
+        assert result.rc == code
+        with result.stdout as output:
+            assert words in output.read()
+        with result.stderr as output:
+            assert output.read() == ""
+        quiet = receptor_runner.run(private_data_dir=directory, quiet=True, **parameters)
+        assert quiet.status == "error"
+        assert capfdbinary.readouterr() == (b"", b"")
+
+
+def test_handlers_get_the_configuration_of_the_job(make_dir: DirFactory) -> None:
+    directory = make_dir(PLAY)
+    seen: dict[str, Any] = {}
+
+    def note(data: dict[str, Any], runner_config: Any) -> None:
+        for name in ("ident", "artifact_dir", "private_data_dir", "playbook", "inventory", "fact_cache", "command", "cwd",
+                     "env", "settings", "limit"):  # fmt: skip
+            seen[name] = getattr(runner_config, name)
+
     runner = receptor_runner.run(
-        private_data_dir=make_dir(PLAY),
-        playbook="missing.yml",
-        quiet=True,
-        status_handler=lambda data, runner_config: statuses.append(data),
+        private_data_dir=directory, playbook="test.yml", ident="j", limit="all", quiet=True, status_handler=note
     )
-    assert (runner.status, runner.exit_code) == ("error", 66)
-    assert "missing.yml" in statuses[-1]["job_explanation"]
-    assert statuses[-1]["result_traceback"]
+    assert {**seen, "env": None} == {
+        "ident": "j", "artifact_dir": f"{directory}/artifacts/j", "private_data_dir": str(directory), "playbook": "test.yml",
+        "inventory": f"{directory}/inventory", "fact_cache": f"{directory}/artifacts/j/fact_cache", "limit": "all",
+        "command": ["ansible-playbook", "-i", f"{directory}/inventory", "--limit", "all", "test.yml"],
+        "cwd": f"{directory}/project", "env": None, "settings": {},
+    }  # fmt: skip
+    assert seen["env"]["AWX_ISOLATED_DATA_DIR"] == f"{directory}/artifacts/j"
+    assert runner.config.ident == "j"
+    assert not hasattr(runner.config, "nonsense")
+
+
+def test_a_runner_is_made_as_ansible_runners_is(make_dir: DirFactory) -> None:
+    config = receptor_runner.RunnerConfig(private_data_dir=make_dir(PLAY), playbook="test.yml", ident="j", quiet=True)
+    config.prepare()
+    runner = receptor_runner.Runner(config=config, event_handler=lambda event: True)
+    runner.set_fact_cache("localhost", {"kept": 1})
+    assert runner.get_fact_cache("localhost") == {"kept": 1}
+    runner.run()
+    assert (runner.status, runner.get_fact_cache("localhost")["kept"]) == ("successful", 1)
+    other = receptor_runner.interface.init_runner(private_data_dir=make_dir(PLAY), playbook="test.yml", quiet=True)
+    assert other.run().status == "successful"
+
+
+#: What ansible-runner has and this package has not; docs/differences.md says so.
+ABSENT = {
+    "get_ansible_config", "get_inventory", "get_plugin_docs", "get_plugin_docs_async", "get_plugin_list", "get_role_argspec",
+    "get_role_list", "plugins", "run_command", "run_command_async",
+}  # fmt: skip
+#: Modules that are its own inside.
+INSIDE = {"config", "defaults", "display_callback", "loader", "output", "runner", "runner_config", "streaming"}
+
+
+def test_every_public_name_of_ansible_runner_is_here_or_named_as_absent() -> None:
+    theirs = {name for name in dir(ansible_runner) if not name.startswith("_")}
+    missing = {name for name in theirs if not hasattr(receptor_runner, name)}
+    assert missing - INSIDE - {"importlib_metadata"} == ABSENT
+    page = (Path(receptor_runner.__file__).parents[1] / "docs" / "differences.md").read_text()
+    assert not [name for name in ABSENT if f"`{name}`" not in page]
+    for name in ("exceptions", "interface", "cleanup"):
+        module, own = importlib.import_module(f"ansible_runner.{name}"), getattr(receptor_runner, name)
+        public = {one for one, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
+        private = {
+            "init_command_config",
+            "init_plugin_docs_config",
+            "add_cleanup_args",
+            "cleanup_dirs",
+            "cleanup_images",
+            "prune_images",
+            "validate_pattern",
+        }
+        assert {one for one in public if not hasattr(own, one)} - ABSENT <= private
+    runner = {name for name in vars(ansible_runner.Runner) if not name.startswith("_")}
+    inside = {"event_callback", "status_callback", "kill_container", "handle_termination"}
+    assert {name for name in runner if not hasattr(receptor_runner.Runner, name)} <= inside
+
+
+def test_errors_are_of_the_kinds_that_callers_catch(make_dir: DirFactory, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="does not exist"):
+        receptor_runner.run(streamer="transmit", _output=io.BytesIO(), private_data_dir=tmp_path / "none", playbook="x")
+    with pytest.raises(FileNotFoundError):
+        receptor_runner.Job(tmp_path / "none", playbook="x")
+    with pytest.raises(ValueError, match="cannot be the name"):
+        receptor_runner.run(private_data_dir=make_dir(PLAY), ident="a/b")
+    with pytest.raises(ConnectionError):
+        receptor_runner.Mesh(str(tmp_path / "no.sock")).nodes()
+    assert issubclass(WaitTimeoutError, TimeoutError)
+    with pytest.raises(receptor_runner.AnsibleRunnerException):
+        receptor_runner.run(streamer="nonsense")
+    assert receptor_runner.exceptions.ConfigurationError is receptor_runner.ConfigurationError
 
 
 def test_a_damaged_settings_file_is_a_fault_of_the_job(make_dir: DirFactory) -> None:

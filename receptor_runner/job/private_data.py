@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigurationError, InputError
+from ..errors import ConfigurationError, InputError, MissingError
 from ..limits import MAX_INPUT_FILE, MAX_YAML, MAX_YAML_VALUES
 from ..stream.bounded_json import parse_json
 from ..system.below import read_regular
@@ -46,7 +46,7 @@ class PrivateDataDir:
         except NotADirectoryError:
             raise InputError(f"the private data dir {found.path} is not a directory") from None
         except FileNotFoundError:
-            raise InputError(f"the private data dir {found.path} does not exist") from None
+            raise MissingError(f"the private data dir {found.path} does not exist") from None
         except OSError as exc:
             raise InputError(f"cannot read the private data dir {found.path}: {exc.strerror}") from exc
         return found

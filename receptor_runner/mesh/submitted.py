@@ -13,13 +13,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..errors import (
-    DetachedError,
     Interrupted,
     LostError,
     OutputError,
     ReceptorRunnerError,
     UnreachableError,
     UsageError,
+    WaitTimeoutError,
 )
 from ..limits import DEFAULT_LIMITS, LOST_AFTER_SECONDS, VERDICT_SECONDS, StreamLimits
 from ..receptor.work_unit import PENDING as UNIT_PENDING
@@ -32,6 +32,7 @@ from ..results.verdict import LOST, Evidence, judge, verdict_of
 from ..stages.interrupts import MeshInterrupts
 from ..stages.process import Processor, ProcessorOptions
 from ..stream.messages import JSONObject
+from ..stream.status import ERROR
 from ..system.signals import StopFlag, pause
 from .cancelling import cancel_unit
 from .endpoint import connect
@@ -287,12 +288,13 @@ class SubmittedJob:
         """``run`` removes the record at its end. Then the verdict is in the artifacts."""
         with ArtifactDir(self.record.artifact_dir) as artifacts:
             status, rc = (artifacts.read("status", 32) or b"").decode("ascii", "replace"), artifacts.rc()
-        self.record.verdict = verdict_of(status, rc) if status else judge(Evidence(fault=exc))
+        told = rc if status == ERROR else None
+        self.record.verdict = verdict_of(status, rc, told) if status else judge(Evidence(fault=exc))
 
     def wait(self, timeout: float | None = None, flag: StopFlag | None = None) -> Record:
         """Waits until the job has ended, without following it.
 
-        :raises DetachedError: ``timeout`` seconds are over.
+        :raises WaitTimeoutError: ``timeout`` seconds are over.
         :raises Interrupted: ``flag`` was raised.
         """
         until = None if timeout is None else time.monotonic() + timeout
@@ -305,7 +307,7 @@ class SubmittedJob:
             if record.verdict is not None:
                 return record
             if until is not None and time.monotonic() >= until:
-                raise DetachedError(f"the job {self.id} is still {record.state} after {timeout:g} s")
+                raise WaitTimeoutError(f"the job {self.id} is still {record.state} after {timeout:g} s")
             left = _POLL_SECONDS if until is None else min(_POLL_SECONDS, until - time.monotonic())
             pause(flag, max(0.0, left))
 

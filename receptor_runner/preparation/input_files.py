@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigurationError, InputError, OutputError
+from ..errors import ConfigurationError, InputError, MissingError, OutputError
 from ..isolation.path_map import PathMap
 from ..job.extra_vars import content_of
 from ..job.inventory import as_files, find_source, is_host_list, merged_files
@@ -116,7 +116,7 @@ class InputFiles:
         """
         if self.path_map.own_root and os.path.exists(self.private_data.inventory):
             return self.path_map.inside(self.private_data.inventory)
-        raise InputError(f"the inventory {source} does not exist")
+        raise MissingError(f"the inventory {source} does not exist")
 
     def _merged(self, sources: list[Any]) -> str:
         directory = self.runtime / "inventory"
@@ -138,7 +138,7 @@ class InputFiles:
             return source
         path = self.path_map.outside(source)
         if path.startswith("/") and "\n" not in path and find_source(path, self._bases()) is None:
-            raise InputError(f"the inventory {source} does not exist")
+            raise MissingError(f"the inventory {source} does not exist")
         return path
 
     def extravars(self) -> list[str]:
@@ -171,7 +171,7 @@ class InputFiles:
     def _variables_file(self, name: str) -> Path:
         file = self.private_data.path / self.path_map.outside(name)
         if not os.path.isfile(file):
-            raise InputError(f"the file of extra variables {name} does not exist in {self.private_data.path}")
+            raise MissingError(f"the file of extra variables {name} does not exist in {self.private_data.path}")
         self._check_ours(file)
         if self.path_map.shows(file):
             return file

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ConfigurationError, OutputError
+from ..errors import ConfigurationError, OutputError, ReceptorRunnerError
 from ..isolation.choice import isolation_for
 from ..isolation.files import make_directory
 from ..isolation.isolation import InnerCommand, Isolation
@@ -72,6 +72,8 @@ def prepare(parameters: Parameters, context: PreparationContext) -> RunSpec:
     """
     try:
         return _prepared(parameters, context)
+    except ReceptorRunnerError:
+        raise
     except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError) as exc:
         raise ConfigurationError(f"a parameter of the job cannot be used: {exc}") from exc
     except OSError as exc:

@@ -156,6 +156,21 @@ class ArtifactDir:
         """What travels of it: everything but event files, which only ``process`` makes."""
         return collect(self._fd, report, skip=frozenset([_EVENTS]))
 
+    def write_fault(self, status: str, code: int, explanation: str | None) -> None:
+        """What is told of a job that never got as far as such artifacts of its own. Nothing that is there is written
+        over.
+
+        :raises OutputError: it cannot be written.
+        """
+        for name, content in (
+            ("status", status),
+            (RC, str(code)),
+            ("stdout", f"{explanation or status}\n"),
+            ("stderr", ""),
+        ):
+            if not self.read(name, 1):
+                self.write(name, content.encode("utf-8", "backslashreplace"))
+
     def rc(self) -> int | None:
         """What the ``rc`` artifact says."""
         return rc_of(self.read(RC, RC_BYTES))

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..job.runner_config import RunnerConfig
 from ..stream.messages import JSONObject
 from ..stream.status import STARTING
 from .sinks import EventSink
 
-__all__ = ["HandlerSink", "Handlers", "RunnerConfig"]
+__all__ = ["HandlerSink", "Handlers"]
 
 
 @dataclass
@@ -25,16 +26,6 @@ class Handlers:
     status: Callable[..., object] | None = None
     artifacts: Callable[[str], object] | None = None
     finished: Callable[[Any], object] | None = None
-
-
-@dataclass
-class RunnerConfig:
-    """What status handlers get as ``runner_config``."""
-
-    settings: JSONObject
-    command: Any = None
-    env: Any = None
-    cwd: Any = None
 
 
 class HandlerSink(EventSink):
@@ -53,6 +44,7 @@ class HandlerSink(EventSink):
 
     def status(self, data: JSONObject) -> None:
         if data["status"] == STARTING:
+            self._config.ident = str(data.get("runner_ident") or self._config.ident)
             self._config.command = data.get("command")
             self._config.env = data.get("env")
             self._config.cwd = data.get("cwd")

@@ -12,22 +12,23 @@ import logging
 import os
 import tempfile
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import Interrupted, ReceptorRunnerError, exit_code_of
+from ..errors import Interrupted, MissingError, OutputError, exit_code_of
 from ..guard.client import Guard
 from ..guard.protocol import Lines
 from ..job.parameters import Parameters
 from ..job.private_data import PrivateDataDir
+from ..job.runner_config import RunnerConfig, absolute
 from ..limits import CANCEL_POLL_SECONDS
 from ..preparation.fact_cache import plain_facts
 from ..preparation.prepare import PreparationContext, prepare
 from ..preparation.run_spec import MaskedCommand, RunSpec
 from ..results.artifact_dir import ArtifactDir
 from ..results.event_files import EventFiles
-from ..results.handlers import Handlers, HandlerSink, RunnerConfig
+from ..results.handlers import Handlers, HandlerSink
 from ..results.sinks import EventSink, Sinks
 from ..results.verdict import Verdict, verdict_of
 from ..stream.messages import JobEvent, JSONObject
@@ -35,6 +36,7 @@ from ..stream.reader import StreamReader
 from ..stream.status import CANCELED, ERROR, RUNNING, STARTING, TIMEOUT, UNSTARTED, error_status
 from ..system.below import open_file
 from ..system.directories import make
+from ..system.files import make_private, replace_file
 from ..system.removal import remove_tree
 from .execution import execute
 from .handler_errors import tell_handler_error
@@ -47,17 +49,22 @@ logger = logging.getLogger(__name__)
 
 class Runner:
     """One local job. After :meth:`run` it has everything that ansible-runner's ``Runner`` offers: ``status``, ``rc``,
-    :attr:`events`, :attr:`stats` and so on.
+    :attr:`events`, :attr:`stats` and so on, and of an ``error`` its ``explanation`` and ``traceback``.
 
-    :param parameters: those of a job, and ``private_data_dir``, ``artifact_dir``, ``project_dir``, ``roles_path``,
-        ``rotate_artifacts``."""
+    :param config: what to run, and where.
+    :param remove_partials: accepted as ansible-runner does; there are none.
+    :raises ConfigurationError: a parameter has the wrong type.
+    """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - ansible-runner's
         self,
-        parameters: Mapping[str, Any],
-        handlers: Handlers,
-        *,
+        config: RunnerConfig,
         cancel_callback: Callable[[], bool] | None = None,
+        remove_partials: bool = True,
+        event_handler: Callable[[JSONObject], object] | None = None,
+        finished_callback: Callable[[Any], object] | None = None,
+        status_handler: Callable[..., object] | None = None,
+        artifacts_handler: Callable[[str], object] | None = None,
         printer: EventSink | None = None,
     ) -> None:
         self.status = UNSTARTED
@@ -65,15 +72,17 @@ class Runner:
         #: What the job left, or how it was understood.
         self.warnings: tuple[str, ...] = ()
         self.verdict: Verdict | None = None
-        self.config = RunnerConfig({})
-        self._given = dict(parameters)
-        self._handlers = HandlerSink(handlers, self.config)
+        self.config = config
+        self._given = config.parameters
+        handlers = Handlers(event_handler, status_handler, artifacts_handler, finished_callback)
+        self._handlers = HandlerSink(handlers, config)
         self._cancel_callback = cancel_callback
         self._printer = printer
-        self.private_data_dir = str(self._given.get("private_data_dir") or tempfile.mkdtemp(prefix="receptor-runner-"))
+        self.private_data_dir = config.private_data_dir or tempfile.mkdtemp(prefix="receptor-runner-")
         self.parameters = Parameters.from_wire(self._given)
-        root = self._given.get("artifact_dir") or os.path.join(self.private_data_dir, "artifacts")
-        self.artifact_dir = os.path.join(os.path.abspath(root), self.parameters.ident)
+        self.artifact_dir = config.artifact_dir
+        self.explanation: str | None = None
+        self.traceback: str | None = None
         self._sinks: Sinks | None = None
         self._event_names: list[str] = []
 
@@ -103,9 +112,10 @@ class Runner:
             try:
                 self._execute(sinks, artifacts)
             except Exception as exc:
-                code = exit_code_of(exc)
-                self.verdict = verdict_of(ERROR, self.rc, code, str(exc))
-                sinks.status_change(error_status(str(exc), traceback.format_exc(), code, self.parameters.ident))
+                self.rc = exit_code_of(exc)
+                self.verdict = verdict_of(ERROR, self.rc, self.rc, str(exc))
+                sinks.status_change(error_status(str(exc), traceback.format_exc(), self.rc, self.parameters.ident))
+                artifacts.write_fault(ERROR, self.rc, str(exc))
             sinks.artifacts_ready(self.artifact_dir)
             self._settle(sinks)
             sinks.finished(self)
@@ -119,12 +129,24 @@ class Runner:
         """The status so far, a handler's error included."""
         self.verdict = tell_handler_error(self._handlers, sinks, self.verdict, self.parameters.ident)
         self.status = sinks.status
+        self.explanation = sinks.status_data.get("job_explanation")
+        self.traceback = sinks.status_data.get("result_traceback")
+
+    @property
+    def job_explanation(self) -> str | None:
+        """The same as ``explanation``, by the name that it has in a stream."""
+        return self.explanation
+
+    @property
+    def result_traceback(self) -> str | None:
+        """The same as ``traceback``, by the name that it has in a stream."""
+        return self.traceback
 
     def _prepared(self, guard: Guard) -> RunSpec:
         scratch = guard.setup().scratch
         private_data = PrivateDataDir(self.private_data_dir)
         if self._given.get("project_dir"):
-            private_data.project = Path(os.path.abspath(self._given["project_dir"]))
+            private_data.project = Path(absolute(self._given["project_dir"]))
         given = self._given.get("roles_path") or ""
         context = PreparationContext(
             private_data,
@@ -185,7 +207,7 @@ class Runner:
             fd = open_file(os.path.join(self.artifact_dir, name), None)
             return os.fdopen(fd, encoding="utf-8", errors="replace")
         except OSError as exc:
-            raise ReceptorRunnerError(f"{name} missing in {self.artifact_dir}") from exc
+            raise MissingError(f"{name} missing in {self.artifact_dir}") from exc
 
     @property
     def events(self) -> Iterator[JSONObject]:
@@ -207,9 +229,20 @@ class Runner:
         """The events of one host."""
         return (event for event in self.events if (event.get("event_data") or {}).get("host") == host)
 
+    def set_fact_cache(self, host: str, data: JSONObject) -> None:
+        """Writes the facts of ``host``, for the next run of this ident.
+
+        :raises OutputError: they cannot be written.
+        """
+        try:
+            make_private(Path(self.config.fact_cache))
+            replace_file(Path(self.config.fact_cache, host), json.dumps(data).encode())
+        except OSError as exc:
+            raise OutputError(f"cannot write the facts of {host}: {exc.strerror}") from exc
+
     def get_fact_cache(self, host: str) -> JSONObject:
         """The facts of ``host`` from this run, in the form of any ansible-core; empty if there are none."""
-        cache = Path(self.artifact_dir, str(self.parameters["fact_cache"] or "fact_cache"))
+        cache = Path(self.config.fact_cache)
         for name in (host, f"s1_{host}"):
             with contextlib.suppress(OSError), os.fdopen(open_file(str(cache / name), None), "rb") as file:
                 facts: JSONObject = plain_facts(json.load(file))

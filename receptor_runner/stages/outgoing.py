@@ -18,7 +18,7 @@ from typing import Any
 
 from ..archive.collect import collect, excluded
 from ..archive.entry import Entry
-from ..errors import ConfigurationError, InputError
+from ..errors import ConfigurationError, InputError, MissingError
 from ..isolation.kinds import PODMAN
 from ..isolation.path_map import CONTAINER_HOME, PathMap
 from ..job.extra_vars import travelling
@@ -74,6 +74,8 @@ class OutgoingJob:
             json.dumps(self.kwargs)
             if "ident" in self.kwargs:
                 check_ident(self.kwargs["ident"])
+        except ConfigurationError:
+            raise
         except (TypeError, ValueError) as exc:
             raise ConfigurationError(f"the parameters cannot travel: {exc}") from exc
         self._arrange()
@@ -157,7 +159,7 @@ class OutgoingJob:
         if project == self.private_data.project:
             return
         if not os.path.isdir(project):
-            raise InputError(f"the project directory {project} does not exist")
+            raise MissingError(f"the project directory {project} does not exist")
         self._skip.add("project")
         found = project.stat()
         self._extra.append([Entry("project", found.st_mode, found.st_mtime_ns, path=str(project))])
@@ -184,7 +186,7 @@ class OutgoingJob:
         if whole_command or elsewhere or is_collection_playbook(playbook):
             return
         if not os.path.isfile(self.private_data.cwd / playbook):
-            raise InputError(f"the playbook {playbook} does not exist in {self.private_data.cwd}")
+            raise MissingError(f"the playbook {playbook} does not exist in {self.private_data.cwd}")
 
     def _is_project_elsewhere(self) -> bool:
         """Whether the job may see another project than the one that travels: another working directory in its
@@ -238,7 +240,7 @@ class OutgoingJob:
         """A text that looks like a path, or can only be one, must be there."""
         only_a_path = self._options.typed and not is_host_list(source)
         if only_a_path or (source.startswith("/") and "\n" not in source):
-            raise InputError(f"the inventory {source[:200]} does not exist")
+            raise MissingError(f"the inventory {source[:200]} does not exist")
 
     def _inventory_bases(self) -> tuple[Path, ...]:
         bases = (self.private_data.inventory, self.private_data.path)

@@ -17,6 +17,7 @@ from typing import Protocol, TypedDict
 
 from ..errors import (
     SHORTAGES,
+    ArchiveError,
     DetachedError,
     Interrupted,
     LimitError,
@@ -27,17 +28,18 @@ from ..errors import (
 )
 from ..job.parameters import check_ident
 from ..job.private_data import PrivateDataDir
+from ..job.runner_config import RunnerConfig
 from ..limits import CANCEL_POLL_SECONDS, DEFAULT_LIMITS, DRAIN_SECONDS, MAX_WARNING_TEXT, MAX_WARNINGS, StreamLimits
 from ..results.artifact_dir import ArtifactDir
 from ..results.event_files import EventFiles
-from ..results.handlers import Handlers, HandlerSink, RunnerConfig
+from ..results.handlers import Handlers, HandlerSink
 from ..results.sinks import EventSink, Sinks
 from ..results.verdict import TRUNCATED, Evidence, Verdict, judge
 from ..stream.archive_receiver import ArchiveReceiver
 from ..stream.endpoints import Input
 from ..stream.messages import JobEvent, JSONObject, Status
 from ..stream.reader import Item, StreamReader
-from ..stream.status import CANCELED, UNSTARTED, error_status
+from ..stream.status import CANCELED, ERROR, UNSTARTED, error_status
 from ..system.signals import StopFlag
 from .handler_errors import tell_handler_error
 from .interrupts import Interrupts, PipeInterrupts, Reaction
@@ -54,6 +56,7 @@ _EMPTY = (
 )
 _PARSE_ERROR = "Failed to JSON parse a line from worker stream. Error:"
 _CANCELLED_ELSEWHERE = "the job was cancelled by somebody else: not from here"
+_EXTRACT_ERROR = "Failed to extract artifacts from worker stream. Error:"
 _READ_ERROR = "Failed to read from worker stream. Error:"
 
 
@@ -108,6 +111,7 @@ class ProcessorOptions:
     """Where results go. ``artifact_dir`` holds the artifacts of this job directly."""
 
     artifact_dir: str
+    private_data_dir: str | None = None
     handlers: Handlers = field(default_factory=Handlers)
     settings: JSONObject = field(default_factory=dict)
     #: The printer and the other sinks are told about each event before the handlers are, and before it is saved.
@@ -142,7 +146,8 @@ class Processor:
 
     def __init__(self, flag: StopFlag, options: ProcessorOptions) -> None:
         self.artifact_dir = options.artifact_dir
-        self.config = RunnerConfig(options.settings)
+        self.config = RunnerConfig(options.private_data_dir, settings=options.settings)
+        self.config.artifact_dir = self.artifact_dir
         self.verdict: Verdict | None = None
         #: What the worker wants to be known.
         self.warnings: list[str] = []
@@ -198,11 +203,17 @@ class Processor:
 
     @property
     def job_explanation(self) -> str | None:
+        """Why the job is an ``error`` or was stopped."""
         return self._told("job_explanation")
 
     @property
     def result_traceback(self) -> str | None:
+        """Where an ``error`` comes from."""
         return self._told("result_traceback")
+
+    #: Shorter names of the same.
+    explanation = job_explanation
+    traceback = result_traceback
 
     def _told(self, name: str) -> str | None:
         value = self._sinks.status_data.get(name)
@@ -329,6 +340,8 @@ class Processor:
         if explanation is None and verdict.status == CANCELED and self._options.interrupts.give_up_at is None:
             explanation = _CANCELLED_ELSEWHERE
         self.verdict = dataclasses.replace(verdict, explanation=explanation)
+        if verdict.status == ERROR:
+            self._artifacts.write_fault(verdict.status, verdict.exit_code, self.job_explanation)
         self._tell_handler_error()
         self._sinks.finished(self)
         self._tell_handler_error()
@@ -346,6 +359,8 @@ class Processor:
         match fault:
             case None:
                 return f"{_EMPTY} {verdict.explanation}"
+            case ArchiveError():
+                return f"{_EXTRACT_ERROR} {fault}"
             case ProtocolError() | LimitError():
                 return f"{_PARSE_ERROR} {fault}"
             case TruncatedStreamError() if self._reader.foreign:
@@ -368,7 +383,7 @@ def _leave_to_another(fault: Exception) -> None:
     """
     if isinstance(fault, LimitError):
         raise OutputError(str(fault), hint="attach again with a larger limit (--max-members and so on)") from fault
-    if isinstance(fault, SHORTAGES):
+    if isinstance(fault, SHORTAGES) and not isinstance(fault, ReceptorRunnerError):
         raise OutputError(f"the results cannot be taken here: {fault!r}") from fault
     if isinstance(fault, OutputError) or not isinstance(fault, ReceptorRunnerError):
         raise fault

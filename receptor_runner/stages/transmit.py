@@ -12,7 +12,7 @@ from typing import Any
 
 from ..archive.format import ZIP, ArchiveFormat
 from ..archive.spool import spool
-from ..errors import InputError, Interrupted
+from ..errors import InputError, Interrupted, ReceptorRunnerError
 from ..stream.codec import END_OF_STREAM, encode, encode_archive
 from ..stream.endpoints import Output
 from ..stream.messages import EXTENSION, JSONObject
@@ -68,6 +68,8 @@ class Transmitter:
             try:
                 for _ in packer.pack(self._job.entries()):
                     _check(flag)
+            except ReceptorRunnerError:
+                raise
             except OSError as exc:
                 raise InputError(f"cannot read {exc.filename}: {exc.strerror}") from exc
             self._job.check()

@@ -141,6 +141,8 @@ class Worker:
                 self._finish(CANCELED, RC_STOPPED)
             except Exception as exc:
                 self._fail(exc)
+                if artifacts is not None:
+                    artifacts.write_fault(ERROR, self.exit_code, self.verdict.explanation)
             if artifacts is not None:
                 ArtifactSender(self._writer, self._stop.in_time, self._extension.archives).send(artifacts)
 

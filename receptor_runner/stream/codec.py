@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..errors import LimitError, ProtocolError, TruncatedStreamError
+from ..errors import ArchiveError, LimitError, ProtocolError, TruncatedStreamError
 from ..limits import DEFAULT_LIMITS, MAX_OBJECTS_A_LINE, StreamLimits
 from .bounded_json import ExcessError, check_bounds
 from .messages import (
@@ -338,9 +338,9 @@ class _ArchiveText:
         try:
             chunk = binascii.a2b_base64(text)
         except binascii.Error as exc:
-            raise ProtocolError(f"an archive is not base64: {exc}", offset) from exc
+            raise ArchiveError(f"an archive is not base64: {exc}", offset) from exc
         expected = min(len(text) // 4 * 3, self.missing)
         if len(chunk) != expected:
-            raise ProtocolError("an archive contains text that is not base64", offset)
+            raise ArchiveError("an archive contains text that is not base64", offset)
         self.missing -= len(chunk)
         return chunk

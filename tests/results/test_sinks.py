@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from receptor_runner.errors import OutputError
-from receptor_runner.results.handlers import Handlers, HandlerSink, RunnerConfig
+from receptor_runner.job.runner_config import RunnerConfig
+from receptor_runner.results.handlers import Handlers, HandlerSink
 from receptor_runner.results.queued_sink import QueuedSink
 from receptor_runner.results.sinks import EventSink, Sinks
 
@@ -63,7 +64,7 @@ def test_sinks_are_told_in_their_order() -> None:
 def test_a_false_answer_keeps_an_event_from_the_sinks_behind() -> None:
     behind = Notebook()
     handlers = Handlers(event=lambda data: data["counter"] != 2)
-    sinks = Sinks([HandlerSink(handlers, RunnerConfig({})), behind])
+    sinks = Sinks([HandlerSink(handlers, RunnerConfig()), behind])
     for counter in (1, 2, 3):
         sinks.event(event(counter), b"")
     assert behind.calls == ["event 1", "event 3"]
@@ -99,7 +100,7 @@ def test_the_first_error_of_a_handler_is_kept_and_the_handler_not_called_again()
         calls.append(data["counter"])
         raise ZeroDivisionError("in the handler")
 
-    sink = HandlerSink(Handlers(event=handler), RunnerConfig({}))
+    sink = HandlerSink(Handlers(event=handler), RunnerConfig())
     sinks = Sinks([sink])
     for counter in (1, 2):
         sinks.event(event(counter), b"")
@@ -116,9 +117,7 @@ def test_what_a_handler_changes_is_what_the_sinks_behind_get() -> None:
             seen.append((data["stdout"], raw))
             return True
 
-    sinks = Sinks(
-        [HandlerSink(Handlers(event=lambda data: data.update(stdout="new") or True), RunnerConfig({})), Last()]
-    )
+    sinks = Sinks([HandlerSink(Handlers(event=lambda data: data.update(stdout="new") or True), RunnerConfig()), Last()])
     sinks.event({**event(1), "stdout": "old"}, b"the old line")
     assert seen == [("new", b"")]
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receptor_runner.errors import LimitError, ProtocolError, TruncatedStreamError
+from receptor_runner.errors import ArchiveError, LimitError, ProtocolError, TruncatedStreamError
 from receptor_runner.limits import StreamLimits
 from receptor_runner.stream.codec import END_OF_STREAM, KEEPALIVE, Decoder, encode, encode_archive
 from receptor_runner.stream.endpoints import FileInput
@@ -138,7 +138,7 @@ def test_an_archive_has_the_form_that_ansible_runner_reads() -> None:
 @settings(max_examples=300)
 @given(st.binary(max_size=400), st.sampled_from([b"", b'{"zipfile": 9}\n', b'{"status": "x"}\n']), st.data())
 def test_garbage_gives_only_the_documented_errors(garbage: bytes, before: bytes, data: st.DataObject) -> None:
-    with contextlib.suppress(ProtocolError, TruncatedStreamError):
+    with contextlib.suppress(ProtocolError, ArchiveError, TruncatedStreamError):
         decode(*data.draw(splits(before + garbage)))
 
 
@@ -154,9 +154,9 @@ def test_garbage_gives_only_the_documented_errors(garbage: bytes, before: bytes,
     ],
 )
 def test_an_error_says_where(stream: bytes, limits: dict[str, int], offset: int) -> None:
-    with pytest.raises((ProtocolError, LimitError), match=f"byte {offset} ") as caught:
+    with pytest.raises((ProtocolError, LimitError, ArchiveError), match=f"byte {offset} ") as caught:
         decode(stream, **limits)
-    assert isinstance(caught.value, (ProtocolError, LimitError))
+    assert isinstance(caught.value, (ProtocolError, LimitError, ArchiveError))
     assert caught.value.offset == offset
 
 
