@@ -254,6 +254,9 @@ def test_every_public_name_of_ansible_runner_is_here_or_named_as_absent() -> Non
         module, own = importlib.import_module(f"ansible_runner.{name}"), getattr(receptor_runner, name)
         public = {one for one, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
         private = {
+            "delete_associated_folders",
+            "is_alive",
+            "project_idents",
             "init_command_config",
             "init_plugin_docs_config",
             "add_cleanup_args",

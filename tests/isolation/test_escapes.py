@@ -89,14 +89,16 @@ def test_nothing_is_removed_or_written_behind_a_link_of_the_job(
 def test_a_link_that_was_left_or_sent_is_not_followed_before_an_isolated_job(
     engine: Engine, make_dir: DirFactory, victim: Path
 ) -> None:
-    """An earlier job may have left it, or the submitter sent it."""
+    """An earlier job may have left it."""
     for name in ("project", "inventory", "artifacts", "env/extravars"):
         directory = make_dir(tasks("debug: {msg: hello}"), name=f"with-{name.replace('/', '-')}", env__settings="{}")
         path = directory / name
         if path.is_dir():
             path.rename(directory / "old")
         path.symlink_to(victim if name != "env/extravars" else victim / "secret")
-        done = work(job(directory, playbook=None, module="ping", host_pattern="localhost", **engine.settings()))
+        what = {"playbook": None, "module": "ping", "host_pattern": "localhost", **engine.settings()}
+        stream = job(directory, only_transmit_kwargs=True, **what)
+        done = work(stream, "--private-data-dir", str(directory))
         assert done.returncode == 78
         assert "leads out of the private data dir" in statuses(done.stdout)[-1]["job_explanation"]
     assert set(contents(victim)) == {
@@ -155,9 +157,8 @@ def test_nothing_behind_a_link_is_quoted(sandbox: Engine, make_dir: DirFactory, 
         (tmp_path / "outside").write_text(content)
         directory = make_dir(tasks("debug: {msg: hello}"), name=name.replace("/", "-"), env__x="")
         (directory / name).symlink_to(tmp_path / "outside")
-        stream = job(directory).split(b"\n", 1)[1]
-        kwargs = {"playbook": "test.yml", "ident": "job", **sandbox.settings()}
-        done = work(json.dumps({"kwargs": kwargs}).encode() + b"\n" + stream)
+        stream = job(directory, only_transmit_kwargs=True, **sandbox.settings())
+        done = work(stream, "--private-data-dir", str(directory))
         assert done.returncode == 78
         assert b"s3cret" not in done.stdout
 

@@ -51,7 +51,7 @@ PLAY = tasks("debug: {msg: hello}")
         (encode({"kwargs": {"module": "ping", "process_isolation": True}}) + END_OF_STREAM, 78, "isolation"),
         (encode({"kwargs": {"module": "ping", "timeout": -5}}) + END_OF_STREAM, 78, "timeout"),
         (encode({"kwargs": {"module": "ping", "timeout": float("nan")}}) + END_OF_STREAM, 78, "timeout"),
-        (encode({"kwargs": {"module": "ping", "extravars": ["a"]}}) + END_OF_STREAM, 78, "extravars"),
+        (encode({"kwargs": {"module": "ping", "extravars": [1]}}) + END_OF_STREAM, 78, "extravars"),
         (encode({"kwargs": {"module": "ping", "inventory": [["a"]]}}) + END_OF_STREAM, 78, "inventory"),
         (encode({"kwargs": {"module": "ping", "verbosity": "much"}}) + END_OF_STREAM, 78, "verbosity"),
         (encode({"kwargs": {"module": "ping", "ssh_key": 5}}) + END_OF_STREAM, 78, "ssh_key"),
@@ -302,7 +302,8 @@ def test_delete_clears_before_and_after(make_dir: DirFactory, tmp_path: Path) ->
     (target / "project").mkdir()
     (target / "project" / "old.yml").write_text(PLAY)
     done = work(encode({"kwargs": {"playbook": "old.yml"}}) + END_OF_STREAM, f"--private-data-dir={target}", "--delete")
-    assert "old.yml" in statuses(done.stdout)[-1]["job_explanation"]
+    assert statuses(done.stdout)[-1]["status"] == "failed"
+    assert "old.yml could not be found" in (processed(done.stdout, tmp_path / "back") / "stdout").read_text()
 
 
 @pytest.mark.parametrize(
