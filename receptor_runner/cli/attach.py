@@ -9,7 +9,16 @@ import click
 from .context import name_job
 from .following import FOLLOW_STOPS, follow
 from .mesh_options import SocketOptions, lost_after_option, socket_options
-from .options import LimitOptions, PrintOptions, limit_options, log_options, option, output_option, print_options
+from .options import (
+    LimitOptions,
+    PrintOptions,
+    command,
+    limit_options,
+    log_options,
+    option,
+    output_option,
+    print_options,
+)
 from .output import job_printer, print_json, printed
 from .views import job_view
 
@@ -20,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["attach"]
 
 
-@click.command()
+@command()
 @click.argument("job", required=False)
 @click.option("--unit", help="Take over the job that another controller submitted, by its work unit ...")
 @option("--node", help="... on this node.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from .options import log_options, output_option
+from .options import command, log_options, output_option
 from .views import show_each
 
 __all__ = ["cancel"]
 
 
-@click.command()
+@command()
 @click.argument("names", metavar="JOB...", nargs=-1, required=True)
 @output_option
 @log_options

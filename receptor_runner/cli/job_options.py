@@ -31,7 +31,7 @@ class JobOptions(NamedTuple):
     module_args: str | None
     hosts: str | None
     limit: str | None
-    inventory: str | None
+    inventory: tuple[str, ...]
     forks: str | None
     cmdline: str | None
     verbosity: int
@@ -58,8 +58,8 @@ class JobOptions(NamedTuple):
     directory_isolation_base_path: str | None
     container_workdir: str | None
     container_auth_data: str | None
-    tags: str | None
-    skip_tags: str | None
+    tags: tuple[str, ...]
+    skip_tags: tuple[str, ...]
     extra_vars: tuple[str, ...]
     exclude: tuple[str, ...]
 
@@ -82,6 +82,11 @@ class JobOptions(NamedTuple):
             for name, value in given.items()
             if value not in (None, (), 0, False, "")
         }
+        for name in ("tags", "skip_tags"):
+            if name in parameters:
+                parameters[name] = ",".join(parameters[name])
+        if len(self.inventory) == 1:
+            parameters["inventory"] = self.inventory[0]
         parameters.update(private_data_dir=directory, ident=self.ident or uuid.uuid4().hex)
         if self.module and self.hosts:
             parameters["host_pattern"] = parameters.pop("hosts")
@@ -103,16 +108,28 @@ class JobOptions(NamedTuple):
         return Job(directory, exclude=self.exclude, extra_vars=self.extra_vars, typed=True, **parameters)
 
     def _check(self, directory: str) -> None:
+        if not directory:
+            raise click.UsageError("name a private data dir")
+        if os.path.isfile(directory):
+            raise InputError(f"{directory} is a file, and a private data dir is wanted", hint=_meant(directory))
         given = [name for name in ("playbook", "module", "role") if getattr(self, name)]
         if len(given) > 1:
             raise click.UsageError(f"give one of --{', --'.join(given)}, not {len(given)}")
         if self.hosts and not (self.module or self.role):
             raise click.UsageError("The --hosts option can only be used with -m or -r")
+        if self.module and not self.hosts:
+            raise click.UsageError("-m needs --hosts: the hosts to run the module on")
         if not given and not self.binary and not os.path.isfile(os.path.join(directory, "args")):
             if not os.path.isdir(directory):
                 raise InputError(f"the private data dir {os.path.abspath(directory)} does not exist")
             raise click.UsageError("The -p option must be specified when not using -m or -r, or a file DIR/args")
         check_ident_option(self.ident)
+
+
+def _meant(file: str) -> str | None:
+    """What somebody may have meant who named a playbook."""
+    directory, project, playbook = file.rpartition("project/")
+    return f"-p {playbook} runs that playbook of {directory or '.'}" if project else None
 
 
 def check_ident_option(ident: str | None) -> None:
@@ -132,7 +149,7 @@ _what = [
     option("-a", "--args", "module_args", help="Arguments for the module."),
     option("--hosts", help="The hosts to run a module or role on."),
     option("--limit", help="Run on these hosts of the inventory only."),
-    option("--inventory", help="An inventory file, directory or script, or host1,host2."),
+    option("--inventory", multiple=True, help="An inventory file, directory or script, or host1,host2. They add up."),
     option("--forks", help="How many hosts at once."),
     option("--cmdline", help="Options for ansible-playbook or ansible."),
     option("-v", "verbosity", "--verbosity", count=True, help="More output of Ansible; up to five times."),
@@ -179,8 +196,8 @@ _isolation = [
 ]
 
 _more = [
-    option("--tags", help="Only tasks with these tags."),
-    option("--skip-tags", help="No tasks with these tags."),
+    option("--tags", multiple=True, help="Only tasks with these tags. Several add up."),
+    option("--skip-tags", multiple=True, help="No tasks with these tags. Several add up."),
     option("-e", "--extra-vars", multiple=True, help="Variables: name=value, JSON, YAML, or @FILE."),
     option("--exclude", multiple=True, metavar="GLOB", help="Leave out what matches, by path in DIR or by name."),
 ]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import click
-
-from .options import log_options, output_option
+from .options import command, log_options, output_option
 from .output import print_json, print_table
 from .views import job_view
 
 __all__ = ["jobs"]
 
 
-@click.command()
+@command()
 @output_option
 @log_options
 def jobs(output: str) -> int:

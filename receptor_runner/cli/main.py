@@ -16,7 +16,7 @@ from typing import NoReturn
 import click
 
 from .. import __version__
-from ..errors import SHORTAGES, OutputError, ReceptorRunnerError, UsageError, exit_code_of, reason_of
+from ..errors import SHORTAGES, InputError, OutputError, ReceptorRunnerError, UsageError, exit_code_of, reason_of
 from ..system.signals import ignore_signals, remember_interrupts
 from .context import about
 from .output import complain, text_of
@@ -98,6 +98,8 @@ def _fail_unexpectedly(exc: Exception) -> int:
     """An ``OSError`` is a shortage of this machine, or its standard output's."""
     if isinstance(exc, OSError) and exc.errno == errno.EPIPE:
         return OutputError.exit_code
+    if isinstance(exc, FileNotFoundError) and exc.filename is None and not _has_working_directory():
+        return _fail("the working directory does not exist any more; change to one that does", InputError.exit_code)
     if isinstance(exc, SHORTAGES):
         where = f" {exc.filename}" if isinstance(exc, OSError) and exc.filename else ""
         return _fail(f"cannot go on{where}: {reason_of(exc)}", exit_code_of(exc))
@@ -105,6 +107,14 @@ def _fail_unexpectedly(exc: Exception) -> int:
 
     track(exc)
     return _fail(f"internal error: {exc!r}; --debug shows where", ReceptorRunnerError.exit_code)
+
+
+def _has_working_directory() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _open_standard_descriptors() -> list[int]:

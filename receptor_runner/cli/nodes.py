@@ -8,7 +8,7 @@ import click
 
 from ..errors import ReceptorRunnerError
 from .mesh_options import SocketOptions, socket_options
-from .options import log_options, output_option
+from .options import command, log_options, output_option
 from .output import print_json, print_table, text_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["nodes"]
 
 
-@click.command()
+@command()
 @click.argument("node", required=False)
 @click.option("--info", is_flag=True, help="Ask each node for its processors, memory and versions.")
 @socket_options

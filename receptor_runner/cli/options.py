@@ -14,9 +14,34 @@ import click
 from ..limits import StreamLimits
 from . import logs
 
-__all__ = ["PrintOptions", "limit_options", "log_options", "option", "option_group", "output_option", "print_options"]
+__all__ = [
+    "PrintOptions",
+    "command",
+    "limit_options",
+    "log_options",
+    "option",
+    "option_group",
+    "output_option",
+    "print_options",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Command(click.Command):
+    """A command that takes each option once, unless its values add up: which of two was meant nobody knows."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for param in order:
+            several = isinstance(param, click.Option) and (param.multiple or param.count)
+            if isinstance(param, click.Option) and not several and order.count(param) > 1:
+                raise click.UsageError(f"{param.opts[-1]} is given {order.count(param)} times; give it once", ctx)
+        return super().parse_args(ctx, args)
+
+
+#: As :func:`click.command`.
+command = functools.partial(click.command, cls=_Command)
 
 
 def option(*names: str, envvar: Sequence[str] = (), **attributes: Any) -> Callable[[F], F]:

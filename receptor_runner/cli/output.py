@@ -41,7 +41,7 @@ def say(text: str) -> None:
 def text_of(exc: BaseException) -> str:
     """An error with its hint."""
     hint = getattr(exc, "hint", None)
-    return f"{exc}; {hint}" if hint else str(exc)
+    return f"{str(exc).rstrip('.')}; {hint}" if hint else str(exc)
 
 
 def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -7,13 +7,13 @@ import os
 import click
 
 from .job_options import check_ident_option
-from .options import LimitOptions, PrintOptions, limit_options, log_options, option, print_options
+from .options import LimitOptions, PrintOptions, command, limit_options, log_options, option, print_options
 from .output import complain, job_printer, printed
 
 __all__ = ["process"]
 
 
-@click.command()
+@command()
 @click.argument("directory", metavar="DIR")
 @option("-i", "--ident", help="Put the artifacts into DIR/artifacts/IDENT. [default: DIR/artifacts]")
 @click.option("--in", "file", metavar="FILE", help="Read the stream from FILE instead of standard input.")

@@ -6,13 +6,13 @@ import click
 
 from ..errors import ReceptorRunnerError
 from .mesh_options import SocketOptions, socket_options
-from .options import log_options, output_option
+from .options import command, log_options, output_option
 from .output import complain, print_json, say, text_of
 
 __all__ = ["prune"]
 
 
-@click.command()
+@command()
 @socket_options
 @click.option("--yes", is_flag=True, help="Delete what is listed.")
 @output_option
@@ -37,4 +37,6 @@ def prune(at: SocketOptions, yes: bool, output: str) -> int:
             say(f"{done} {one.kind} {one.name}: {one.why}")
     if output == "json":
         print_json(views)
+    elif not views:
+        complain("nothing is left to delete")
     return worst

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import log_options, output_option
+from .options import command, log_options, output_option
 from .views import show_each
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["release"]
 
 
-@click.command()
+@command()
 @click.argument("names", metavar="JOB...", nargs=-1, required=True)
 @click.option("--force", is_flag=True, help="Also a job that runs, or whose node is out of reach.")
 @output_option

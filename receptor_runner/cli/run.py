@@ -11,14 +11,14 @@ from .context import name_job
 from .following import FOLLOW_STOPS, follow, submit_and_leave, submit_job
 from .job_options import JobOptions, job_options
 from .mesh_options import RouteOptions, SocketOptions, again_option, lost_after_option, route_options, socket_options
-from .options import LimitOptions, PrintOptions, limit_options, log_options, output_option, print_options
+from .options import LimitOptions, PrintOptions, command, limit_options, log_options, output_option, print_options
 from .output import job_printer, print_json, printed
 from .views import job_view
 
 __all__ = ["run"]
 
 
-@click.command()
+@command()
 @click.argument("directory", metavar="DIR")
 @job_options
 @print_options

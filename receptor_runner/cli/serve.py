@@ -11,13 +11,13 @@ import signal
 
 import click
 
-from .options import log_options, option
+from .options import command, log_options, option
 from .output import complain
 
 __all__ = ["serve"]
 
 
-@click.command()
+@command()
 @option("--config", "-c", "files", multiple=True, metavar="FILE", help="A configuration file, or a directory of them.")
 @option("--socket", metavar="PATH", help="Where to serve, without --config. [default: in the state directory]")
 @click.option("--protocol", type=click.Choice(["1.4", "1.5"]), default="1.4", help="Behave like this daemon.")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from .options import log_options, output_option
+from .options import command, log_options, output_option
 from .output import print_json, say
 from .views import job_view
 
 __all__ = ["status"]
 
 
-@click.command()
+@command()
 @click.argument("job")
 @output_option
 @log_options

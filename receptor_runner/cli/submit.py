@@ -8,12 +8,12 @@ from .context import name_job
 from .following import submit_and_leave
 from .job_options import JobOptions, job_options
 from .mesh_options import RouteOptions, SocketOptions, again_option, lost_after_option, route_options, socket_options
-from .options import log_options, output_option
+from .options import command, log_options, output_option
 
 __all__ = ["submit"]
 
 
-@click.command()
+@command()
 @click.argument("directory", metavar="DIR")
 @job_options
 @route_options

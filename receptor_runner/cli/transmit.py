@@ -8,12 +8,12 @@ import stat
 import click
 
 from .job_options import JobOptions, job_options
-from .options import PrintOptions, log_options, print_options
+from .options import PrintOptions, command, log_options, print_options
 
 __all__ = ["transmit"]
 
 
-@click.command()
+@command()
 @click.argument("directory", metavar="DIR")
 @job_options
 @print_options

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import log_options, output_option
+from .options import command, log_options, output_option
 from .views import show_each
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["wait"]
 
 
-@click.command()
+@command()
 @click.argument("names", metavar="JOB...", nargs=-1, required=True)
 @click.option("--timeout", type=float, metavar="SECONDS", help="Stop waiting after so long. [default: never]")
 @output_option

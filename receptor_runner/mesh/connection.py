@@ -31,7 +31,7 @@ from .waiting import Wait, ready
 __all__ = ["Connection", "SilenceError", "refusal"]
 
 _WRITE_BLOCK = 256 * 1024
-_REFUSALS = ("signature", "TLS", "CRYPTO_ERROR", "certificate", "secrets over a non-TLS")
+_REFUSALS = ("signature", "TLS", "CRYPTO_ERROR", "certificate", "secrets over a non-TLS", "signing key")
 
 
 class SilenceError(UnreachableError):

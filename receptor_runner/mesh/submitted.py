@@ -339,6 +339,8 @@ class SubmittedJob:
         """
         with self._records.followed(self.id):
             record = self.refresh()
+            if record.phase == UNREACHABLE and record.verdict is None and not force:
+                raise UnreachableError(str(record.note), hint=f"release --force {self.id} forgets the job here")
             if record.verdict is None and record.units and not force:
                 raise UsageError(f"the job {self.id} is {record.state}", hint="cancel it first, or use --force")
             if record.units and not record.delivered and not force:

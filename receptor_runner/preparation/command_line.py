@@ -16,6 +16,7 @@ from .input_files import InputFiles
 
 __all__ = ["command_line", "with_ssh_agent"]
 
+_KEY_SOURCES = "env/ssh_key, or the parameter ssh_key"
 #: Ansible tells nothing more beyond this many.
 _MOST_VERBOSE = 6
 
@@ -83,4 +84,6 @@ def _split(text: str, where: str) -> list[str]:
 def with_ssh_agent(argv: list[str], key_path: str) -> list[str]:
     """``argv`` under an agent that holds the key; the fifo goes as soon as it has been read."""
     key = shlex.quote(key_path)
-    return ["ssh-agent", "sh", "-c", f"ssh-add {key} && rm -f {key} && exec {shlex.join(argv)}"]
+    refused = shlex.quote(f"ssh-add refuses the key of the job: {_KEY_SOURCES}")
+    script = f"ssh-add {key} || {{ code=$?; echo {refused}; exit $code; }}; rm -f {key} && exec {shlex.join(argv)}"
+    return ["ssh-agent", "sh", "-c", script]

@@ -218,8 +218,11 @@ def _make_runtime(runtime: Path) -> None:
     """
     target = runtime / "callback"
     _make_private(target / "__pycache__")
-    for source in (*_PLUGINS.glob("*.py"), *_PLUGINS.glob("__pycache__/*.pyc")):
-        shutil.copy2(source, target / source.relative_to(_PLUGINS))
+    try:
+        for source in (*_PLUGINS.glob("*.py"), *_PLUGINS.glob("__pycache__/*.pyc")):
+            shutil.copy2(source, target / source.relative_to(_PLUGINS))
+    except OSError as exc:
+        raise OutputError(f"cannot write to {runtime.parent}: {exc.strerror}") from exc
 
 
 def _own_fact_cache(fact_cache: str, artifact_dir: Path) -> str:

@@ -23,8 +23,9 @@ from ..isolation.kinds import PODMAN
 from ..isolation.path_map import CONTAINER_HOME, PathMap
 from ..job.extra_vars import travelling
 from ..job.inventory import as_files, external_files, find_source, is_host_list, merged_files
-from ..job.parameters import check_ident, is_collection_playbook, to_wire, unknown_names
+from ..job.parameters import Parameters, check_ident, is_collection_playbook, to_wire, unknown_names
 from ..job.private_data import PrivateDataDir
+from ..job.resolved import ResolvedJob
 from ..stream.messages import Extension, JSONObject
 
 __all__ = ["OutgoingJob", "TransmitterOptions"]
@@ -129,6 +130,8 @@ class OutgoingJob:
         self._arrange_inventory()
         self._arrange_roles()
         self._arrange_extra_vars()
+        if self._options.typed and not os.path.isfile(self.private_data.args):
+            self._check_resolved()
         if self.with_archive:
             self._arrange_links()
             self._arrange_env("settings", "env/settings")
@@ -186,7 +189,8 @@ class OutgoingJob:
         if whole_command or elsewhere or is_collection_playbook(playbook):
             return
         if not os.path.isfile(self.private_data.cwd / playbook):
-            raise MissingError(f"the playbook {playbook} does not exist in {self.private_data.cwd}")
+            none = "" if self.private_data.cwd != self.private_data.path else ", which has no project directory"
+            raise MissingError(f"the playbook {playbook} does not exist in {self.private_data.cwd}{none}")
 
     def _is_project_elsewhere(self) -> bool:
         """Whether the job may see another project than the one that travels: another working directory in its
@@ -214,11 +218,7 @@ class OutgoingJob:
         elif not self.with_archive:
             return
         elif isinstance(source, list):
-            if not all(isinstance(one, (str, Mapping)) for one in source):
-                raise ConfigurationError("each inventory of a list must be a text or a dictionary")
-            self.kwargs["inventory"] = _MERGED_INVENTORY
-            entries = merged_files(source, self._inventory_bases(), f"{_MERGED_INVENTORY}/", self.report)
-            self._extra.append(entries)
+            self._arrange_inventories(source)
         elif isinstance(source, (str, Mapping)):
             if isinstance(source, str):
                 self._check_inventory_text(source)
@@ -230,6 +230,16 @@ class OutgoingJob:
             raise ConfigurationError(
                 f"an inventory cannot be {type(source).__name__}; give a path, text, dictionary or list"
             )
+
+    def _arrange_inventories(self, sources: list[Any]) -> None:
+        for one in sources:
+            if not isinstance(one, (str, Mapping)):
+                raise ConfigurationError("each inventory of a list must be a text or a dictionary")
+            if isinstance(one, str) and find_source(one, self._inventory_bases()) is None:
+                self._check_inventory_text(one)
+        self.kwargs["inventory"] = _MERGED_INVENTORY
+        entries = merged_files(sources, self._inventory_bases(), f"{_MERGED_INVENTORY}/", self.report)
+        self._extra.append(entries)
 
     def _here(self, path: str) -> str:
         """Where ``path`` is on this machine, if it is the path in a container."""
@@ -310,6 +320,12 @@ class OutgoingJob:
         self._extra.append(entries)
         options = self.kwargs.get("cmdline") or self.private_data.text("env/cmdline") or ""
         self.kwargs["cmdline"] = f"{options} {shlex.join(words)}".strip()
+
+    def _check_resolved(self) -> None:
+        """What the worker would refuse is told here, with the names that the files have here."""
+        job = ResolvedJob.of(Parameters.from_wire(self.kwargs), self.private_data)
+        if job.ssh_key is not None and "PRIVATE KEY" not in job.ssh_key:
+            logger.warning("%s/ssh_key does not look like a private key; ssh-add may refuse it", self.private_data.env)
 
     def _arrange_links(self) -> None:
         """What an input points to travels in its place, if it is a link that leads elsewhere."""

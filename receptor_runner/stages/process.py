@@ -337,6 +337,8 @@ class Processor:
         if fault is not None or verdict.state == TRUNCATED:
             self._sinks.status_change(self._status_line(verdict, fault))
         explanation = self.job_explanation
+        if explanation is not None and verdict.state == TRUNCATED:
+            explanation = explanation.removeprefix(f"{_EMPTY} ")  # that is for controllers
         if explanation is None and verdict.status == CANCELED and self._options.interrupts.give_up_at is None:
             explanation = _CANCELLED_ELSEWHERE
         self.verdict = dataclasses.replace(verdict, explanation=explanation)
@@ -358,7 +360,7 @@ class Processor:
         """Controllers look for the words that ansible-runner begins with."""
         match fault:
             case None:
-                return f"{_EMPTY} {verdict.explanation}"
+                return str(verdict.explanation)
             case ArchiveError():
                 return f"{_EXTRACT_ERROR} {fault}"
             case ProtocolError() | LimitError():

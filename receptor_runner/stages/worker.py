@@ -89,6 +89,8 @@ class Worker:
         self._options = options
         self._stop = _Stop(flag, options, self._writer)
         self._ident: str | None = None
+        #: The private data dir, if it was made for this job.
+        self._temporary = ""
         self._extension = Extension()
         self._ended = False
         output.while_waiting = self._stop.note
@@ -147,6 +149,7 @@ class Worker:
                 ArtifactSender(self._writer, self._stop.in_time, self._extension.archives).send(artifacts)
 
     def _prepared(self, work_dir: WorkDir, parameters: Parameters) -> RunSpec:
+        self._temporary = work_dir.path if self._options.private_data_dir is None else ""
         fresh = self._options.private_data_dir is None
         private_data = PrivateDataDir(work_dir.path)
         context = PreparationContext(private_data, work_dir.scratch, work_dir.guard.own, self._tick, fresh=fresh)
@@ -194,6 +197,10 @@ class Worker:
 
     def _fail(self, exc: BaseException) -> None:
         explanation, trace = _explain(exc)
+        if self._temporary and not isinstance(
+            exc, OutputError
+        ):  # the submitter knows the files by their names in his own directory
+            explanation = explanation.replace(f"{self._temporary}/", "")
         said = self._options.complaints()
         if said:
             trace = f"{trace.rstrip()}\nThe worker's standard error ended with:\n{said}"

@@ -97,7 +97,7 @@ def test_what_a_link_out_of_the_directory_points_to_travels(make_dir: DirFactory
     (elsewhere / "project" / "test.yml").write_text(PLAY)
     (elsewhere / "project" / "deep" / "file").write_text("x")
     (elsewhere / "vars").write_text("a: 1")
-    (elsewhere / "key").write_text("KEY")
+    (elsewhere / "key").write_text("PRIVATE KEY")
     (elsewhere / "hosts").write_text("web\n")
     directory = tmp_path / "linked"
     (directory / "env").mkdir(parents=True)
@@ -109,7 +109,7 @@ def test_what_a_link_out_of_the_directory_points_to_travels(make_dir: DirFactory
     files = transmitted(done.stdout)[1]
     assert done.stderr == b""
     assert files["project/deep/file"] == b"x"
-    assert (files["inventory"], files["env/extravars"], files["env/ssh_key"]) == (b"web\n", b"a: 1", b"KEY")
+    assert (files["inventory"], files["env/extravars"], files["env/ssh_key"]) == (b"web\n", b"a: 1", b"PRIVATE KEY")
 
 
 def test_other_links_out_of_the_directory_are_named(make_dir: DirFactory, tmp_path: Path) -> None:

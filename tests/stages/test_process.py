@@ -61,7 +61,7 @@ def test_process_exits_as_the_job_did(stream: bytes, code: int, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("stream", "text"),
     [
-        (b"", "Unexpected empty line encountered during worker stream."),
+        (b"", "the stream ended at byte 0, before its end mark"),
         (b"bash: receptor-runner: not found\n", "Failed to JSON parse a line from worker stream."),
         (results()[: -len(END_OF_STREAM)], "the last status was successful"),
         (results("successful", 2), "contradicts itself: the job is successful, and its return code is 2"),

@@ -50,7 +50,7 @@ UNIT_ENDS = (
         "",
     ),
     UnitEnd(_begins("Work unit expired"), UnreachableError, "the node did not take the job in time"),
-    UnitEnd(_contains("signature", "TLS", "CRYPTO_ERROR"), RefusedError, "the node refused the job"),
+    UnitEnd(_contains("signature", "signing key", "TLS", "CRYPTO_ERROR"), RefusedError, "the node refused the job"),
     UnitEnd(_begins("Error starting worker"), UnreachableError, "the node refused the job"),
     UnitEnd(
         _begins("fork/exec", "exec:", "EOF found when expecting"),
