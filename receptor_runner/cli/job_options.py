@@ -99,13 +99,15 @@ class JobOptions(NamedTuple):
             parameters["role_vars"] = role_vars(self.role_vars)
         return parameters
 
-    def job(self, directory: str) -> Job:
+    def job(self, directory: str, *, in_place: bool = False) -> Job:
         """The job in ``directory``, for a mesh."""
         from ..mesh.job import Job
 
         parameters = self.parameters(directory)
         del parameters["private_data_dir"]
-        return Job(directory, exclude=self.exclude, extra_vars=self.extra_vars, typed=True, **parameters)
+        return Job(
+            directory, exclude=self.exclude, extra_vars=self.extra_vars, typed=True, in_place=in_place, **parameters
+        )
 
     def _check(self, directory: str) -> None:
         if not directory:

@@ -1,7 +1,7 @@
 """The command ``run``.
 
 Rules: a socket or a node that is named is used, or the command fails with 69. With neither, a private embedded node
-runs the job."""
+runs the job, in DIR itself unless a copy is asked for."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ __all__ = ["run"]
 @output_option
 @click.option("--detach", is_flag=True, help="Only submit the job, and print its id.")
 @again_option
+@click.option("--copy", is_flag=True, help="On this machine, work on a copy of DIR, as a node would.")
 def run(  # noqa: PLR0913 - a group of options each
     *,
     directory: str,
@@ -42,15 +43,19 @@ def run(  # noqa: PLR0913 - a group of options each
     output: str,
     detach: bool,
     again: bool,
+    copy: bool,
 ) -> int:
-    """Run the job in the private data dir DIR: on a node of the mesh, or on this machine if none is named."""
+    """Run the job in the private data dir DIR: on a node of the mesh, or on this machine, in DIR itself, if none is
+    named.
+    """
     from ..mesh.client import Mesh
     from ..system.signals import ignore_signals, stop_on_signals
 
     printer = job_printer(printing, output)
-    job = what.job(directory)
+    local = not (to.node or at.given)
+    job = what.job(directory, in_place=local and not copy)
     name_job(job.ident)
-    mesh = at.mesh() if to.node or at.given else Mesh.private()
+    mesh = Mesh.private() if local else at.mesh()
     if detach:
         return submit_and_leave(mesh, job, to, output, again=again)
     with stop_on_signals(*FOLLOW_STOPS) as flag:

@@ -50,12 +50,14 @@ class _WorkerGroup(click.Group):
 )
 @click.option("--delete", is_flag=True, help="Delete the private data dir before and after.")
 @click.option("--keepalive-seconds", type=float, help="Send a keep-alive after this long a silence.")
+@click.option("--in-place", is_flag=True, hidden=True, help="Work where the job says; for private nodes.")
 @click.option("--worker-info", is_flag=True, help="Only tell what this node is and can do, as YAML.")
 @limit_options
 def worker(
     private_data_dir: str | None,
     delete: bool,
     keepalive_seconds: float | None,
+    in_place: bool,
     worker_info: bool,
     limits: LimitOptions,
 ) -> int:
@@ -70,10 +72,12 @@ def worker(
         raise click.UsageError("--delete needs --private-data-dir")
     if keepalive_seconds is not None and not 0 <= keepalive_seconds < math.inf:
         raise click.UsageError(f"--keepalive-seconds must be a number of seconds, not {keepalive_seconds}")
-    return _work(private_data_dir, delete, keepalive_seconds, limits)
+    return _work(private_data_dir, delete, keepalive_seconds, in_place, limits)
 
 
-def _work(private_data_dir: str | None, delete: bool, keepalive: float | None, limits: LimitOptions) -> int:
+def _work(
+    private_data_dir: str | None, delete: bool, keepalive: float | None, in_place: bool, limits: LimitOptions
+) -> int:
     from ..limits import LEFTOVER_KILL_SECONDS, LEFTOVER_TERM_SECONDS
     from ..receptor.unit_probe import own_unit
     from ..stages.worker import Worker, WorkerOptions
@@ -92,6 +96,7 @@ def _work(private_data_dir: str | None, delete: bool, keepalive: float | None, l
             limits=limits.stream_limits(),
             unit_directory=own_unit(),
             complaints=complaints,
+            in_place=in_place,
         )
         result = Worker(FdInput(0, flag, output), output, flag, options).run()
         stop_descendants(LEFTOVER_TERM_SECONDS, LEFTOVER_KILL_SECONDS)

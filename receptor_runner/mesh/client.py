@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ..errors import ReceptorRunnerError, RefusedError, UnreachableError
+from ..errors import ReceptorRunnerError, RefusedError, UnreachableError, UsageError
 from ..job.parameters import check_ident
+from ..job.place import IN_PLACE
 from ..job.private_data import PrivateDataDir
 from ..limits import CONTROL_SECONDS
 from ..receptor.address import Address
@@ -233,6 +234,8 @@ class Mesh:
                     return SubmittedJob(known, records, submitted_before=True)
                 if not mine:
                     raise BusyError(f"the job {job.ident} is being released by another process")
+                if job.in_place:
+                    worktype = _in_place_worktype(private)
                 place = _Place(address, private.directory if private is not None else None)
                 try:
                     return self._submit(
@@ -297,6 +300,13 @@ class _Place(NamedTuple):
 
     address: Address
     private_node: str | None
+
+
+def _in_place_worktype(node: PrivateNode | None) -> str:
+    """:raises UsageError: another machine may run the job."""
+    if node is None:
+        raise UsageError("only Mesh.private() runs a job in place: another node has not its directory")
+    return IN_PLACE
 
 
 def _private_address(node: PrivateNode) -> Address:

@@ -5,12 +5,15 @@ Rules: read when it is made, so that a missing directory is an error before anyt
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import uuid
 from typing import Any
 
 from ..job.parameters import check_ident
+from ..job.place import Place
 from ..job.private_data import PrivateDataDir
+from ..job.runner_config import absolute
 from ..stages.transmit import Transmitter, TransmitterOptions
 from ..stream.messages import Extension
 
@@ -24,6 +27,7 @@ class Job:
     :param ident: the name of the job; default: random.
     :param exclude: globs of what does not travel.
     :param extra_vars: texts as Ansible's ``-e`` takes them.
+    :param in_place: it works in the private data dir itself; only for :meth:`Mesh.private`.
     :param typed: the parameters were typed on a command line; see
         :class:`~receptor_runner.stages.transmit.TransmitterOptions`.
     """
@@ -36,6 +40,7 @@ class Job:
         exclude: tuple[str, ...] = (),
         extra_vars: tuple[str, ...] = (),
         typed: bool = False,
+        in_place: bool = False,
         **parameters: Any,
     ) -> None:
         self.private_data = PrivateDataDir.existing(private_data_dir)
@@ -47,17 +52,32 @@ class Job:
         self._exclude = exclude
         self._extra_vars = extra_vars
         self._typed = typed
+        #: Whether it works in its private data dir, on this machine, and nothing travels.
+        self.in_place = in_place
 
     def transmitter(self, extension: Extension) -> Transmitter:
         """The first stage for this job.
 
         :raises InputError: something that the job needs is missing.
         """
+        if self.in_place:
+            extension = dataclasses.replace(extension, place=self._place().to_json())
         options = TransmitterOptions(
             exclude=self._exclude,
             only_own_artifacts=True,
             extension=extension,
             extra_vars=self._extra_vars,
             typed=self._typed,
+            in_place=self.in_place,
         )
         return Transmitter(self.parameters, options)
+
+    def _place(self) -> Place:
+        given = self.parameters.get("roles_path") or []
+        roles = given.split(":") if isinstance(given, str) else given
+        return Place(
+            str(self.private_data.path),
+            os.path.dirname(self.artifact_dir),
+            absolute(self.parameters["project_dir"]) if self.parameters.get("project_dir") else "",
+            ":".join(absolute(part) for part in roles if part),
+        )

@@ -21,6 +21,7 @@ from ..errors import (
     UsageError,
     WaitTimeoutError,
 )
+from ..job.place import IN_PLACE
 from ..limits import DEFAULT_LIMITS, LOST_AFTER_SECONDS, VERDICT_SECONDS, StreamLimits
 from ..receptor.work_unit import PENDING as UNIT_PENDING
 from ..records.record import DETACHED, PENDING, RUNNING, UNREACHABLE, Record, UnitRef
@@ -135,6 +136,8 @@ class SubmittedJob:
             options = ProcessorOptions(
                 self.record.artifact_dir,
                 handlers=Handlers(event_handler, status_handler, artifacts_handler, finished_callback),
+                in_place=self.record.route.worktype == IN_PLACE,
+                private_data_dir=self.record.private_data_dir,
                 settings=self.record.settings,
                 printer=printer,
                 limits=limits,

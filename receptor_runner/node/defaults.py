@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import ConfigurationError, InputError, OutputError
+from ..job.place import IN_PLACE
 from ..records.state_dir import nodes_directory, state_directory
 from ..system.boot import python_argv
 from .config import LONGEST_SOCKET, NodeConfig, WorkCommand
@@ -68,14 +69,17 @@ def prepare_private() -> tuple[str, str]:
         items = [
             {"node": {"id": "private", "datadir": os.path.join(directory, "data")}},
             {"control-service": {"service": "control", "filename": path}},
-            {
-                "work-command": {
-                    "worktype": WORKTYPE,
-                    "command": program,
-                    "params": shlex.join(arguments),
-                    "allowruntimeparams": True,
+            *(
+                {
+                    "work-command": {
+                        "worktype": name,
+                        "command": program,
+                        "params": shlex.join([*arguments, *more]),
+                        "allowruntimeparams": True,
+                    }
                 }
-            },
+                for name, more in ((WORKTYPE, []), (IN_PLACE, ["--in-place"]))
+            ),
         ]
         with open(os.path.join(directory, "receptor.yml"), "w", encoding="utf-8") as file:
             json.dump(items, file)

@@ -126,7 +126,7 @@ def _judged(evidence: Evidence) -> Verdict:
             text = f"the worker contradicts itself: the job is {SUCCESSFUL}, and its {name} is {code}"
             return _of_fault(TruncatedStreamError(text), evidence.rc)
     explanation = evidence.last.get("job_explanation")
-    rc = evidence.rc if status != ERROR else None
+    rc = (evidence.rc if evidence.rc is not None else told.rc) if status != ERROR else None
     return verdict_of(status, rc, told.exit_status, explanation if isinstance(explanation, str) else None)
 
 

@@ -48,6 +48,8 @@ class TransmitterOptions:
     extension: Extension = field(default_factory=Extension)
     #: Extra variables, as Ansible's ``-e`` takes them.
     extra_vars: tuple[str, ...] = ()
+    #: Nothing travels: the job works in its private data dir, on this machine.
+    in_place: bool = False
     #: The parameters were typed on a command line. An inventory is a path, looked for in the working directory first,
     #: or a list of hosts. A playbook that is missing is told at once; else Ansible tells it where the job runs.
     typed: bool = False
@@ -67,7 +69,7 @@ class OutgoingJob:
         self._options = options
         self._parameters = dict(parameters)
         self.kwargs: JSONObject = to_wire(parameters)
-        self.with_archive = not parameters.get("only_transmit_kwargs")
+        self.with_archive = not parameters.get("only_transmit_kwargs") and not options.in_place
         self._extra: list[Iterable[Entry]] = []
         self._skip: set[str] = set()
         self._problems: list[str] = []
@@ -156,18 +158,18 @@ class OutgoingJob:
 
     def _arrange_project(self) -> None:
         given = self._parameters.get("project_dir")
-        if not given or not self.with_archive:
+        if not given or not (self.with_archive or self._options.in_place):
             return
         project = Path(os.path.abspath(given))
         if project == self.private_data.project:
             return
         if not os.path.isdir(project):
             raise MissingError(f"the project directory {project} does not exist")
+        self.private_data.project = project
         self._skip.add("project")
         found = project.stat()
         self._extra.append([Entry("project", found.st_mode, found.st_mtime_ns, path=str(project))])
         self._extra.append(collect(str(project), self.report, prefix="project/", exclude=self._options.exclude))
-        self.private_data.project = project
 
     def _arrange_playbook(self) -> None:
         playbook = self.kwargs.get("playbook")
@@ -180,7 +182,7 @@ class OutgoingJob:
                 playbook = self.kwargs["playbook"] = relative
             elif self._options.typed:
                 raise InputError(f"the playbook {playbook} is not in the project directory {self.private_data.cwd}")
-        if self._options.typed and self.with_archive:
+        if self._options.typed and (self.with_archive or self._options.in_place):
             self._check_playbook(playbook)
 
     def _check_playbook(self, playbook: str) -> None:
@@ -215,6 +217,8 @@ class OutgoingJob:
         found = find_source(source, self._inventory_bases()) if isinstance(source, str) else None
         if found is not None:
             self._arrange_inventory_file(found)
+        elif self._options.in_place:
+            self.kwargs["inventory"] = self._inventories_here(source)
         elif not self.with_archive:
             return
         elif isinstance(source, list):
@@ -230,6 +234,17 @@ class OutgoingJob:
             raise ConfigurationError(
                 f"an inventory cannot be {type(source).__name__}; give a path, text, dictionary or list"
             )
+
+    def _inventories_here(self, source: Any) -> Any:
+        """The same sources for a job in place, wherever its command runs."""
+        if isinstance(source, list):
+            return [self._inventories_here(one) for one in source]
+        if not isinstance(source, str):
+            return source
+        found = find_source(source, self._inventory_bases())
+        if found is None:
+            self._check_inventory_text(source)
+        return os.path.abspath(found) if found is not None else source
 
     def _arrange_inventories(self, sources: list[Any]) -> None:
         for one in sources:
@@ -368,7 +383,13 @@ def _leads_out(entry: Entry, top: str) -> bool:
 
 
 def _absolute_variables(text: str) -> str:
-    return f"@{os.path.abspath(os.path.expanduser(text[1:]))}" if text.startswith("@") else text
+    """:raises InputError: the file cannot be read."""
+    if not text.startswith("@"):
+        return text
+    path = os.path.abspath(os.path.expanduser(text[1:]))
+    if not os.access(path, os.R_OK):
+        raise MissingError(f"cannot read the file {text[1:]}: it does not exist, or is closed to us")
+    return f"@{path}"
 
 
 def _relative(path: Path, base: Path) -> str | None:

@@ -111,6 +111,8 @@ class ProcessorOptions:
     """Where results go. ``artifact_dir`` holds the artifacts of this job directly."""
 
     artifact_dir: str
+    #: Whether the worker has written its artifacts there itself.
+    in_place: bool = False
     private_data_dir: str | None = None
     handlers: Handlers = field(default_factory=Handlers)
     settings: JSONObject = field(default_factory=dict)
@@ -328,6 +330,9 @@ class Processor:
             raise fault
         if self._journal.kept and fault is not None:
             _leave_to_another(fault)
+        if self._options.in_place and fault is None and not self._extracted:
+            self._extracted = True
+            self._sinks.artifacts_ready(self.artifact_dir)
         rc = self._artifacts.rc() if self._extracted and fault is None else None
         verdict = judge(
             Evidence(self._sinks.status_data, self._reader.finished, self._sinks.events, self._sinks.highest, rc, fault)

@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..errors import (
     ArchiveError,
@@ -31,6 +32,7 @@ from ..errors import (
 from ..guard.client import GuardDiedError
 from ..guard.protocol import Lines
 from ..job.parameters import Parameters
+from ..job.place import Place
 from ..job.private_data import PrivateDataDir
 from ..limits import ARCHIVE_SECONDS, CANCEL_POLL_SECONDS, DEFAULT_LIMITS, PARENT_POLL_SECONDS, StreamLimits
 from ..preparation.prepare import PreparationContext, prepare
@@ -41,6 +43,7 @@ from ..stream.endpoints import Input, Output
 from ..stream.messages import EXTENSION, Extension, JSONObject
 from ..stream.results_writer import ResultsWriter
 from ..stream.status import CANCELED, ERROR, RC_STOPPED, RUNNING, STARTING, UNSTARTED, error_status
+from ..system.directories import lock
 from ..system.signals import StopFlag
 from .artifact_sender import ArtifactSender
 from .execution import execute
@@ -71,6 +74,8 @@ class WorkerOptions:
     unit_directory: str | None = None
     #: Returns the end of what this process wrote to its standard error. An ``error`` status carries it.
     complaints: Callable[[], str] = str
+    #: Jobs say in which directory of this machine they work. Only for streams of its own user.
+    in_place: bool = False
     #: Parameters that hold unless the job says otherwise.
     defaults: JSONObject = field(default_factory=dict)
 
@@ -134,7 +139,7 @@ class Worker:
             try:
                 parameters = Parameters.from_wire({**self._options.defaults, **self._receive(work_dir.path)})
                 self._ident = parameters.ident
-                spec = self._prepared(work_dir, parameters)
+                spec = self._prepared(work_dir, parameters, opened)
                 artifacts = opened.enter_context(ArtifactDir(spec.artifact_dir))
                 self._execute(work_dir, spec, parameters, artifacts)
             except OutputClosedError:
@@ -145,14 +150,33 @@ class Worker:
                 self._fail(exc)
                 if artifacts is not None:
                     artifacts.write_fault(ERROR, self.exit_code, self.verdict.explanation)
-            if artifacts is not None:
+            if artifacts is not None and not self._options.in_place:
                 ArtifactSender(self._writer, self._stop.in_time, self._extension.archives).send(artifacts)
 
-    def _prepared(self, work_dir: WorkDir, parameters: Parameters) -> RunSpec:
+    def _prepared(self, work_dir: WorkDir, parameters: Parameters, opened: contextlib.ExitStack) -> RunSpec:
+        if self._options.in_place:
+            return self._prepared_in_place(work_dir, parameters, opened)
         self._temporary = work_dir.path if self._options.private_data_dir is None else ""
         fresh = self._options.private_data_dir is None
         private_data = PrivateDataDir(work_dir.path)
         context = PreparationContext(private_data, work_dir.scratch, work_dir.guard.own, self._tick, fresh=fresh)
+        return prepare(parameters, context)
+
+    def _prepared_in_place(self, work_dir: WorkDir, parameters: Parameters, opened: contextlib.ExitStack) -> RunSpec:
+        place = Place.from_json(self._extension.place)
+        private_data = PrivateDataDir.existing(place.private_data_dir)
+        opened.callback(os.close, lock(place.private_data_dir, exclusive=False))
+        if place.project_dir:
+            private_data.project = Path(place.project_dir)
+        context = PreparationContext(
+            private_data,
+            work_dir.scratch,
+            work_dir.guard.own,
+            self._tick,
+            artifacts=Path(place.artifact_dir),
+            roles_path=place.roles_path,
+            local=True,
+        )
         return prepare(parameters, context)
 
     def _receive(self, target: str) -> JSONObject:
@@ -176,7 +200,9 @@ class Worker:
         result.check()
         if self._stop.unwanted is not None:
             raise self._stop.unwanted
-        dropped = dropped_files(work_dir.path, since, spec.artifact_dir) if work_dir.is_removed else []
+        dropped = (
+            dropped_files(work_dir.path, since, spec.artifact_dir) if self._temporary or self._options.delete else []
+        )
         self._finish(
             result.status, result.rc, result.events, result.stopped_because, command_warnings(spec, result, dropped)
         )
@@ -191,7 +217,7 @@ class Worker:
         if because is not None:
             line["job_explanation"] = because
         line[EXTENSION] = Extension(
-            exit_status=self.exit_code, events=events, warnings=warnings, ended=time.time()
+            exit_status=self.exit_code, rc=rc, events=events, warnings=warnings, ended=time.time()
         ).to_json()
         self._writer.send(line)
 

@@ -40,7 +40,8 @@ class Extension:
     ``job`` and ``owner`` say whose job it is. ``ignored`` names parameters that the worker does not know. ``sha256``
     is an archive's digest in hex. ``exit_status`` and ``events`` say how the job ended and how many events it had.
     ``archives`` names the archive formats that the sender reads beside zip. ``warnings`` are for whoever submitted the
-    job. ``ended`` is when it ended, in seconds since the epoch."""
+    job. ``ended`` is when it ended, in seconds since the epoch, and ``rc`` its return code. ``place`` says where a job
+    in place is, by the names of :class:`~receptor_runner.job.place.Place`."""
 
     job: str | None = None
     owner: str | None = None
@@ -51,6 +52,8 @@ class Extension:
     archives: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     ended: float | None = None
+    rc: int | None = None
+    place: JSONObject | None = None
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> Extension:
@@ -68,6 +71,8 @@ class Extension:
             _texts(data.get("archives")),
             _texts(data.get("warnings")),
             _time(data.get("ended")),
+            _number(data.get("rc")),
+            _object(data.get("place")),
         )
 
     def to_json(self) -> JSONObject:
@@ -91,6 +96,10 @@ def _text(value: object) -> str | None:
 
 def _texts(value: object) -> tuple[str, ...]:
     return tuple(map(str, value)) if isinstance(value, list) else ()
+
+
+def _object(value: object) -> JSONObject | None:
+    return value if isinstance(value, dict) else None
 
 
 def _time(value: object) -> float | None:
