@@ -12,6 +12,8 @@ from .output import complain, print_json, say
 from .views import job_view
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..mesh.client import Mesh
     from ..mesh.job import Job
     from ..mesh.submitted import SubmittedJob
@@ -46,12 +48,15 @@ def submit_job(mesh: Mesh, job: Job, to: RouteOptions, flag: StopFlag, *, again:
         line.close()
 
 
-def submit_and_leave(mesh: Mesh, job: Job, to: RouteOptions, output: str, *, again: bool) -> int:
-    """Submits the job and prints its id. Once a node has accepted the job, no signal changes the exit status."""
+def submit_and_leave(submit: Callable[[StopFlag], SubmittedJob], output: str) -> int:
+    """Submits a job and prints its id. Once a node has accepted the job, no signal changes the exit status.
+
+    :param submit: does it, and heeds the flag.
+    """
     from ..system.signals import ignore_signals, stop_on_signals
 
     with stop_on_signals() as flag:
-        submitted = submit_job(mesh, job, to, flag, again=again)
+        submitted = submit(flag)
         ignore_signals()
     if submitted.submitted_before:
         complain(f"already submitted: the job {submitted.id} is {submitted.record.state}; nothing was sent")

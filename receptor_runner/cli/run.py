@@ -5,6 +5,8 @@ runs the job, in DIR itself unless a copy is asked for."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from .context import name_job
@@ -14,6 +16,10 @@ from .mesh_options import RouteOptions, SocketOptions, again_option, lost_after_
 from .options import LimitOptions, PrintOptions, command, limit_options, log_options, output_option, print_options
 from .output import job_printer, print_json, printed
 from .views import job_view
+
+if TYPE_CHECKING:
+    from ..mesh.submitted import SubmittedJob
+    from ..system.signals import StopFlag
 
 __all__ = ["run"]
 
@@ -48,18 +54,26 @@ def run(  # noqa: PLR0913 - a group of options each
     """Run the job in the private data dir DIR: on a node of the mesh, or on this machine, in DIR itself, if none is
     named.
     """
-    from ..mesh.client import Mesh
     from ..system.signals import ignore_signals, stop_on_signals
 
     printer = job_printer(printing, output)
     local = not (to.node or at.given)
     job = what.job(directory, in_place=local and not copy)
     name_job(job.ident)
-    mesh = Mesh.private() if local else at.mesh()
+
+    def start(flag: StopFlag, *, again: bool = again) -> SubmittedJob:
+        if job.in_place:
+            from ..mesh.in_place import start_in_place
+
+            return start_in_place(job, again=again, flag=flag)
+        from ..mesh.client import Mesh
+
+        return submit_job(Mesh.private() if local else at.mesh(), job, to, flag, again=again)
+
     if detach:
-        return submit_and_leave(mesh, job, to, output, again=again)
+        return submit_and_leave(start, output)
     with stop_on_signals(*FOLLOW_STOPS) as flag:
-        submitted = submit_job(mesh, job, to, flag, again=True)
+        submitted = start(flag, again=True)
         try:
             code = follow(submitted, printer, flag, limits, lost_after)
         finally:

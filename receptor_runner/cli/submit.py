@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .context import name_job
-from .following import submit_and_leave
+from .following import submit_and_leave, submit_job
 from .job_options import JobOptions, job_options
 from .mesh_options import RouteOptions, SocketOptions, again_option, lost_after_option, route_options, socket_options
 from .options import command, log_options, output_option
@@ -35,4 +35,5 @@ def submit(  # noqa: PLR0913 - a group of options each
     """Submit the job in the private data dir DIR to the mesh, and print its id when a node has accepted it."""
     job = what.job(directory)
     name_job(job.ident)
-    return submit_and_leave(at.mesh(), job, to, output, again=again)
+    mesh = at.mesh()
+    return submit_and_leave(lambda flag: submit_job(mesh, job, to, flag, again=again), output)

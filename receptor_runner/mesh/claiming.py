@@ -29,7 +29,9 @@ _BUSY_SECONDS = 0.05
 
 
 class Place(NamedTuple):
-    """Where a job is to go: by which socket, and to which node; None where the mesh is to decide."""
+    """Where a job is to go: by which socket, empty for a private node, and to which node; None where the mesh is to
+    decide.
+    """
 
     socket: str
     node: str | None
@@ -97,13 +99,18 @@ def _difference(record: Record, job: Job, place: Place, flag: StopFlag | None) -
         return f"that job has ended ({record.state})"
     if record.private_data_dir != str(job.private_data.path):
         return f"it is that of a job of {record.private_data_dir}"
-    if record.address.socket != place.socket or (
-        place.node is not None and place.node not in (record.route.node, "localhost")
-    ):
+    if _is_elsewhere(record, place):
         return f"that job runs on {record.route.node} by {record.address.socket}"
     if record.digest != job.transmitter(Extension()).digested(flag):
         return "that job runs other work: its parameters or its files were others"
     return None
+
+
+def _is_elsewhere(record: Record, place: Place) -> bool:
+    if not place.socket:
+        return record.private_node is None
+    other_node = place.node is not None and place.node not in (record.route.node, "localhost")
+    return record.address.socket != place.socket or other_node
 
 
 def _way_out(record: Record) -> str:

@@ -13,9 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ..errors import ReceptorRunnerError, RefusedError, UnreachableError, UsageError
+from ..errors import ReceptorRunnerError, RefusedError, UnreachableError
 from ..job.parameters import check_ident
-from ..job.place import IN_PLACE
 from ..job.private_data import PrivateDataDir
 from ..limits import CONTROL_SECONDS
 from ..receptor.address import Address
@@ -24,6 +23,7 @@ from ..receptor.work_unit import UnitStatus
 from ..records.record import Record, Route, UnitRef
 from ..records.state_dir import jobs_directory, owner
 from ..records.store import BusyError, Records
+from ..stages.transmit import Transmitter
 from ..stream.messages import Extension, JSONObject
 from ..system.signals import StopFlag, pause
 from .claiming import Place, adopted_before, claimed, forget_rejected, known_job
@@ -97,7 +97,7 @@ class Mesh:
         node = PrivateNode.new()
         node.start()
         mesh = cls(node.socket)
-        mesh.address = _private_address(node)
+        mesh.address = node.address
         mesh._private = node
         return mesh
 
@@ -224,9 +224,10 @@ class Mesh:
         :raises Interrupted: ``flag`` was raised; no unit is left.
         """
         records = Records(jobs_directory())
+        transmitter = job.transmitter(Extension(job=job.ident, owner=owner()))
         with self._private.used() if self._private is not None else contextlib.nullcontext() as private:
             if private is not None:
-                self.address = _private_address(private)
+                self.address = private.address
             address = self.address
             with claimed(records, job.ident, flag) as mine:
                 known = known_job(records, job, Place(address.socket, node), again=again, mine=mine, flag=flag)
@@ -234,12 +235,10 @@ class Mesh:
                     return SubmittedJob(known, records, submitted_before=True)
                 if not mine:
                     raise BusyError(f"the job {job.ident} is being released by another process")
-                if job.in_place:
-                    worktype = _in_place_worktype(private)
                 place = _Place(address, private.directory if private is not None else None)
                 try:
                     return self._submit(
-                        records, job, place, RouteRequest(node, worktype, ttl, signwork), flag, progress
+                        records, transmitter, _record(job, place), RouteRequest(node, worktype, ttl, signwork), flag, progress
                     )
                 except BaseException:
                     forget_rejected(records, job.ident)
@@ -249,13 +248,13 @@ class Mesh:
         self,
         records: Records,
         job: Job,
+        transmitter: Transmitter,
         place: _Place,
         request: RouteRequest,
         flag: StopFlag | None,
         progress: Callable[[int], None] | None,
     ) -> SubmittedJob:
         address = place.address
-        transmitter = job.transmitter(Extension(job=job.ident, owner=owner()))
         request = request._replace(tlsclient=address.tlsclient)
         route = select_route(
             lambda: run(_mesh_status(address), flag), request, lambda seconds: pause(flag, seconds), self._ask_node
@@ -300,17 +299,6 @@ class _Place(NamedTuple):
 
     address: Address
     private_node: str | None
-
-
-def _in_place_worktype(node: PrivateNode | None) -> str:
-    """:raises UsageError: another machine may run the job."""
-    if node is None:
-        raise UsageError("only Mesh.private() runs a job in place: another node has not its directory")
-    return IN_PLACE
-
-
-def _private_address(node: PrivateNode) -> Address:
-    return Address(node.socket, private=True)
 
 
 def _record(job: Job, route: Route, place: _Place) -> Record:

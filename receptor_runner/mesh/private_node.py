@@ -14,13 +14,18 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from ..errors import UnreachableError
 from ..limits import CONTROL_SECONDS
-from ..node.defaults import prepare_private
+from ..node.config import WorkCommand, configure
+from ..node.defaults import PRIVATE, prepare_private
+from ..node.units import Units
+from ..receptor.address import Address
 from ..system.boot import python_argv
+from ..system.removal import remove_tree
 
-__all__ = ["PrivateNode", "units_of"]
+__all__ = ["PRIVATE", "PrivateNode", "units_of"]
 
 
 class PrivateNode:
@@ -37,6 +42,24 @@ class PrivateNode:
     @classmethod
     def new(cls) -> PrivateNode:
         return cls(*prepare_private())
+
+    @property
+    def address(self) -> Address:
+        return Address(self.socket, private=True)
+
+    def worktype(self, name: str) -> WorkCommand:
+        """What it runs for a unit of the worktype ``name``."""
+        return configure([os.path.join(self.directory, "receptor.yml")]).worktypes[name]
+
+    @contextlib.contextmanager
+    def units(self) -> Iterator[Units]:
+        """Its units, as long as it is not started."""
+        with contextlib.closing(Units(Path(self.directory, "data", PRIVATE))) as units:
+            yield units
+
+    def remove(self) -> None:
+        """Removes the directory of a node that was not started."""
+        remove_tree(self.directory)
 
     def start(self) -> None:
         """Starts it; :meth:`used` waits until it serves."""
@@ -62,7 +85,7 @@ class PrivateNode:
                 if self._process is not None and self._process.poll() is not None and not os.path.isdir(self.directory):
                     self.directory, self.socket = prepare_private()
                     self.start()
-                self._wait()
+                self.wait()
             yield self
         finally:
             with self._lock:
@@ -70,7 +93,11 @@ class PrivateNode:
                 if not self._users:
                     self._stop()
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Until it serves, if it was started here.
+
+        :raises UnreachableError: it does not start.
+        """
         if self._process is None or self._process.stdout is None or self._process.stdout.closed:
             return
         assert self._process.stderr is not None
@@ -110,7 +137,7 @@ class PrivateNode:
             self._again_at = now + 1.0
             if os.path.isdir(self.directory):
                 self.start()
-                self._wait()
+                self.wait()
 
 
 def units_of(directory: str) -> list[str]:

@@ -91,13 +91,17 @@ class Outcome(NamedTuple):
 class SubmittedJob:
     """A job that a mesh has. ``record`` is what is known about it here."""
 
-    def __init__(self, record: Record, records: Records, *, submitted_before: bool = False) -> None:
+    def __init__(
+        self, record: Record, records: Records, *, submitted_before: bool = False, private: PrivateNode | None = None
+    ) -> None:
         self.record = record
         #: Whether it is the job of an earlier submit, and nothing was sent.
         self.submitted_before = submitted_before
         self._records = records
         node = record.private_node
-        self._private = PrivateNode(node, record.address.socket) if node is not None else None
+        if private is None and node is not None:
+            private = PrivateNode(node, record.address.socket)
+        self._private = private
 
     @property
     def id(self) -> str:
@@ -154,6 +158,8 @@ class SubmittedJob:
         lost_after: float,
         changed: Callable[[str], None] | None,
     ) -> Outcome:
+        if self._private is not None:
+            self._private.wait()
         unit = self._followed_unit(lost_after)
         journal = options.journal = self._records.journal(self.id)
         try:

@@ -19,9 +19,11 @@ from ..records.state_dir import nodes_directory, state_directory
 from ..system.boot import python_argv
 from .config import LONGEST_SOCKET, NodeConfig, WorkCommand
 
-__all__ = ["WORKTYPE", "config_files", "default_config", "prepare_private", "private_socket"]
+__all__ = ["PRIVATE", "WORKTYPE", "config_files", "default_config", "prepare_private", "private_socket"]
 
 WORKTYPE = "receptor-runner"
+#: What a private node is called.
+PRIVATE = "private"
 
 
 def config_files(given: Iterable[str]) -> list[str]:
@@ -67,7 +69,7 @@ def prepare_private() -> tuple[str, str]:
         path = _short_socket(directory)
         program, *arguments = _worker_command()
         items = [
-            {"node": {"id": "private", "datadir": os.path.join(directory, "data")}},
+            {"node": {"id": PRIVATE, "datadir": os.path.join(directory, "data")}},
             {"control-service": {"service": "control", "filename": path}},
             *(
                 {

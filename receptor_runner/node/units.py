@@ -16,6 +16,7 @@ import shlex
 import shutil
 import signal
 import string
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -23,6 +24,7 @@ import psutil
 from ..errors import ConfigurationError, UsageError
 from ..receptor.control_protocol import CommandError
 from ..receptor.work_unit import CANCELED, FAILED, PENDING, RUNNER_GONE, RUNNING, UnitStatus, check_unit_id
+from ..stream.endpoints import FdOutput
 from ..stream.messages import JSONObject
 from ..system.below import open_regular
 from ..system.boot import python_argv
@@ -132,6 +134,17 @@ class Unit:
         finally:
             os.close(fd)
         return False
+
+    def take_input(self, write: Callable[[FdOutput], object]) -> None:
+        """Has the whole input written at once.
+
+        :raises OutputError: there is no room for it.
+        """
+        fd = os.open(self.stdin, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            write(FdOutput(fd))
+        finally:
+            os.close(fd)
 
     def start(self, work: WorkCommand, params: str) -> None:
         """Starts the unit's runner, a child of this process; what goes wrong is in the unit's status."""
