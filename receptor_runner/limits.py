@@ -174,6 +174,9 @@ LOST_AFTER_SECONDS = 600.0
 #: A cancelled job on a mesh may take this long to end: ten seconds for its worker, the rest for the way.
 MESH_LINGER_SECONDS = 30.0
 
+#: A worker of our own worktypes says so often that it is there.
+KEEPALIVE_SECONDS = 10.0
+
 #: A worker under Receptor looks this often whether the process that started it is still there.
 PARENT_POLL_SECONDS = 1.0
 

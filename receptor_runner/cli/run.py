@@ -64,8 +64,9 @@ def run(  # noqa: PLR0913 - a group of options each
     def start(flag: StopFlag, *, again: bool = again) -> SubmittedJob:
         if job.in_place:
             from ..mesh.in_place import start_in_place
+            from .worker import work_in_place
 
-            return start_in_place(job, again=again, flag=flag)
+            return start_in_place(job, again=again, flag=flag, work=work_in_place)
         from ..mesh.client import Mesh
 
         return submit_job(Mesh.private() if local else at.mesh(), job, to, flag, again=again)

@@ -12,15 +12,19 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..limits import KEEPALIVE_SECONDS
 from .context import about
 from .logs import silence
 from .options import LimitOptions, limit_options
 
-__all__ = ["worker"]
+if TYPE_CHECKING:
+    from ..stages.worker import WorkerOptions
+
+__all__ = ["work_in_place", "worker"]
 
 #: How much of standard error is told, in bytes.
 _COMPLAINTS = 4096
@@ -72,15 +76,24 @@ def worker(
         raise click.UsageError("--delete needs --private-data-dir")
     if keepalive_seconds is not None and not 0 <= keepalive_seconds < math.inf:
         raise click.UsageError(f"--keepalive-seconds must be a number of seconds, not {keepalive_seconds}")
-    return _work(private_data_dir, delete, keepalive_seconds, in_place, limits)
+    from ..stages.worker import WorkerOptions
+
+    return _work(
+        WorkerOptions(private_data_dir, delete, keepalive_seconds, limits=limits.stream_limits(), in_place=in_place)
+    )
 
 
-def _work(
-    private_data_dir: str | None, delete: bool, keepalive: float | None, in_place: bool, limits: LimitOptions
-) -> int:
+def work_in_place() -> int:
+    """What ``worker --in-place`` does, in a process that was forked for it."""
+    from ..stages.worker import WorkerOptions
+
+    return _work(WorkerOptions(keepalive=KEEPALIVE_SECONDS, in_place=True, fork=True))
+
+
+def _work(options: WorkerOptions) -> int:
     from ..limits import LEFTOVER_KILL_SECONDS, LEFTOVER_TERM_SECONDS
     from ..receptor.unit_probe import own_unit
-    from ..stages.worker import Worker, WorkerOptions
+    from ..stages.worker import Worker
     from ..stream.endpoints import FdInput, FdOutput
     from ..system.process_tree import stop_descendants
     from ..system.signals import stop_on_signals
@@ -89,15 +102,7 @@ def _work(
     adopt_orphans()
     with stop_on_signals() as flag, _captured_stderr() as complaints:
         output = FdOutput(1)
-        options = WorkerOptions(
-            private_data_dir,
-            delete,
-            keepalive,
-            limits=limits.stream_limits(),
-            unit_directory=own_unit(),
-            complaints=complaints,
-            in_place=in_place,
-        )
+        options.unit_directory, options.complaints = own_unit(), complaints
         result = Worker(FdInput(0, flag, output), output, flag, options).run()
         stop_descendants(LEFTOVER_TERM_SECONDS, LEFTOVER_KILL_SECONDS)
     return result.exit_code

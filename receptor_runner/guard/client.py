@@ -32,7 +32,9 @@ from ..limits import (
 )
 from ..preparation.run_spec import RunSpec
 from ..system.boot import python_argv
+from ..system.forking import ForkedProcess
 from ..system.places import temporary_place
+from ..system.process_id import start_ticks
 from ..system.process_tree import kill_tree
 from .engine import Engine
 from .protocol import (
@@ -114,14 +116,22 @@ class CommandResult(NamedTuple):
             raise CommandKilledError(f"the command was killed from outside of this job by {self.killed_by}{reason}")
 
 
+def _keeper() -> int:
+    os.chdir("/")
+    from .keeper import main
+
+    return main()
+
+
 class Guard:
     """One guard process, for one job.
 
     :param inherit: descriptors that stay open as long as the guard lives: the lock on a private data dir.
+    :param fork: it is started without loading anything anew. This process must have one thread.
     :raises OutputError: this machine has no room for it.
     """
 
-    def __init__(self, inherit: Sequence[int] = ()) -> None:
+    def __init__(self, inherit: Sequence[int] = (), *, fork: bool = False) -> None:
         self._parser = ReportParser()
         self._spec: RunSpec | None = None
         try:
@@ -130,15 +140,7 @@ class Guard:
             text = f"cannot make a temporary file in {temporary_place()}: {exc.strerror or exc}"
             raise OutputError(text) from exc
         try:
-            self._process = subprocess.Popen(
-                python_argv("receptor_runner.guard.keeper"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._stderr,
-                cwd="/",
-                pass_fds=inherit,
-                start_new_session=True,
-            )
+            self._process = self._started(inherit, fork=fork)
         except OSError as exc:
             self._stderr.close()
             raise OutputError(f"cannot start a process: {exc.strerror}") from exc
@@ -152,8 +154,21 @@ class Guard:
         self._asked = False
         self._stop_until: float | None = None
         self._killed = False
-        #: The guard's own process; that of ``_process`` is its keeper.
-        self._pid = 0
+        #: The guard's own process and its keeper's, which is that of ``_process``, with when they were started.
+        self._known = {self._process.pid: start_ticks(self._process.pid)}
+
+    def _started(self, inherit: Sequence[int], *, fork: bool) -> subprocess.Popen[bytes] | ForkedProcess:
+        if fork:
+            return ForkedProcess("receptor-guard", _keeper, self._stderr.fileno(), inherit)
+        return subprocess.Popen(
+            python_argv("receptor_runner.guard.keeper"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            cwd="/",
+            pass_fds=inherit,
+            start_new_session=True,
+        )
 
     def fileno(self) -> int:
         return self._output.fileno()
@@ -178,7 +193,7 @@ class Guard:
                 raise GuardDiedError(f"it did not answer within {_SETUP_SECONDS:.0f} s")
             for report in self._received():
                 if isinstance(report, Ready):
-                    self._pid = report.pid
+                    self._known[report.pid] = start_ticks(report.pid)
                     return report
                 self._result(report)
 
@@ -223,11 +238,10 @@ class Guard:
     def _kill(self, engine_seconds: float) -> None:
         """Ends it with all that it runs, whatever state it is in. Its keeper may be gone."""
         self._killed = True
-        for pid in (self._pid, self._process.pid):
+        for pid, started in reversed(self._known.items()):
             with contextlib.suppress(psutil.Error):
-                process = psutil.Process(pid)
-                if "receptor_runner.guard.keeper" in process.cmdline():
-                    kill_tree(process)
+                if started is not None and start_ticks(pid) == started:
+                    kill_tree(psutil.Process(pid))
         self._process.wait()
         self._remove_container(engine_seconds)
 
@@ -308,7 +322,7 @@ class Guard:
         self._process.send_signal(signal.SIGCONT)  # a job may have stopped the keeper
         try:
             self._process.wait(_CLOSE_SECONDS)
-        except subprocess.TimeoutExpired:
+        except (subprocess.TimeoutExpired, TimeoutError):
             self._kill(ENGINE_SECONDS)
         if self._process.returncode and not self._killed:
             self._remove_container(ENGINE_SECONDS)

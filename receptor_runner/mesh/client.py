@@ -235,11 +235,9 @@ class Mesh:
                     return SubmittedJob(known, records, submitted_before=True)
                 if not mine:
                     raise BusyError(f"the job {job.ident} is being released by another process")
-                place = _Place(address, private.directory if private is not None else None)
+                out = _Outgoing(job, transmitter, address, private.directory if private is not None else None)
                 try:
-                    return self._submit(
-                        records, transmitter, _record(job, place), RouteRequest(node, worktype, ttl, signwork), flag, progress
-                    )
+                    return self._submit(records, out, RouteRequest(node, worktype, ttl, signwork), flag, progress)
                 except BaseException:
                     forget_rejected(records, job.ident)
                     raise
@@ -247,19 +245,17 @@ class Mesh:
     def _submit(
         self,
         records: Records,
-        job: Job,
-        transmitter: Transmitter,
-        place: _Place,
+        out: _Outgoing,
         request: RouteRequest,
         flag: StopFlag | None,
         progress: Callable[[int], None] | None,
     ) -> SubmittedJob:
-        address = place.address
+        job, transmitter, address, _ = out
         request = request._replace(tlsclient=address.tlsclient)
         route = select_route(
             lambda: run(_mesh_status(address), flag), request, lambda seconds: pause(flag, seconds), self._ask_node
         )
-        record = _record(job, route, place)
+        record = _record(out, route)
         records.save(record)
 
         def created(unit: str) -> None:
@@ -294,22 +290,25 @@ class Mesh:
         return (SubmittedJob(record, records) for record in records.all())
 
 
-class _Place(NamedTuple):
-    """Where a job is handed in: the address of a node, and its directory if it is a private one."""
+class _Outgoing(NamedTuple):
+    """A job, and where it is handed in: the address of a node, and its directory if it is a private one."""
 
+    job: Job
+    transmitter: Transmitter
     address: Address
     private_node: str | None
 
 
-def _record(job: Job, route: Route, place: _Place) -> Record:
+def _record(out: _Outgoing, route: Route) -> Record:
     """The record of a job that is not accepted yet."""
+    job = out.job
     return Record(
         id=job.ident,
         private_data_dir=str(job.private_data.path),
         artifact_dir=job.artifact_dir,
-        address=place.address,
+        address=out.address,
         route=route,
-        private_node=place.private_node,
+        private_node=out.private_node,
         settings=job.settings,
         accepted=False,
     )

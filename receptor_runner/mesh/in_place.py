@@ -5,12 +5,15 @@ at the job needs the node, and the job does not. Nothing is made before it is kn
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..job.place import IN_PLACE
 from ..records.record import Record, Route, UnitRef
 from ..records.state_dir import jobs_directory, owner
 from ..records.store import BusyError, Records
 from ..stages.transmit import Transmitter
 from ..stream.messages import Extension
+from ..system.forking import can_fork
 from ..system.signals import StopFlag
 from .claiming import Place, claimed, known_job
 from .job import Job
@@ -20,9 +23,13 @@ from .submitted import SubmittedJob
 __all__ = ["start_in_place"]
 
 
-def start_in_place(job: Job, *, again: bool = False, flag: StopFlag | None = None) -> SubmittedJob:
+def start_in_place(
+    job: Job, *, again: bool = False, flag: StopFlag | None = None, work: Callable[[], int] | None = None
+) -> SubmittedJob:
     """Returns when the job is started. ``job.in_place`` must be set.
 
+    :param work: a worker in place that is loaded already. It is called in a process of its own if this one has one
+        thread.
     :param again: as for :meth:`~receptor_runner.mesh.client.Mesh.submit`.
     :raises InputError: something that the job needs is missing.
     :raises UsageError: its name is that of another job.
@@ -38,7 +45,7 @@ def start_in_place(job: Job, *, again: bool = False, flag: StopFlag | None = Non
             raise BusyError(f"the job {job.ident} is being released by another process")
         node = PrivateNode.new()
         try:
-            record = _started(job, transmitter, node, records)
+            record = _started(job, transmitter, node, records, work if can_fork() else None)
         except BaseException:
             records.remove(job.ident)
             node.remove()
@@ -47,7 +54,9 @@ def start_in_place(job: Job, *, again: bool = False, flag: StopFlag | None = Non
         return SubmittedJob(record, records, private=node)
 
 
-def _started(job: Job, transmitter: Transmitter, node: PrivateNode, records: Records) -> Record:
+def _started(
+    job: Job, transmitter: Transmitter, node: PrivateNode, records: Records, work: Callable[[], int] | None
+) -> Record:
     with node.units() as units:
         unit = units.create(IN_PLACE)
         unit.take_input(transmitter.run)
@@ -63,5 +72,8 @@ def _started(job: Job, transmitter: Transmitter, node: PrivateNode, records: Rec
             digest=transmitter.digest,
         )
         records.save(record)
-        unit.start(node.worktype(IN_PLACE), "")
+        if work is None:
+            unit.start(node.worktype(IN_PLACE), "")
+        else:
+            unit.start_here(work)
     return record

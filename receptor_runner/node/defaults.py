@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import ConfigurationError, InputError, OutputError
 from ..job.place import IN_PLACE
+from ..limits import KEEPALIVE_SECONDS
 from ..records.state_dir import nodes_directory, state_directory
 from ..system.boot import python_argv
 from .config import LONGEST_SOCKET, NodeConfig, WorkCommand
@@ -56,7 +57,7 @@ def default_config(socket_path: str | None) -> NodeConfig:
 
 
 def _worker_command() -> list[str]:
-    return python_argv("receptor_runner.cli.main", "worker", "--keepalive-seconds", "10")
+    return python_argv("receptor_runner.cli.main", "worker", "--keepalive-seconds", f"{KEEPALIVE_SECONDS:g}")
 
 
 def prepare_private() -> tuple[str, str]:

@@ -11,12 +11,14 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 from ..receptor.work_unit import CANCELED, FAILED, RUNNING, SUCCEEDED, UnitStatus
+from ..system.process_id import start_ticks
 from ..system.subreaper import adopt_orphans, reap
 from .status_file import read_status, write_status
 
-__all__ = ["main"]
+__all__ = ["main", "serve"]
 
 #: Receptor's patience with a command that was interrupted (pkg/workceptor/command.go).
 _GRACE_SECONDS = 10.0
@@ -34,14 +36,23 @@ def main() -> int:
     of the command and its argument vector.
     """
     directory, stdin, params, path, *arguments = sys.argv[1:]
-    os.set_inheritable(int(stdin), False)
+    return serve(directory, int(stdin), params, path, lambda fd, stdout: _spawned(fd, stdout, path, arguments))
+
+
+def serve(directory: str, stdin: int, params: str, program: str, start: Callable[[int, int], int]) -> int:
+    """Runs the command of one unit to its end.
+
+    :param start: starts it with these two descriptors as its standard input and its output; returns its process id.
+    :param program: what errors call it.
+    """
+    os.set_inheritable(stdin, False)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     adopt_orphans()
     unit = _RunningUnit(directory, params)
     try:
-        child = unit.start(int(stdin), path, arguments)
+        child = start(stdin, unit.stdout)
     except OSError as exc:
-        unit.report(FAILED, f"fork/exec {path}: {(exc.strerror or '').lower()}")
+        unit.report(FAILED, f"fork/exec {program}: {(exc.strerror or '').lower()}")
         return 0
     unit.report(RUNNING, f"Running: PID {child}", running=True)
     cancelled, status = _wait(child)
@@ -63,26 +74,26 @@ class _RunningUnit:
         self._params = params
         self._worktype = read_status(directory).worktype
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-        self._stdout = os.open(os.path.join(directory, "stdout"), flags, 0o600)
-
-    def start(self, stdin: int, path: str, arguments: list[str]) -> int:
-        """The process id of the command."""
-        actions = [(os.POSIX_SPAWN_DUP2, source, target) for source, target in ((stdin, 0), (self._stdout, 1))]
-        actions.append((os.POSIX_SPAWN_DUP2, self._stdout, 2))
-        return os.posix_spawn(
-            path,
-            arguments,
-            os.environ,
-            file_actions=actions,
-            setsigmask=(),
-            setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGXFSZ, signal.SIGHUP),
-        )
+        self.stdout = os.open(os.path.join(directory, "stdout"), flags, 0o600)
 
     def report(self, state: int, detail: str, *, running: bool = False) -> None:
-        extra = {"Pid": os.getpid(), "Params": self._params} if running else None
-        size = os.fstat(self._stdout).st_size
+        own = os.getpid()
+        extra = {"Pid": own, "Params": self._params, "Started": start_ticks(own)} if running else None
+        size = os.fstat(self.stdout).st_size
         with contextlib.suppress(OSError):  # released meanwhile, or the disk is full: then the lock tells
             write_status(self._directory, UnitStatus(state, detail, size, self._worktype, extra))
+
+
+def _spawned(stdin: int, stdout: int, path: str, arguments: list[str]) -> int:
+    """The process id of a command that is another program."""
+    return os.posix_spawn(
+        path,
+        arguments,
+        os.environ,
+        file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate((stdin, stdout, stdout))],
+        setsigmask=(),
+        setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGXFSZ, signal.SIGHUP),
+    )
 
 
 def _wait(child: int) -> tuple[bool, int]:

@@ -30,10 +30,13 @@ from ..system.below import open_regular
 from ..system.boot import python_argv
 from ..system.descriptors import lower_descriptor_limit
 from ..system.directories import locked
+from ..system.forking import forked
+from ..system.process_id import start_ticks
 from ..system.process_tree import kill_tree
 from ..system.removal import remove_tree
 from .config import WorkCommand
 from .remote_unit import expired
+from .runner import serve
 from .status_file import read_status, write_status
 
 __all__ = ["Unit", "Units"]
@@ -166,6 +169,25 @@ class Unit:
         finally:
             os.close(fd)
 
+    def start_here(self, work: Callable[[], int]) -> None:
+        """As :meth:`start`, for a worker that is loaded already: ``work`` is called in a process of its own."""
+        self.keep_pending(_LAUNCHING)
+        fd = os.open(self.stdin, os.O_RDONLY | os.O_CLOEXEC)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            # its parent is this process, which may be gone before it has ended
+            forked("receptor-unit", lambda: self._serve(fd, work), (nothing, nothing, nothing), [fd])
+        finally:
+            os.close(fd)
+            os.close(nothing)
+
+    def _serve(self, stdin: int, work: Callable[[], int]) -> int:
+        def start(fd: int, stdout: int) -> int:
+            return forked("receptor-worker", work, (fd, stdout, stdout))
+
+        return serve(str(self.directory), stdin, "", "worker", start)
+
     def interrupt(self) -> bool:
         """Asks the runner to cancel; False if there is none."""
         runner = self._runner()
@@ -189,7 +211,10 @@ class Unit:
         """The process that runs the unit's command. Its number may be another one's by now, or be written nowhere."""
         words = {str(self.directory), _RUNNER}
         status = self._stored()
-        pid = status.remote("Pid")
+        pid, started = status.remote("Pid"), status.remote("Started")
+        if type(pid) is int and type(started) is int:
+            with contextlib.suppress(psutil.Error):
+                return psutil.Process(pid) if start_ticks(pid) == started else None
         candidates = [pid] if type(pid) is int else psutil.pids() if status.detail == _DAMAGED else []
         for candidate in candidates:
             with contextlib.suppress(psutil.Error, ValueError):

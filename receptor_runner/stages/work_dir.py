@@ -17,12 +17,13 @@ __all__ = ["WorkDir"]
 
 class WorkDir:
     """The directory of one job. ``private_data_dir`` is None for a temporary one. ``delete`` empties it before the job
-    and removes it after.
+    and removes it after. ``fork`` is for :class:`~receptor_runner.guard.client.Guard`.
     """
 
-    def __init__(self, private_data_dir: str | None, *, delete: bool) -> None:
+    def __init__(self, private_data_dir: str | None, *, delete: bool, fork: bool = False) -> None:
         self._private_data_dir = private_data_dir
         self._delete = delete
+        self._fork = fork
         self._lock = -1
         self.path = ""
         #: For what the job puts into ``TMPDIR``; short, because sockets are made there.
@@ -36,7 +37,7 @@ class WorkDir:
     def __enter__(self) -> WorkDir:
         path = self._private_data_dir
         if path is None:
-            self.guard = Guard()
+            self.guard = Guard(fork=self._fork)
             try:
                 self.path, self.scratch, _ = self.guard.setup(temporary=True)
                 self._lock = lock(self.path, exclusive=False)

@@ -76,6 +76,8 @@ class WorkerOptions:
     complaints: Callable[[], str] = str
     #: Jobs say in which directory of this machine they work. Only for streams of its own user.
     in_place: bool = False
+    #: The guard is started by forking: this process has one thread, and its output is nobody's yet.
+    fork: bool = False
     #: Parameters that hold unless the job says otherwise.
     defaults: JSONObject = field(default_factory=dict)
 
@@ -115,9 +117,12 @@ class Worker:
     def run(self) -> Worker:
         try:
             try:
-                with WorkDir(self._options.private_data_dir, delete=self._options.delete) as work_dir:
+                options = self._options
+                with WorkDir(options.private_data_dir, delete=options.delete, fork=options.fork) as work_dir:
                     self._work(work_dir)
-                    self._end()
+                    if not options.in_place:
+                        self._end()
+                self._end()
             except OutputClosedError:
                 raise
             except Exception as exc:

@@ -15,7 +15,6 @@ import pytest
 import receptor_runner
 from receptor_runner import Mesh as Client
 from receptor_runner.errors import ReceptorRunnerError, RefusedError
-from receptor_runner.mesh.client import _private_address
 from receptor_runner.mesh.endpoint import connect
 from receptor_runner.mesh.private_node import PrivateNode
 from receptor_runner.mesh.waiting import run
@@ -254,7 +253,7 @@ def test_a_private_nodes_socket_that_another_user_serves_is_refused(tmp_path: Pa
     server.stdout.read(1)
     try:
         with pytest.raises(RefusedError, match="served by the user 65534"):
-            run(connect(_private_address(PrivateNode(str(tmp_path), str(path)))))
+            run(connect(PrivateNode(str(tmp_path), str(path)).address))
     finally:
         server.kill()
         server.communicate()
