@@ -160,6 +160,9 @@ def _leave(code: int) -> NoReturn:
         if code == 0 and isinstance(exc, OSError) and exc.errno != errno.EPIPE:
             complain(f"cannot write: {exc.strerror}")
             code = OutputError.exit_code
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, 1)
-    sys.exit(code)
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        sys.stderr.flush()
+    logging = sys.modules.get("logging")
+    if logging is not None:
+        logging.shutdown()
+    os._exit(code)  # all is written, and taking the interpreter apart takes longer than many a command

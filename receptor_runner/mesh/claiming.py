@@ -1,31 +1,23 @@
-"""The name of a job among the records: who may take it, and what a submit that did not end well leaves.
+"""The name of a job that is taken: whose it is, when it is free again, and what a submit that did not end well leaves.
 
-Rules: a name is taken under the lock of its record. Two submitters of one job are one: the second waits for the first
-and finds its job."""
+Rules: what is left of a job is forgotten only by whoever holds its name (``records/claims.py``)."""
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..errors import InputError, ReceptorRunnerError, UsageError
-from ..limits import START_SECONDS
+from ..errors import ReceptorRunnerError, UsageError
 from ..records.record import Record
 from ..records.store import BusyError, NoJobError, Records
 from ..stream.messages import Extension
-from ..system.signals import StopFlag, pause
+from ..system.signals import StopFlag
 from .job import Job
 from .submission import release_unwanted
 from .submitted import SubmittedJob
 from .units import UnitGoneError, UnitHandle
 from .waiting import run
 
-__all__ = ["Place", "adopted_before", "claimed", "forget_rejected", "known_job"]
-
-#: How often the name of a job that is being submitted is looked at.
-_BUSY_SECONDS = 0.05
+__all__ = ["Place", "adopted_before", "forget_rejected", "known_job"]
 
 
 class Place(NamedTuple):
@@ -35,33 +27,6 @@ class Place(NamedTuple):
 
     socket: str
     node: str | None
-
-
-@contextlib.contextmanager
-def claimed(records: Records, job: str, flag: StopFlag | None) -> Iterator[bool]:
-    """Holds the place of a job; whether it is ours. It is not if the job is there and somebody follows it. Another
-    submitter of the same job is waited for.
-    """
-    until = time.monotonic() + START_SECONDS
-    with contextlib.ExitStack() as held:
-        mine = False
-        while not mine:
-            try:
-                held.enter_context(records.followed(job))
-                mine = True
-            except BusyError:
-                if _is_accepted(records, job) or time.monotonic() >= until:
-                    break
-                pause(flag, _BUSY_SECONDS)
-        yield mine
-
-
-def _is_accepted(records: Records, job: str) -> bool:
-    try:
-        record = records.load(job)
-    except InputError:
-        return False
-    return bool(record.units) and record.accepted
 
 
 def known_job(

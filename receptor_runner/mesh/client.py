@@ -20,13 +20,14 @@ from ..limits import CONTROL_SECONDS
 from ..receptor.address import Address
 from ..receptor.configuration import Item, read_items
 from ..receptor.work_unit import UnitStatus
+from ..records.claims import claimed
 from ..records.record import Record, Route, UnitRef
 from ..records.state_dir import jobs_directory, owner
 from ..records.store import BusyError, Records
 from ..stages.transmit import Transmitter
 from ..stream.messages import Extension, JSONObject
 from ..system.signals import StopFlag, pause
-from .claiming import Place, adopted_before, claimed, forget_rejected, known_job
+from .claiming import Place, adopted_before, forget_rejected, known_job
 from .endpoint import connect
 from .job import Job
 from .private_node import PrivateNode

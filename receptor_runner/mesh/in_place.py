@@ -1,13 +1,18 @@
 """Starts a job on this machine, in its own directory, so that it outlives whoever started it.
 
-Rules: the job becomes a work unit of a private node of its own. The unit is started before the node is: whoever looks
-at the job needs the node, and the job does not. Nothing is made before it is known that the job can be started."""
+Rules: the job becomes a work unit of a private node of its own. Who looks at the job needs the node, and the job does
+not: so the job begins first, and what following it takes is loaded after that. Nothing is made before it is known that
+the job can be started."""
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..job.place import IN_PLACE
+from ..records.claims import claimed
 from ..records.record import Record, Route, UnitRef
 from ..records.state_dir import jobs_directory, owner
 from ..records.store import BusyError, Records
@@ -15,12 +20,18 @@ from ..stages.transmit import Transmitter
 from ..stream.messages import Extension
 from ..system.forking import can_fork
 from ..system.signals import StopFlag
-from .claiming import Place, claimed, known_job
 from .job import Job
 from .private_node import PRIVATE, PrivateNode
-from .submitted import SubmittedJob
+
+if TYPE_CHECKING:
+    from ..node.units import Unit
+    from .submitted import SubmittedJob
 
 __all__ = ["start_in_place"]
+
+#: The job has so much time to itself before anything else of ours is loaded.
+_HEAD_START_SECONDS = 0.5
+_LOOK_SECONDS = 0.005
 
 
 def start_in_place(
@@ -38,9 +49,10 @@ def start_in_place(
     records = Records(jobs_directory())
     transmitter = job.transmitter(Extension(job=job.ident, owner=owner()))
     with claimed(records, job.ident, flag) as mine:
-        known = known_job(records, job, Place("", None), again=again, mine=mine, flag=flag)
-        if known is not None:
-            return SubmittedJob(known, records, submitted_before=True)
+        if records.has(job.ident):
+            before = _known(records, job, again=again, mine=mine, flag=flag)
+            if before is not None:
+                return before
         if not mine:
             raise BusyError(f"the job {job.ident} is being released by another process")
         node = PrivateNode.new()
@@ -51,7 +63,17 @@ def start_in_place(
             node.remove()
             raise
         node.start()
-        return SubmittedJob(record, records, private=node)
+    from .submitted import SubmittedJob
+
+    return SubmittedJob(record, records, private=node)
+
+
+def _known(records: Records, job: Job, *, again: bool, mine: bool, flag: StopFlag | None) -> SubmittedJob | None:
+    from .claiming import Place, known_job
+    from .submitted import SubmittedJob
+
+    known = known_job(records, job, Place("", None), again=again, mine=mine, flag=flag)
+    return SubmittedJob(known, records, submitted_before=True) if known is not None else None
 
 
 def _started(
@@ -76,4 +98,17 @@ def _started(
             unit.start(node.worktype(IN_PLACE), "")
         else:
             unit.start_here(work)
+        _let_it_begin(unit)
     return record
+
+
+def _let_it_begin(unit: Unit) -> None:
+    """Returns when the job has said its first word, or has had its time."""
+    until = time.monotonic() + _HEAD_START_SECONDS
+    while time.monotonic() < until:
+        try:
+            if os.stat(unit.stdout).st_size:
+                return
+        except OSError:
+            pass
+        time.sleep(_LOOK_SECONDS)

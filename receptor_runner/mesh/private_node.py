@@ -15,15 +15,18 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UnreachableError
 from ..limits import CONTROL_SECONDS
-from ..node.config import WorkCommand, configure
 from ..node.defaults import PRIVATE, prepare_private
-from ..node.units import Units
+from ..node.units import Unit, Units
 from ..receptor.address import Address
 from ..system.boot import python_argv
 from ..system.removal import remove_tree
+
+if TYPE_CHECKING:
+    from ..node.config import WorkCommand
 
 __all__ = ["PRIVATE", "PrivateNode", "units_of"]
 
@@ -49,6 +52,8 @@ class PrivateNode:
 
     def worktype(self, name: str) -> WorkCommand:
         """What it runs for a unit of the worktype ``name``."""
+        from ..node.config import configure
+
         return configure([os.path.join(self.directory, "receptor.yml")]).worktypes[name]
 
     @contextlib.contextmanager
@@ -56,6 +61,13 @@ class PrivateNode:
         """Its units, as long as it is not started."""
         with contextlib.closing(Units(Path(self.directory, "data", PRIVATE))) as units:
             yield units
+
+    def release_later(self, unit: str) -> None:
+        """The node removes the unit when it has ended.
+
+        :raises OutputError: it cannot be told.
+        """
+        Unit(Path(self.directory, "data", PRIVATE, unit)).mark_unwanted()
 
     def remove(self) -> None:
         """Removes the directory of a node that was not started."""

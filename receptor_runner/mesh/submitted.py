@@ -233,8 +233,11 @@ class SubmittedJob:
         if self.record.released or self.record.adopted or not self.record.units:
             return
         try:
-            self._revive()
-            run(self._handle().release())
+            if self._private is not None and self.record.route.worktype == IN_PLACE:
+                self._private.release_later(self._unit().unit)
+            else:
+                self._revive()
+                run(self._handle().release())
         except ReceptorRunnerError as exc:
             logger.warning("the work unit of the job %s is not released: %s", self.id, exc)
             return

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 _BLOCK = 256 * 1024
 #: How often the file of a reader is looked at: at once after it grew, this often after a while of silence.
 _QUICK_SECONDS = 0.01
+_PROMPT_SECONDS = 0.02
 _SLOW_SECONDS = 0.1
 #: A worker may take this long to end: Receptor's ten seconds, and what comes after.
 _CANCEL_SECONDS = 20.0
@@ -257,8 +258,10 @@ class ControlSession:
                     return None
 
     async def _stream(self, unit: Unit, fd: int, position: int) -> None:
+        """A look at the file costs little, and one at the unit more."""
         nap = _QUICK_SECONDS
         ended = False
+        look_at = 0.0
         while True:
             data = os.pread(fd, _BLOCK, position)
             if data:
@@ -267,10 +270,13 @@ class ControlSession:
                 await self._say(data)
             elif ended:
                 return
+            elif time.monotonic() < look_at:
+                await asyncio.sleep(nap)
+                nap = min(nap * 1.5, _PROMPT_SECONDS)
             else:
                 # once more after the end: what was written before it is read then
                 ended = not await self._worth_waiting(unit, nap)
-                nap = min(nap * 1.5, _SLOW_SECONDS)
+                look_at = time.monotonic() + _SLOW_SECONDS
 
     async def _worth_waiting(self, unit: Unit, seconds: float) -> bool:
         """Waits; False if the unit has ended or gone, or nobody reads any more."""

@@ -74,6 +74,7 @@ class Node:
             while not stop.is_set() and not self._done():
                 for _ in reap():
                     pass
+                self._remove_left()
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(stop.wait(), 0.5)
             server.close()
@@ -87,6 +88,12 @@ class Node:
                 with contextlib.suppress(OSError):
                     os.unlink(name)
             os.close(lock)
+
+    def _remove_left(self) -> None:
+        with contextlib.suppress(OSError):
+            for unit in self.units.all():
+                if unit.is_left:
+                    unit.remove()
 
     def _open_units(self) -> Units:
         """Opens the units. Only the node that has the socket may touch them."""

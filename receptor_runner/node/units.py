@@ -18,10 +18,11 @@ import signal
 import string
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
-from ..errors import ConfigurationError, UsageError
+from ..errors import ConfigurationError, OutputError, UsageError
 from ..receptor.control_protocol import CommandError
 from ..receptor.work_unit import CANCELED, FAILED, PENDING, RUNNER_GONE, RUNNING, UnitStatus, check_unit_id
 from ..stream.endpoints import FdOutput
@@ -34,13 +35,16 @@ from ..system.forking import forked
 from ..system.process_id import start_ticks
 from ..system.process_tree import kill_tree
 from ..system.removal import remove_tree
-from .config import WorkCommand
 from .remote_unit import expired
 from .runner import serve
 from .status_file import read_status, write_status
 
+if TYPE_CHECKING:
+    from .config import WorkCommand
+
 __all__ = ["Unit", "Units"]
 
+_UNWANTED = "unwanted"
 _LAUNCHING = "Launching command runner"
 _DAMAGED = "the status file of the unit is damaged"
 _RUNNER = "receptor_runner.node.runner"
@@ -222,6 +226,21 @@ class Unit:
                 if words <= set(process.cmdline()):
                     return process
         return None
+
+    def mark_unwanted(self) -> None:
+        """Whoever wanted it has all of it. The node removes it when it has ended.
+
+        :raises OutputError: the mark cannot be made.
+        """
+        try:
+            os.close(os.open(self.directory / _UNWANTED, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as exc:
+            raise OutputError(f"cannot write to the work unit {self.directory}: {exc.strerror}") from exc
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it has ended and nobody wants it."""
+        return os.path.exists(self.directory / _UNWANTED) and not self.locked()
 
     def remove(self) -> None:
         """Removes the unit. It is renamed first, so that a reader finds all of it or nothing."""

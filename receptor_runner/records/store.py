@@ -65,6 +65,10 @@ class Records:
                 found.append(job)
         return found
 
+    def has(self, job: str) -> bool:
+        """Whether there is a record of the job, of whatever kind."""
+        return os.path.lexists(self.directory(job) / "job.json")
+
     def load(self, job: str) -> Record:
         """:raises NoJobError: there is no such job.
         :raises InputError: its record is damaged.
