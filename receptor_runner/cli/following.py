@@ -7,7 +7,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from ..errors import DetachedError
+from ..errors import ReceptorRunnerError
 from .output import complain, print_json, say
 from .views import job_view
 
@@ -82,8 +82,10 @@ def follow(
             changed=line.state,
             limits=limits.stream_limits(),
         )
-    except DetachedError as exc:
-        raise DetachedError(str(exc), exc.exit_code, hint=f"receptor-runner attach {submitted.id}") from exc
+    except ReceptorRunnerError as exc:
+        if submitted.record.verdict is None:
+            exc.hint = f"the job {submitted.id} goes on: receptor-runner attach {submitted.id} follows it"
+        raise
     finally:
         line.close()
     if outcome.explanation:

@@ -5,10 +5,12 @@ runs the job, in DIR itself unless a copy is asked for."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import click
 
+from ..results.artifact_dir import writable
 from .context import name_job
 from .following import FOLLOW_STOPS, follow, submit_and_leave, submit_job
 from .job_options import JobOptions, job_options
@@ -54,32 +56,36 @@ def run(  # noqa: PLR0913 - a group of options each
     """Run the job in the private data dir DIR: on a node of the mesh, or on this machine, in DIR itself, if none is
     named.
     """
+    from ..system.forking import can_fork
     from ..system.signals import ignore_signals, stop_on_signals
+    from .worker import standby_runner
 
     printer = job_printer(printing, output)
     local = not (to.node or at.given)
-    job = what.job(directory, in_place=local and not copy)
-    name_job(job.ident)
+    in_place = local and not copy
+    with standby_runner() if in_place and can_fork() else contextlib.nullcontext() as standby:
+        job = what.job(directory, in_place=in_place)
+        name_job(job.ident)
 
-    def start(flag: StopFlag, *, again: bool = again) -> SubmittedJob:
-        if job.in_place:
+        def start(flag: StopFlag, *, again: bool = again) -> SubmittedJob:
+            if not in_place:
+                from ..mesh.client import Mesh
+
+                return submit_job(Mesh.private() if local else at.mesh(), job, to, flag, again=again)
             from ..mesh.in_place import start_in_place
-            from .worker import work_in_place
 
-            return start_in_place(job, again=again, flag=flag, work=work_in_place)
-        from ..mesh.client import Mesh
+            return start_in_place(job, again=again, flag=flag, standby=standby)
 
-        return submit_job(Mesh.private() if local else at.mesh(), job, to, flag, again=again)
-
-    if detach:
-        return submit_and_leave(start, output)
-    with stop_on_signals(*FOLLOW_STOPS) as flag:
-        submitted = start(flag, again=True)
-        try:
-            code = follow(submitted, printer, flag, limits, lost_after)
-        finally:
-            ignore_signals()
-            submitted.forget_finished()
+        if detach:
+            return submit_and_leave(start, output)
+        with stop_on_signals(*FOLLOW_STOPS) as flag:
+            with writable(job.artifact_dir):
+                submitted = start(flag, again=True)
+            try:
+                code = follow(submitted, printer, flag, limits, lost_after)
+            finally:
+                ignore_signals()
+                submitted.forget_finished()
     code = printed(printer, code)
     if output == "json":
         print_json(job_view(submitted.record))

@@ -23,8 +23,9 @@ from .options import LimitOptions, limit_options
 
 if TYPE_CHECKING:
     from ..stages.worker import WorkerOptions
+    from ..system.forking import Standby
 
-__all__ = ["work_in_place", "worker"]
+__all__ = ["standby_runner", "worker"]
 
 #: How much of standard error is told, in bytes.
 _COMPLAINTS = 4096
@@ -83,7 +84,24 @@ def worker(
     )
 
 
-def work_in_place() -> int:
+def standby_runner() -> Standby:
+    """The runner of a job in place: it loads its worker while this process reads what the job is."""
+    from ..system.forking import Standby
+
+    def load() -> None:
+        from ..guard import main as _guard  # noqa: F401
+        from ..node import units as _units  # noqa: F401
+        from ..stages import worker as _worker  # noqa: F401
+
+    def run(directory: str) -> int:
+        from ..node.units import serve_unit
+
+        return serve_unit(directory, _work_in_place)
+
+    return Standby("receptor-unit", load, run)
+
+
+def _work_in_place() -> int:
     """What ``worker --in-place`` does, in a process that was forked for it."""
     from ..stages.worker import WorkerOptions
 

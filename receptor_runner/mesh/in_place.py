@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..job.place import IN_PLACE
@@ -18,13 +17,13 @@ from ..records.state_dir import jobs_directory, owner
 from ..records.store import BusyError, Records
 from ..stages.transmit import Transmitter
 from ..stream.messages import Extension
-from ..system.forking import can_fork
 from ..system.signals import StopFlag
 from .job import Job
 from .private_node import PRIVATE, PrivateNode
 
 if TYPE_CHECKING:
     from ..node.units import Unit
+    from ..system.forking import Standby
     from .submitted import SubmittedJob
 
 __all__ = ["start_in_place"]
@@ -35,12 +34,11 @@ _LOOK_SECONDS = 0.005
 
 
 def start_in_place(
-    job: Job, *, again: bool = False, flag: StopFlag | None = None, work: Callable[[], int] | None = None
+    job: Job, *, again: bool = False, flag: StopFlag | None = None, standby: Standby | None = None
 ) -> SubmittedJob:
     """Returns when the job is started. ``job.in_place`` must be set.
 
-    :param work: a worker in place that is loaded already. It is called in a process of its own if this one has one
-        thread.
+    :param standby: a runner that is loaded already, and calls :func:`~receptor_runner.node.units.serve_unit`.
     :param again: as for :meth:`~receptor_runner.mesh.client.Mesh.submit`.
     :raises InputError: something that the job needs is missing.
     :raises UsageError: its name is that of another job.
@@ -57,7 +55,7 @@ def start_in_place(
             raise BusyError(f"the job {job.ident} is being released by another process")
         node = PrivateNode.new()
         try:
-            record = _started(job, transmitter, node, records, work if can_fork() else None)
+            record = _started(job, transmitter, node, records, standby)
         except BaseException:
             records.remove(job.ident)
             node.remove()
@@ -77,7 +75,7 @@ def _known(records: Records, job: Job, *, again: bool, mine: bool, flag: StopFla
 
 
 def _started(
-    job: Job, transmitter: Transmitter, node: PrivateNode, records: Records, work: Callable[[], int] | None
+    job: Job, transmitter: Transmitter, node: PrivateNode, records: Records, standby: Standby | None
 ) -> Record:
     with node.units() as units:
         unit = units.create(IN_PLACE)
@@ -94,10 +92,10 @@ def _started(
             digest=transmitter.digest,
         )
         records.save(record)
-        if work is None:
+        if standby is None:
             unit.start(node.worktype(IN_PLACE), "")
         else:
-            unit.start_here(work)
+            unit.start_on(standby)
         _let_it_begin(unit)
     return record
 

@@ -31,7 +31,7 @@ from ..system.below import open_regular
 from ..system.boot import python_argv
 from ..system.descriptors import lower_descriptor_limit
 from ..system.directories import locked
-from ..system.forking import forked
+from ..system.forking import Standby, forked
 from ..system.process_id import start_ticks
 from ..system.process_tree import kill_tree
 from ..system.removal import remove_tree
@@ -42,7 +42,7 @@ from .status_file import read_status, write_status
 if TYPE_CHECKING:
     from .config import WorkCommand
 
-__all__ = ["Unit", "Units"]
+__all__ = ["Unit", "Units", "serve_unit"]
 
 _UNWANTED = "unwanted"
 _LAUNCHING = "Launching command runner"
@@ -173,24 +173,13 @@ class Unit:
         finally:
             os.close(fd)
 
-    def start_here(self, work: Callable[[], int]) -> None:
-        """As :meth:`start`, for a worker that is loaded already: ``work`` is called in a process of its own."""
+    def start_on(self, standby: Standby) -> None:
+        """As :meth:`start`, on a runner that is loaded already and calls :func:`serve_unit`."""
         self.keep_pending(_LAUNCHING)
-        fd = os.open(self.stdin, os.O_RDONLY | os.O_CLOEXEC)
-        nothing = os.open(os.devnull, os.O_RDWR)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            # its parent is this process, which may be gone before it has ended
-            forked("receptor-unit", lambda: self._serve(fd, work), (nothing, nothing, nothing), [fd])
-        finally:
-            os.close(fd)
-            os.close(nothing)
-
-    def _serve(self, stdin: int, work: Callable[[], int]) -> int:
-        def start(fd: int, stdout: int) -> int:
-            return forked("receptor-worker", work, (fd, stdout, stdout))
-
-        return serve(str(self.directory), stdin, "", "worker", start)
+            standby.go(str(self.directory))
+        except OSError as exc:
+            raise OutputError(f"the runner of the job is gone: {exc.strerror}") from exc
 
     def interrupt(self) -> bool:
         """Asks the runner to cancel; False if there is none."""
@@ -250,6 +239,13 @@ class Unit:
         except OSError:
             aside = self.directory
         remove_tree(str(aside))
+
+
+def serve_unit(directory: str, work: Callable[[], int]) -> int:
+    """Runs one unit in this process, as its runner does. ``work`` is its worker, in a process of its own."""
+    fd = os.open(os.path.join(directory, "stdin"), os.O_RDONLY | os.O_CLOEXEC)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    return serve(directory, fd, "", "worker", lambda fd, stdout: forked("receptor-worker", work, (fd, stdout, stdout)))
 
 
 def _launch(arguments: list[str], inherited: int) -> None:

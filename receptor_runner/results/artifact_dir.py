@@ -20,7 +20,7 @@ from ..errors import OutputError
 from ..system.below import DIRECTORY, open_directory, open_file
 from ..system.files import make_private
 
-__all__ = ["RC", "RC_BYTES", "ArtifactDir", "event_file_name", "rc_of"]
+__all__ = ["RC", "RC_BYTES", "ArtifactDir", "event_file_name", "rc_of", "writable"]
 
 #: The artifact with the return code, and how much of it is read.
 RC, RC_BYTES = "rc", 32
@@ -41,6 +41,26 @@ def event_file_name(counter: object, identifier: object) -> str | None:
     ):
         return None
     return f"{counter}-{identifier}.json"
+
+
+@contextlib.contextmanager
+def writable(path: str) -> Iterator[None]:
+    """Makes the artifact directory of a job that is about to be started, and shows that it can be written. If the job
+    is not started after all, nothing new is left.
+
+    :raises OutputError: it cannot be written.
+    """
+    before = os.path.isdir(path)
+    with ArtifactDir(path) as artifacts:
+        artifacts.check_writable()
+    try:
+        yield
+    except BaseException:
+        if not before:
+            for directory in (os.path.join(path, _EVENTS), path):
+                with contextlib.suppress(OSError):
+                    os.rmdir(directory)
+        raise
 
 
 class ArtifactDir:
@@ -67,6 +87,16 @@ class ArtifactDir:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def check_writable(self) -> None:
+        """:raises OutputError: no file can be made in it."""
+        name = f".{secrets.token_hex(8)}"
+        for directory in (self._fd, self._events):
+            try:
+                os.close(os.open(name, _NEW, 0o600, dir_fd=directory))
+                os.unlink(name, dir_fd=directory)
+            except OSError as exc:
+                raise OutputError(f"cannot write to the artifact directory {self.path}: {exc.strerror}") from exc
 
     def has_events(self) -> bool:
         """Whether an earlier run left event files here."""

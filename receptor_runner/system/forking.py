@@ -19,7 +19,7 @@ from typing import IO, NoReturn
 
 from .timeouts import milliseconds
 
-__all__ = ["ForkedProcess", "can_fork", "forked"]
+__all__ = ["ForkedProcess", "Standby", "can_fork", "forked"]
 
 _PR_SET_NAME = 15
 _POLL_SECONDS = 0.01
@@ -153,3 +153,49 @@ class ForkedProcess:
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
             os.kill(self.pid, number)
+
+
+class Standby:
+    """A child that loads what it will need while this process finds out what it is to do.
+
+    :param load: called at once.
+    :param function: called with what :meth:`go` is given. Without that the child just ends.
+    """
+
+    def __init__(self, name: str, load: Callable[[], None], function: Callable[[str], int]) -> None:
+        theirs, self._ours = os.pipe()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        try:
+            self.pid = forked(name, lambda: _stand_by(theirs, load, function), (nothing, nothing, nothing), [theirs])
+        except BaseException:
+            os.close(self._ours)
+            raise
+        finally:
+            os.close(theirs)
+            os.close(nothing)
+
+    def go(self, text: str) -> None:
+        """:raises OSError: the child is gone."""
+        os.write(self._ours, os.fsencode(text))
+        self.close()
+
+    def close(self) -> None:
+        """From here on the child does what it was told, or ends."""
+        if self._ours >= 0:
+            os.close(self._ours)
+            self._ours = -1
+
+    def __enter__(self) -> Standby:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _stand_by(orders: int, load: Callable[[], None], function: Callable[[str], int]) -> int:
+    load()
+    text = b""
+    while data := os.read(orders, 4096):
+        text += data
+    os.close(orders)
+    return function(os.fsdecode(text)) if text else 0
