@@ -5,10 +5,12 @@ Receptor joins its standard error to its stream. Every line of a log file carrie
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from .. import __version__
 from ..errors import UsageError
 from .context import about
 
@@ -32,6 +34,10 @@ def configure(ctx: click.Context, parameter: click.Parameter, value: object) -> 
         handler.close()
     root.addHandler(_handler(known["log_file"]))
     root.setLevel(logging.DEBUG if known["debug"] else logging.WARNING)
+    if parameter.name == "debug" and value:
+        logging.getLogger(_ROOT).debug(
+            "receptor-runner %s, Python %s: %s", __version__, sys.version.split()[0], " ".join(sys.argv[1:2])
+        )
 
 
 def _handler(path: str | None) -> logging.Handler:

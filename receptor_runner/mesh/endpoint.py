@@ -7,6 +7,7 @@ blocking step that has a deadline; everything after it is a coroutine."""
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import socket
@@ -25,6 +26,8 @@ from .signing import sign
 
 __all__ = ["connect"]
 
+logger = logging.getLogger(__name__)
+
 #: ``struct ucred``: process, user and group.
 _CREDENTIALS = struct.Struct("3i")
 _TCP = re.compile(r"(tcp|tls):(?://)?([a-zA-Z0-9-.:]+):([0-9]+)")
@@ -39,6 +42,7 @@ async def connect(address: Address, seconds: float = CONTROL_SECONDS, *, undistu
     :raises ConfigurationError: the TLS settings cannot be used, or the key that signs.
     """
     connection = await _connect(address, seconds, undisturbed=undisturbed)
+    logger.debug("connected to %s, node %s", address.socket, connection.node)
     if address.through is None:
         return connection
     try:
@@ -51,6 +55,7 @@ async def connect(address: Address, seconds: float = CONTROL_SECONDS, *, undistu
     except BaseException:
         connection.close()
         raise
+    logger.debug("connected through it to %s (tls-client: %s)", address.through, address.through_tls or "none")
     return connection
 
 

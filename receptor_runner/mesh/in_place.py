@@ -6,6 +6,7 @@ the job can be started."""
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from .submitted import SubmittedJob
 
 __all__ = ["start_in_place"]
+
+logger = logging.getLogger(__name__)
 
 #: The job has so much time to itself before anything else of ours is loaded.
 _HEAD_START_SECONDS = 0.5
@@ -96,6 +99,7 @@ def _started(
             unit.start(node.worktype(IN_PLACE), "")
         else:
             unit.start_on(standby)
+        logger.debug("the job %s begins as the work unit %s", job.ident, unit.directory)
         _let_it_begin(unit)
     return record
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import logging
 import os
 import select
 import subprocess
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from ..node.config import WorkCommand
 
 __all__ = ["PRIVATE", "PrivateNode", "units_of"]
+
+logger = logging.getLogger(__name__)
 
 
 class PrivateNode:
@@ -75,6 +78,7 @@ class PrivateNode:
 
     def start(self) -> None:
         """Starts it; :meth:`used` waits until it serves."""
+        logger.debug("starting the private node in %s", self.directory)
         self._process = subprocess.Popen(
             python_argv("receptor_runner.cli.main", "serve", "--private", self.directory),
             stdin=subprocess.DEVNULL,

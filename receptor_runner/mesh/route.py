@@ -140,10 +140,13 @@ def select_route(
         raise absent
     worktype = _worktype(found, request)
     local = name == status.own
+    logger.debug("the node %s %s; its worktypes: %s", name, "is ours" if local else "is reachable", found.worktypes)
     tlsclient = None if local else _tlsclient(found, request.tlsclient)
     secure = bool((found.worktypes or {}).get(worktype))
     signwork = (secure and not local) if request.signwork is None else request.signwork
-    return Route(name, worktype, local, None if local else request.ttl, signwork, tlsclient)
+    route = Route(name, worktype, local, None if local else request.ttl, signwork, tlsclient)
+    logger.debug("the job goes to %s", route)
+    return route
 
 
 def _tlsclient(node: NodeStatus, known: str | None) -> str | None:

@@ -84,10 +84,12 @@ def submit(address: Address, route: Route, tags: JSONObject, sender: Sender, fla
             ),
             flag,
         )
+        logger.debug("the work unit is %s", unit)
         payload = _Payload(connection, sender.progress, flag)
         try:
             sender.created(unit)
             sender.write(payload)
+            logger.debug("%d bytes are sent; waiting for the node's answer", payload.size)
             answer = run(_end_payload(connection, payload.size))
             check(flag)
         except UnreachableError:

@@ -219,6 +219,7 @@ class SubmittedJob:
     def _conclude(self, result: Processor) -> None:
         verdict = result.verdict
         assert verdict is not None
+        logger.debug("the job %s has ended: %s", self.id, verdict)
         self._save(verdict=verdict, ended=verdict.ended or time.time(), delivered=True)
         if verdict.state != LOST or self._private is not None:
             self._release_quietly()
@@ -241,6 +242,7 @@ class SubmittedJob:
         except ReceptorRunnerError as exc:
             logger.warning("the work unit of the job %s is not released: %s", self.id, exc)
             return
+        logger.debug("the work unit of the job %s is released", self.id)
         self._save(released=True)
 
     def refresh(self, flag: StopFlag | None = None, seconds: float = VERDICT_SECONDS) -> Record:
@@ -280,6 +282,7 @@ class SubmittedJob:
         self._revive(flag)
         handle = self._handle()
         status = run(handle.status(), flag)
+        logger.debug("the unit of the job %s says: %s", self.id, status)
         if status.ended:
             self.record.verdict = run(ended_unit_verdict(handle, status, seconds), flag)
         else:

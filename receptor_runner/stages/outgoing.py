@@ -82,6 +82,7 @@ class OutgoingJob:
         except (TypeError, ValueError) as exc:
             raise ConfigurationError(f"the parameters cannot travel: {exc}") from exc
         self._arrange()
+        logger.debug("the job of %s; its playbooks are in %s", self.private_data.path, self.private_data.cwd)
 
     def check(self) -> None:
         """:raises InputError: something could not be read while the archive was packed."""

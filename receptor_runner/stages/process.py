@@ -256,6 +256,7 @@ class Processor:
     def _take(self, item: Item) -> None:
         match item:
             case Status(data):
+                logger.debug("status: %s", data.get("status"))
                 self._warn(item.extension.warnings)
                 self._sinks.status_change(data)
                 self._journal.remember({"status": data})
@@ -263,6 +264,7 @@ class Processor:
                 self._warn(item.warnings)
                 for _ in item.extract(self.artifact_dir, self._options.limits, artifacts=True):
                     self.check_stop()
+                logger.debug("the artifacts are in %s", self.artifact_dir)
                 self._extracted = True
                 self._sinks.artifacts_ready(self.artifact_dir)
                 self._journal.remember({"extracted": True})
@@ -347,6 +349,7 @@ class Processor:
         if explanation is None and verdict.status == CANCELED and self._options.interrupts.give_up_at is None:
             explanation = _CANCELLED_ELSEWHERE
         self.verdict = dataclasses.replace(verdict, explanation=explanation)
+        logger.debug("after %d events: %s", self._sinks.events, self.verdict)
         if verdict.status == ERROR:
             self._artifacts.write_fault(verdict.status, verdict.exit_code, self.job_explanation)
         self._tell_handler_error()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ from ..system.signals import StopFlag
 from .outgoing import OutgoingJob, TransmitterOptions
 
 __all__ = ["Transmitter", "TransmitterOptions"]
+
+logger = logging.getLogger(__name__)
 
 
 class Transmitter:
@@ -74,6 +77,7 @@ class Transmitter:
                 raise InputError(f"cannot read {exc.filename}: {exc.strerror}") from exc
             self._job.check()
             self.digest = self._digest(contents.hexdigest())
+            logger.debug("parameters that travel: %s; archive of %d bytes", sorted(self._job.kwargs), packer.size)
             output.while_waiting = lambda: _check(flag)
             output.write(encode(head))
             for piece in encode_archive(packer.size, packer.sha256, packer.chunks()):

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.commands import OURS, ours
 from tests.support.jobs import job, work
+from tests.support.nodes import running
 from tests.support.private_data import DirFactory, tasks
 from tests.support.streams import events_of
 
@@ -153,3 +154,26 @@ def test_what_cannot_be_printed_is_73(words: list[str]) -> None:
         done = subprocess.run(["bash", "-c", f"{command} {redirection}"], capture_output=True, timeout=90, check=False)
         assert done.returncode == 73, redirection
         assert done.stderr.splitlines()[-1].startswith(b"receptor-runner: ")
+
+
+@pytest.mark.slow
+def test_debug_tells_each_step_decision_and_connection(make_dir: DirFactory) -> None:
+    with running("embedded-1.4") as mesh:
+        done = mesh.run("run", make_dir(tasks("debug: {msg: hi}")), "-p", "test.yml", "-q", "--debug", "-i", "j")
+    said = done.stderr.decode()
+    assert done.returncode == 0
+    for step in (
+        f"connected to {mesh.controller.socket}, node {mesh.executor.name}",
+        f"the node {mesh.executor.name} is ours; its worktypes: {{'receptor-runner': False",
+        "the job goes to Route(",
+        "the work unit is ",
+        "parameters that travel: ['ident', 'playbook']; archive of ",
+        "bytes are sent; waiting for the node's answer",
+        "from byte 0 on",
+        "status: running",
+        "the artifacts are in ",
+        "the job j has ended: Verdict(state='successful'",
+        "is released",
+    ):
+        assert step in said, step
+    assert "Traceback" not in said

@@ -189,6 +189,7 @@ class FollowedJob:
 
     async def _perform(self, action: Action) -> None:
         """One command. What cannot be reached now is tried again later."""
+        logger.debug("unit %s: %s", self._handle.unit, action.do.name.lower().replace("_", " "))
         try:
             match action.do:
                 case Do.OPEN:
@@ -230,6 +231,8 @@ class FollowedJob:
                 await connection.connect_to(self._route.node, self._route.tlsclient)
                 unit = str(self._policy.far_unit)
             await connection.ask_for_results(unit, self._policy.offset)
+            where = "at its node" if direct else "here"
+            logger.debug("reading the results of %s %s, from byte %d on", unit, where, self._policy.offset)
         except BaseException:
             connection.close()
             raise
