@@ -1,8 +1,8 @@
 """The same work through us and through ansible-runner, in one go: ``python -m tests.benchmarks [PART…]``.
 
 Prints for each piece of work the wall time, processor time and peak memory of both, and the ratio theirs : ours (above
-1: we are faster or smaller). Parts: start, transmit, process, controllers, worker, mesh. Needs the extra ``test``, for
-the worker a few minutes, and for mesh the real daemon."""
+1: we are faster or smaller). Parts: start, run, transmit, process, controllers, worker, mesh. Needs the extra
+``test``, for the worker a few minutes, and for mesh the real daemon."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.benchmarks import controllers
+from tests.benchmarks.local import local
 from tests.benchmarks.measure import Measured, measure
 from tests.benchmarks.mesh import mesh
 
@@ -203,8 +204,13 @@ def over_mesh(scratch: Path) -> None:
     mesh(scratch, OURS[0], THEIRS[0])
 
 
+def local_run(scratch: Path) -> None:
+    local(scratch, OURS[0], THEIRS[0], str(BIN / "ansible-playbook"))
+
+
 PARTS = {
     "start": start,
+    "run": local_run,
     "transmit": transmit,
     "process": process,
     "controllers": for_controllers,

@@ -280,7 +280,8 @@ _requests = st.one_of(
 
 @given(_requests)
 def control(line: bytes) -> None:
-    """A command of any client is one to be obeyed, or an ``ERROR`` that can be sent; a reply of any service is one, too."""
+    """A command of any client is one to be obeyed, or an ``ERROR`` that can be sent; a reply of any service is one,
+    too."""
     line = line.replace(b"\n", b" ")
     try:
         command = parse_command(line)

@@ -1,4 +1,5 @@
-"""What cannot run, and what lost its beginning, through any mixture of stages: it ends, and our process stage says how."""
+"""What cannot run, and what lost its beginning, through any mixture of stages: it ends, and our process stage says
+how."""
 
 from __future__ import annotations
 
