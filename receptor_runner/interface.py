@@ -5,6 +5,7 @@ when it is asked for. Nothing is printed but a job's own output, and that only i
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from .system.signals import StopFlag
 if TYPE_CHECKING:
     from .stages.local import Runner
     from .stages.process import Processor
+    from .stages.transmit import Transmitter
     from .stages.worker import Worker
 
 __all__ = ["init_runner", "run", "run_async"]
@@ -69,9 +71,7 @@ def run(**parameters: Any) -> Any:
     """
     streamer = parameters.get("streamer")
     if streamer == "transmit":
-        from .stages.transmit import Transmitter
-
-        return Transmitter(parameters).run(open_output(parameters.get("_output")))
+        return _transmit(parameters)
     for name in unknown_names(parameters):
         logger.warning("ignoring the unknown parameter %s", name)
     if streamer == "worker":
@@ -101,6 +101,16 @@ def run_async(**parameters: Any) -> tuple[threading.Thread, Any]:
     )
     thread.start()
     return thread, runner
+
+
+def _transmit(parameters: Mapping[str, Any]) -> Transmitter:
+    """Without a private data dir, parameters that are data travel with an empty one."""
+    from .stages.transmit import Transmitter
+
+    given = parameters.get("private_data_dir")
+    with contextlib.nullcontext(given) if given else tempfile.TemporaryDirectory() as directory:
+        own = {**parameters, "private_data_dir": directory}
+        return Transmitter(own).run(open_output(parameters.get("_output")))
 
 
 def _work(parameters: Mapping[str, Any]) -> Worker:

@@ -232,7 +232,10 @@ def test_a_runner_is_made_as_ansible_runners_is(make_dir: DirFactory) -> None:
     runner.run()
     assert (runner.status, runner.get_fact_cache("localhost")["kept"]) == ("successful", 1)
     other = receptor_runner.interface.init_runner(private_data_dir=make_dir(PLAY), playbook="test.yml", quiet=True)
+    other.config.env["MINE"] = "1"
     assert other.run().status == "successful"
+    assert other.config.env["MINE"] == "1"
+    assert "AWX_ISOLATED_DATA_DIR" in other.config.env
 
 
 #: What ansible-runner has and this package has not; docs/differences.md says so.
@@ -272,7 +275,7 @@ def test_every_public_name_of_ansible_runner_is_here_or_named_as_absent() -> Non
 
 
 def test_errors_are_of_the_kinds_that_callers_catch(make_dir: DirFactory, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="does not exist"):
+    with pytest.raises(ValueError, match=r"^private_data_dir path is either invalid or does not exist"):
         receptor_runner.run(streamer="transmit", _output=io.BytesIO(), private_data_dir=tmp_path / "none", playbook="x")
     with pytest.raises(FileNotFoundError):
         receptor_runner.Job(tmp_path / "none", playbook="x")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import ConfigurationError
@@ -166,6 +166,12 @@ class Parameters:
         ident = values["ident"]
         ident = uuid.uuid4().hex if ident in (None, "") else check_ident(ident)
         return cls(ident, values, unknown_names(kwargs))
+
+    def with_envvars(self, more: Mapping[str, str]) -> Parameters:
+        """The same with more variables for the job's environment."""
+        if not more:
+            return self
+        return replace(self, values={**self.values, "envvars": {**self.values["envvars"], **more}})
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]

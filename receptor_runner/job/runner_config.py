@@ -1,7 +1,7 @@
 """A job as handlers and callers of ansible_runner know it: ``runner_config``.
 
 Rules: every parameter of a job is an attribute. Paths are absolute. What is known only when the command starts is None
-until then."""
+or empty until then."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ class RunnerConfig:
         self.artifact_dir = os.path.join(root, self.ident)
         self.settings: JSONObject = parameters.get("settings") or {}
         self.command: list[str] | None = None
-        self.env: dict[str, str] | None = None
+        #: What a caller puts here before the job starts is in its environment. Then it is the whole environment,
+        #: masked.
+        self.env: dict[str, str] = {}
         self.cwd: str | None = None
 
     @property

@@ -46,7 +46,7 @@ class HandlerSink(EventSink):
         if data["status"] == STARTING:
             self._config.ident = str(data.get("runner_ident") or self._config.ident)
             self._config.command = data.get("command")
-            self._config.env = data.get("env")
+            self._config.env = data.get("env") or {}
             self._config.cwd = data.get("cwd")
         self._call("status", data, runner_config=self._config)
 

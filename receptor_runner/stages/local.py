@@ -156,7 +156,8 @@ class Runner:
             roles_path=given if isinstance(given, str) else ":".join(map(str, given)),
             local=True,
         )
-        spec = prepare(self.parameters, context)
+        parameters = self.parameters.with_envvars(self.config.env)
+        spec = prepare(parameters, context)
         self.config.settings = private_data.settings(self.parameters["settings"])
         return spec
 

@@ -63,7 +63,7 @@ class OutgoingJob:
     """
 
     def __init__(self, parameters: Mapping[str, Any], options: TransmitterOptions) -> None:
-        self.private_data = PrivateDataDir.existing(parameters.get("private_data_dir") or "")
+        self.private_data = _private_data(parameters.get("private_data_dir") or "", typed=options.typed)
         for name in unknown_names(parameters):
             logger.warning("ignoring the unknown parameter %s", name)
         self._options = options
@@ -374,6 +374,16 @@ class OutgoingJob:
         if isinstance(value, dict) and value and not os.path.exists(self.private_data.path / file):
             self._extra.append([Entry.of_bytes(file, json.dumps(value).encode())])
             del self.kwargs[name]
+
+
+def _private_data(path: str, *, typed: bool) -> PrivateDataDir:
+    """A controller is told in ansible-runner's words."""
+    try:
+        return PrivateDataDir.existing(path)
+    except MissingError as exc:
+        if typed:
+            raise
+        raise MissingError(f"private_data_dir path is either invalid or does not exist: {exc}") from exc
 
 
 def _leads_out(entry: Entry, top: str) -> bool:

@@ -45,6 +45,8 @@ class Transmitter:
         self._options = options or TransmitterOptions()
         self._format = archive_format
         self._job = OutgoingJob(parameters, self._options)
+        #: The parameters that travel.
+        self.kwargs = self._job.kwargs
 
     #: What tells this job from another once it was written: parameters, and names, modes, sizes and checksums of files.
     digest = ""
