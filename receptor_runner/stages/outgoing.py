@@ -22,19 +22,16 @@ from ..errors import ConfigurationError, InputError, MissingError
 from ..isolation.kinds import PODMAN
 from ..isolation.path_map import CONTAINER_HOME, PathMap
 from ..job.extra_vars import travelling
-from ..job.inventory import as_files, external_files, find_source, is_host_list, merged_files
 from ..job.parameters import Parameters, check_ident, is_collection_playbook, to_wire, unknown_names
 from ..job.private_data import PrivateDataDir
 from ..job.resolved import ResolvedJob
+from ..preparation.environment import OWN_ROLES
 from ..stream.messages import Extension, JSONObject
+from .outgoing_inventory import OutgoingInventory, relative_to
 
 __all__ = ["OutgoingJob", "TransmitterOptions"]
 
 logger = logging.getLogger(__name__)
-
-_EXTERNAL_INVENTORY = "inventory-external"
-_MERGED_INVENTORY = "inventory-merged"
-_GIVEN_INVENTORY = "inventory-given"
 
 
 @dataclass
@@ -210,80 +207,26 @@ class OutgoingJob:
     def _arrange_inventory(self) -> None:
         source = self.kwargs.get("inventory")
         if isinstance(source, list) and len(source) == 1:
-            source = self.kwargs["inventory"] = source[0]
-        if not source:
-            return
-        if isinstance(source, str):
-            source = self.kwargs["inventory"] = self._here(source)
-        found = find_source(source, self._inventory_bases()) if isinstance(source, str) else None
-        if found is not None:
-            self._arrange_inventory_file(found)
-        elif self._options.in_place:
-            self.kwargs["inventory"] = self._inventories_here(source)
-        elif not self.with_archive:
-            return
-        elif isinstance(source, list):
-            self._arrange_inventories(source)
-        elif isinstance(source, (str, Mapping)):
-            if isinstance(source, str):
-                self._check_inventory_text(source)
-            directory = _GIVEN_INVENTORY if os.path.isfile(self.private_data.inventory) else "inventory"
-            name, data = as_files(source)
-            self.kwargs["inventory"] = f"{directory}/{name}"
-            self._extra.append([Entry.of_bytes(f"{directory}/{name}", data)])
-        else:
-            raise ConfigurationError(
-                f"an inventory cannot be {type(source).__name__}; give a path, text, dictionary or list"
+            source = source[0]
+        if source:
+            bases = (self.private_data.inventory, self.private_data.path)
+            given = OutgoingInventory(
+                self.private_data,
+                (Path.cwd(), *bases) if self._options.typed else bases,
+                self.report,
+                typed=self._options.typed,
             )
-
-    def _inventories_here(self, source: Any) -> Any:
-        """The same sources for a job in place, wherever its command runs."""
-        if isinstance(source, list):
-            return [self._inventories_here(one) for one in source]
-        if not isinstance(source, str):
-            return source
-        found = find_source(source, self._inventory_bases())
-        if found is None:
-            self._check_inventory_text(source)
-        return os.path.abspath(found) if found is not None else source
-
-    def _arrange_inventories(self, sources: list[Any]) -> None:
-        for one in sources:
-            if not isinstance(one, (str, Mapping)):
-                raise ConfigurationError("each inventory of a list must be a text or a dictionary")
-            if isinstance(one, str) and find_source(one, self._inventory_bases()) is None:
-                self._check_inventory_text(one)
-        self.kwargs["inventory"] = _MERGED_INVENTORY
-        entries = merged_files(sources, self._inventory_bases(), f"{_MERGED_INVENTORY}/", self.report)
-        self._extra.append(entries)
+            source = self._here(source) if isinstance(source, str) else source
+            if self.with_archive:
+                self.kwargs["inventory"] = given.travelling(source)
+                self._extra += given.entries
+            else:
+                self.kwargs["inventory"] = given.staying(source, by_text=self._options.in_place)
 
     def _here(self, path: str) -> str:
         """Where ``path`` is on this machine, if it is the path in a container."""
         inside = PathMap([(str(self.private_data.path), CONTAINER_HOME)]).outside(path)
         return inside if inside != path and os.path.exists(inside) and not os.path.exists(path) else path
-
-    def _check_inventory_text(self, source: str) -> None:
-        """A text that looks like a path, or can only be one, must be there."""
-        only_a_path = self._options.typed and not is_host_list(source)
-        if only_a_path or (source.startswith("/") and "\n" not in source):
-            raise MissingError(f"the inventory {source[:200]} does not exist")
-
-    def _inventory_bases(self) -> tuple[Path, ...]:
-        bases = (self.private_data.inventory, self.private_data.path)
-        return (Path.cwd(), *bases) if self._options.typed else bases
-
-    def _arrange_inventory_file(self, found: Path) -> None:
-        if not (os.path.isfile(found) or os.path.isdir(found)):
-            raise InputError(f"the inventory {found} is neither a file nor a directory")
-        inside = _relative(found, self.private_data.path)
-        if inside is not None:
-            self.kwargs["inventory"] = inside
-        elif self.with_archive:
-            name = _EXTERNAL_INVENTORY if os.path.isdir(found) else f"{_EXTERNAL_INVENTORY}/{found.name}"
-            self.kwargs["inventory"] = name
-            self._extra.append(external_files(found, f"{_EXTERNAL_INVENTORY}/", self.report))
-        else:
-            self.kwargs["inventory"] = os.path.abspath(found)
 
     def _arrange_roles(self) -> None:
         """Roles from elsewhere travel in ``roles``; a path below the private data dir becomes relative to that."""
@@ -306,15 +249,15 @@ class OutgoingJob:
                 logger.warning("the roles directory %s does not exist", given_path)
                 continue
             path = Path(os.path.abspath(found[0]))
-            if _relative(path, self.private_data.path) != "roles":
+            if relative_to(path, self.private_data.path) != "roles":
                 skip = frozenset(f"roles/{name}" for name in taken)
                 self._extra.append(collect(str(path), self.report, prefix="roles/", skip=skip))
                 taken.update(os.listdir(path))
-        joined = ":".join(filter(None, (".", envvars.get("ANSIBLE_ROLES_PATH"))))
+        joined = ":".join(filter(None, (OWN_ROLES, envvars.get("ANSIBLE_ROLES_PATH"))))
         self.kwargs["envvars"] = {**envvars, "ANSIBLE_ROLES_PATH": joined}
 
     def _relative_roles(self, part: str) -> str:
-        if part.startswith("/") and _relative(Path(part), self.private_data.path) is not None:
+        if part.startswith("/") and relative_to(Path(part), self.private_data.path) is not None:
             return os.path.relpath(part, self.private_data.roles)
         return part
 
@@ -401,12 +344,3 @@ def _absolute_variables(text: str) -> str:
     if not os.access(path, os.R_OK):
         raise MissingError(f"cannot read the file {text[1:]}: it does not exist, or is closed to us")
     return f"@{path}"
-
-
-def _relative(path: Path, base: Path) -> str | None:
-    """``path`` below ``base``, or None; a link out of ``base`` is not below it."""
-    real_base, real = os.path.realpath(base), os.path.realpath(path)
-    if real != real_base and not real.startswith(real_base + os.sep):
-        return None
-    inside = os.path.relpath(os.path.abspath(path), base)
-    return None if inside.startswith("..") else inside

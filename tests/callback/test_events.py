@@ -329,7 +329,7 @@ def test_an_events_parent_is_the_start_of_its_own_task(how: str, make_dir: DirFa
 
 
 def test_what_is_left_of_an_asynchronous_task_belongs_to_it(make_dir: DirFactory) -> None:
-    events = events_of_play(make_dir, tasks("{command: sleep 2, async: 10, poll: 1}", hosts="h1"))
+    events = events_of_play(make_dir, tasks("{command: sleep 4, async: 30, poll: 1}", hosts="h1"))
     starts = {e["uuid"] for e in of(events, "playbook_on_task_start")}
     polls = of(events, "runner_on_async_poll")
     assert polls
