@@ -31,11 +31,13 @@ from ..limits import (
     UNSHARE_SECONDS,
 )
 from ..preparation.run_spec import RunSpec
+from ..system.below import Held
 from ..system.boot import python_argv
 from ..system.forking import ForkedProcess
 from ..system.places import temporary_place
 from ..system.process_id import start_ticks
 from ..system.process_tree import kill_tree
+from ..system.removal import remove_tree
 from .engine import Engine
 from .protocol import (
     Cancel,
@@ -134,6 +136,7 @@ class Guard:
     def __init__(self, inherit: Sequence[int] = (), *, fork: bool = False) -> None:
         self._parser = ReportParser()
         self._spec: RunSpec | None = None
+        self._owned: list[str] = []
         try:
             self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         except OSError as exc:
@@ -198,7 +201,8 @@ class Guard:
                 self._result(report)
 
     def own(self, path: str) -> None:
-        """The guard removes ``path`` and all below it when it ends."""
+        """The guard removes ``path`` and all below it when it ends. If somebody kills it, :meth:`close` does."""
+        self._owned.append(path)
         self._send(Own(path))
 
     def run(self, spec: RunSpec) -> None:
@@ -326,7 +330,17 @@ class Guard:
             self._kill(ENGINE_SECONDS)
         if self._process.returncode and not self._killed:
             self._remove_container(ENGINE_SECONDS)
+        if self._process.returncode or self._killed:
+            self._remove_owned()
         self._stderr.close()
+
+    def _remove_owned(self) -> None:
+        for path in self._owned:
+            remove_tree(path)
+        for path in reversed(self._spec.made if self._spec is not None else []):
+            made = Held(path)
+            made.remove()
+            made.close()
 
     def _remove_container(self, seconds: float) -> None:
         """Does what a guard that was killed could not do any more."""

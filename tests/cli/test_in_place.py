@@ -8,6 +8,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.commands import OURS, ours
@@ -107,6 +108,32 @@ def test_a_local_job_outlives_who_started_it(
     assert counters == list(range(1, len(counters) + 1))
     assert ours("release", "j").returncode == 0
     wait_for(lambda: not nodes(), "the private node is gone", 15)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("receptor-unit", 74), ("receptor-worker", 76), ("keeper", 70), ("guard", 70)],
+)
+def test_whatever_of_ours_is_killed_nothing_of_the_job_is_left(
+    name: str, code: int, make_dir: DirFactory, tmp_path: Path, no_leftovers: Path
+) -> None:
+    directory = make_dir(roles__wait__tasks__main="")
+    tasks_file = directory / "roles" / "wait" / "tasks" / "main.yml"
+    tasks_file.write_text(f"- wait_for: {{path: '{tmp_path}/go', timeout: 60, sleep: 1}}\n")
+    before = contents(directory)
+    words = [*OURS, "run", str(directory), "-r", "wait", "--hosts", "all", "--role-skip-facts", "-i", "j", "-q"]
+    run = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    events = directory / "artifacts" / "j" / "job_events"
+    wait_for(lambda: any("runner_on_start" in path.read_text() for path in events.glob("*.json")), "the task runs", 30)
+    (unit,) = [child for child in psutil.Process(run.pid).children() if child.name() == "receptor-unit"]
+    (worker,) = unit.children()
+    (keeper,) = worker.children()
+    (guard,) = keeper.children()
+    {"receptor-unit": unit, "receptor-worker": worker, "keeper": keeper, "guard": guard}[name].kill()
+    assert run.wait(60) == code
+    wait_for(lambda: contents(directory) == before, "the directory is as it was", 10)
+    wait_for(lambda: not processes_with(str(directory)), "nothing runs", 10)
+    ours("release", "--force", "j")
 
 
 @pytest.mark.parametrize("how", ["ctrl-c", "cancel"])
