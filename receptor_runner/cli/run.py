@@ -71,6 +71,7 @@ def run(  # noqa: PLR0913 - a group of options each
             if not in_place:
                 from ..mesh.client import Mesh
 
+                job.check()
                 return submit_job(Mesh.private() if local else at.mesh(), job, to, flag, again=again)
             from ..mesh.in_place import start_in_place
 

@@ -225,11 +225,11 @@ class Mesh:
         :raises Interrupted: ``flag`` was raised; no unit is left.
         """
         records = Records(jobs_directory())
-        transmitter = job.transmitter(Extension(job=job.ident, owner=owner()))
         with self._private.used() if self._private is not None else contextlib.nullcontext() as private:
             if private is not None:
                 self.address = private.address
             address = self.address
+            transmitter = job.transmitter(Extension(job=job.ident, owner=owner()))
             with claimed(records, job.ident, flag) as mine:
                 known = known_job(records, job, Place(address.socket, node), again=again, mine=mine, flag=flag)
                 if known is not None:

@@ -55,6 +55,10 @@ class Job:
         #: Whether it works in its private data dir, on this machine, and nothing travels.
         self.in_place = in_place
 
+    def check(self) -> None:
+        """:raises ReceptorRunnerError: it cannot be transmitted, and nothing need be started for it."""
+        self.transmitter(Extension())
+
     def transmitter(self, extension: Extension) -> Transmitter:
         """The first stage for this job.
 

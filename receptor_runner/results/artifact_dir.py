@@ -50,17 +50,25 @@ def writable(path: str) -> Iterator[None]:
 
     :raises OutputError: it cannot be written.
     """
-    before = os.path.isdir(path)
+    made = _missing(path)
     with ArtifactDir(path) as artifacts:
         artifacts.check_writable()
     try:
         yield
     except BaseException:
-        if not before:
-            for directory in (os.path.join(path, _EVENTS), path):
-                with contextlib.suppress(OSError):
-                    os.rmdir(directory)
+        for directory in made:
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
         raise
+
+
+def _missing(path: str) -> list[str]:
+    """The directories that must be made for ``path``, the deepest first."""
+    missing = [os.path.join(path, _EVENTS)] if not os.path.exists(os.path.join(path, _EVENTS)) else []
+    while not os.path.exists(path) and os.path.dirname(path) != path:
+        missing.append(path)
+        path = os.path.dirname(path)
+    return missing
 
 
 class ArtifactDir:

@@ -95,7 +95,7 @@ def test_run_prints_like_ansible_and_counts_like_it(make_dir: DirFactory) -> Non
 def test_run_keeps_artifacts_by_ident_and_does_not_send_old_ones(make_dir: DirFactory) -> None:
     seen = "{{ lookup('pipe', 'ls -d ' + playbook_dir + '/../artifacts/*') }}"
     directory = make_dir(tasks(f'debug: {{msg: "{seen}"}}'), artifacts__old__stdout="x")
-    ours("run", directory, "-p", "test.yml", "-i", "new")
+    ours("run", directory, "-p", "test.yml", "-i", "new", "--copy")
     assert (directory / "artifacts" / "old" / "stdout").exists()
     text = json.dumps([event.get("stdout") for event in events_of(directory / "artifacts" / "new")])
     assert "artifacts/new" in text

@@ -12,6 +12,7 @@ import pytest
 from receptor_runner import Job
 from receptor_runner import Mesh as Client
 from receptor_runner.errors import UsageError
+from receptor_runner.records.state_dir import jobs_directory
 from tests.support.commands import ours
 from tests.support.nodes import BOTH, Mesh, running
 from tests.support.private_data import DirFactory, tasks
@@ -87,6 +88,31 @@ def test_a_release_loses_no_results(mesh: Mesh, make_dir: DirFactory) -> None:
     assert submit(mesh, directory, "-i", "r")[0] == 0
     assert ours("attach", "r", "-q").returncode == 0
     assert ours("release", "r").returncode == 0
+
+
+def test_a_job_whose_daemon_is_down_is_not_released(mesh: Mesh, make_dir: DirFactory) -> None:
+    assert submit(mesh, make_dir(HELLO), "-i", "down")[0] == 0
+    assert ours("wait", "down", "--timeout", "60").returncode == 0
+    record = jobs_directory() / "down" / "job.json"
+    data = json.loads(record.read_text())
+    record.write_text(
+        json.dumps({**data, "state": "running", "exit_code": None, "endpoint": {"socket": "/no/such.sock"}})
+    )
+    refused = ours("release", "down")
+    assert refused.returncode == 69
+    assert b"/no/such.sock" in refused.stderr
+    assert b"release --force down" in refused.stderr
+    record.write_text(json.dumps(data))
+    assert ours("attach", "down", "-q").returncode == 0
+    assert ours("release", "down").returncode == 0
+
+
+def test_work_that_cannot_be_signed_is_refused(mesh: Mesh, make_dir: DirFactory) -> None:
+    """The embedded node is this machine, and signs nothing."""
+    done = mesh.run("run", make_dir(HELLO), "-p", "test.yml", "-q", "--signwork")
+    assert done.returncode == (77 if mesh.real else 0), done.stderr
+    if mesh.real:
+        assert b"signing key" in done.stderr
 
 
 def test_what_is_told_of_an_ended_job_agrees(mesh: Mesh, make_dir: DirFactory) -> None:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 import receptor_runner
@@ -196,15 +197,20 @@ def test_what_wait_has_seen_stays_known(mesh: Mesh, make_dir: DirFactory) -> Non
     ours("release", "--force", "seen")
 
 
-def test_a_lost_run_leaves_no_node_and_no_payload(make_dir: DirFactory, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["in place", "on a copy"])
+def test_a_lost_run_leaves_no_node_and_no_payload(where: str, make_dir: DirFactory, tmp_path: Path) -> None:
     directory = make_dir(tasks("command: sleep 60"))
     state = os.environ["XDG_STATE_HOME"]
-    job = subprocess.Popen([*OURS, "run", directory, "-p", "test.yml", "-i", "k", "-q"], stderr=subprocess.DEVNULL)
+    words = [*OURS, "run", str(directory), "-p", "test.yml", "-i", "k", "-q", *(["--copy"] if "copy" in where else [])]
+    job = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     events = directory / "artifacts" / "k" / "job_events"
     wait_for(lambda: len(list(events.glob("*.json"))) > 2, "it runs")
-    (runner,) = [
-        one for one in processes_with(state) if any("receptor_runner.node.runner" in word for word in words_of(one))
-    ]
+    if where == "in place":
+        (runner,) = [child for child in psutil.Process(job.pid).children() if child.name() == "receptor-unit"]
+    else:
+        (runner,) = [
+            one for one in processes_with(state) if any("receptor_runner.node.runner" in word for word in words_of(one))
+        ]
     kill_tree(runner)
     assert job.wait(90) in (74, 76)
     wait_for(lambda: not list((Path(state) / "receptor-runner" / "nodes").iterdir()), "the node is gone")

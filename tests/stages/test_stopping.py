@@ -374,7 +374,7 @@ def test_run_cancels_on_the_first_signal(number: signal.Signals, make_dir: DirFa
     assert not processes_with(STUBBORN_MARK)
 
 
-@pytest.mark.parametrize("module", ["cli.main", "cli.options", "mesh.endpoint", "mesh.client"])
+@pytest.mark.parametrize("module", ["cli.main", "cli.options", "mesh.in_place", "mesh.endpoint"])
 def test_run_is_cancelled_while_it_starts(module: str, make_dir: DirFactory, no_leftovers: Path) -> None:
     directory = make_dir(tasks("command: sleep 50"))
     words = [sys.executable, "-X", "importtime", *OURS[1:], "run", str(directory), "-p", "test.yml", "-q"]
