@@ -30,8 +30,10 @@ def role_vars(text: str) -> dict[str, Any]:
 
 
 def _pairs(text: str, complaint: str) -> Iterator[tuple[str, str]]:
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""  # no escapes: D:\x is a path, as for Ansible
     try:
-        words = shlex.split(text)
+        words = list(lexer)
     except ValueError as exc:
         raise click.UsageError(f"{text[:80]!r} cannot be split into words: {exc}") from exc
     for word in words:

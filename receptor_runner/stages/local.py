@@ -187,7 +187,7 @@ class Runner:
         others = [
             item
             for item in root.iterdir()
-            if item.is_dir() and not item.is_symlink() and str(item) != self.artifact_dir
+            if os.path.isdir(item) and not os.path.islink(item) and str(item) != self.artifact_dir
         ]
         others.sort(key=lambda item: item.stat().st_mtime)
         for old in others[: max(0, len(others) - keep + 1)]:

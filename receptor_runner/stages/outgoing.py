@@ -18,7 +18,7 @@ from typing import Any
 
 from ..archive.collect import collect, excluded
 from ..archive.entry import Entry
-from ..errors import ConfigurationError, InputError, MissingError
+from ..errors import ConfigurationError, InputError, MissingError, ReceptorRunnerError
 from ..isolation.kinds import PODMAN
 from ..isolation.path_map import CONTAINER_HOME, PathMap
 from ..job.extra_vars import travelling
@@ -78,7 +78,12 @@ class OutgoingJob:
             raise
         except (TypeError, ValueError) as exc:
             raise ConfigurationError(f"the parameters cannot travel: {exc}") from exc
-        self._arrange()
+        try:
+            self._arrange()
+        except ReceptorRunnerError:
+            raise
+        except OSError as exc:
+            raise InputError(f"cannot read {exc.filename}: {exc.strerror}") from exc
         logger.debug("the job of %s; its playbooks are in %s", self.private_data.path, self.private_data.cwd)
 
     def check(self) -> None:

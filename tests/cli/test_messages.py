@@ -91,12 +91,13 @@ def test_a_mistake_is_told_before_anything_is_started(
     assert not nodes.exists() or not list(nodes.iterdir())
 
 
-@pytest.mark.parametrize("closed", ["project", "env", "inventory", "."])
+@pytest.mark.parametrize("closed", ["project", "env", "inventory", "roles", "."])
 def test_a_directory_that_is_closed_to_us_is_named(closed: str, make_dir: DirFactory) -> None:
-    directory = make_dir(PLAY, env__settings="{}")
+    directory = make_dir(PLAY, env__settings="{}", roles__one__x="")
     (directory / closed).chmod(0)
     try:
-        done = ours("transmit", directory, "-p", "test.yml", preexec_fn=_obey_permissions)
+        words = ["-p", "test.yml", "--roles-path", str(directory.parent)]
+        done = ours("transmit", directory, *words, preexec_fn=_obey_permissions)
     finally:
         (directory / closed).chmod(0o700)
     assert (done.returncode, done.stdout) == (66, b"")

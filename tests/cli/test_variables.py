@@ -41,3 +41,4 @@ def test_what_is_no_variable_of_a_role_is_a_usage_error(text: str, says: str) ->
 
 def test_the_variables_of_a_role_are_literals_or_texts() -> None:
     assert role_vars("a=1 b='[1, 2]' c=word d=None") == {"a": 1, "b": [1, 2], "c": "word", "d": None}
+    assert role_vars(r"path=D:\docs\share re='^a\d+ #x$'") == {"path": r"D:\docs\share", "re": r"^a\d+ #x$"}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
+import receptor_runner
 from receptor_runner.system.files import create_file, make_private, replace_file
 
 
@@ -48,3 +50,20 @@ def test_only_missing_directories_are_made_private(tmp_path: Path) -> None:
     make_private(tmp_path / "there" / "a" / "b")
     modes = [stat.S_IMODE((tmp_path / part).stat().st_mode) for part in ("there", "there/a", "there/a/b")]
     assert modes == [0o755, 0o700, 0o700]
+
+
+def test_nothing_of_ours_asks_a_path_in_a_way_that_fails_for_what_is_closed_to_us() -> None:
+    """``Path.exists`` and its like raise for a closed directory and for a name that is too long; ``os.path`` says no."""
+    package = Path(receptor_runner.__file__).parent
+    asking = {"is_file", "is_dir", "exists", "is_symlink", "is_socket", "is_mount"}
+    found = [
+        f"{path.relative_to(package)}:{node.lineno}"
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in asking
+        and not node.args
+        and not node.keywords
+    ]
+    assert found == []
