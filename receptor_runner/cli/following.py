@@ -73,7 +73,7 @@ def follow(
     """Follows the job to its end, and returns the exit status."""
     from .progress import progress
 
-    line = progress(submitted.record.route.node)
+    line = progress("this machine" if submitted.record.private_node else submitted.record.route.node)
     try:
         outcome = submitted.follow(
             printer=line.wrap(printer),

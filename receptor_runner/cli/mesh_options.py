@@ -73,6 +73,11 @@ class RouteOptions(NamedTuple):
     ttl: str | None
     signwork: bool | None
 
+    @property
+    def unsaid(self) -> bool:
+        """Whether all of it is left to the mesh."""
+        return all(value is None for value in self)
+
 
 route_options = option_group(
     RouteOptions,

@@ -62,6 +62,8 @@ def run(  # noqa: PLR0913 - a group of options each
 
     printer = job_printer(printing, output)
     local = not (to.node or at.given)
+    if local and not to.unsaid:
+        raise click.UsageError("--worktype, --ttl and --signwork are for a mesh: name it with --socket or --node")
     in_place = local and not copy
     with standby_runner() if in_place and can_fork() else contextlib.nullcontext() as standby:
         job = what.job(directory, in_place=in_place)

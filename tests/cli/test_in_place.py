@@ -202,3 +202,9 @@ def test_a_full_disk_leaves_the_job_and_says_so(make_dir: DirFactory, tmp_path: 
         subprocess.run(["umount", str(small)], check=True)
     assert ours("attach", "j", "-q").returncode == 0
     assert (small / "j" / "rc").read_text() == "0"
+
+
+@pytest.mark.parametrize("option", [["--worktype", "x"], ["--ttl", "1h"], ["--signwork"]])
+def test_options_of_a_mesh_need_one(option: list[str], make_dir: DirFactory) -> None:
+    done = ours("run", make_dir(HELLO), "-p", "test.yml", *option)
+    assert (done.returncode, b"name it with --socket or --node" in done.stderr) == (64, True)
