@@ -40,7 +40,7 @@ _HANDLERS = ("cancel_callback", "event_handler", "status_handler", "artifacts_ha
 
 
 def init_runner(**parameters: Any) -> Any:
-    """What :func:`run` runs: an object with a method ``run`` that returns the result."""
+    """What :func:`run` runs: an object with a method ``run``, which returns ``status`` and ``rc``."""
     if parameters.get("streamer"):
         return _Stage(parameters)
     for name in unknown_names(parameters):
@@ -49,13 +49,18 @@ def init_runner(**parameters: Any) -> Any:
 
 
 class _Stage:
-    """One stage, to be run."""
+    """One stage, to be run. After that it has what its result has."""
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         self._parameters = parameters
+        self._result: Any = None
 
-    def run(self) -> Any:
-        return run(**self._parameters)
+    def run(self) -> tuple[str, int | None]:
+        self._result = run(**self._parameters)
+        return self._result.status, self._result.rc
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._result, name)
 
 
 def run(**parameters: Any) -> Any:
@@ -80,7 +85,9 @@ def run(**parameters: Any) -> Any:
         return _told(_process(parameters), parameters)
     if streamer:
         raise UsageError(f"there is no streamer {streamer!r}; use transmit, worker or process")
-    return _told(_local(parameters).run(), parameters)
+    runner = _local(parameters)
+    runner.run()
+    return _told(runner, parameters)
 
 
 def _told(result: Any, parameters: Mapping[str, Any]) -> Any:
@@ -96,9 +103,12 @@ def run_async(**parameters: Any) -> tuple[threading.Thread, Any]:
     if parameters.get("streamer"):
         raise UsageError("run_async runs a job on this machine; give a streamer to run, in a thread of your own")
     runner = _local(parameters)
-    thread = threading.Thread(
-        target=lambda: _told(runner.run(), parameters), name=f"receptor-runner-{runner.parameters.ident}", daemon=True
-    )
+
+    def work() -> None:
+        runner.run()
+        _told(runner, parameters)
+
+    thread = threading.Thread(target=work, name=f"receptor-runner-{runner.parameters.ident}", daemon=True)
     thread.start()
     return thread, runner
 

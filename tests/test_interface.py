@@ -229,11 +229,11 @@ def test_a_runner_is_made_as_ansible_runners_is(make_dir: DirFactory) -> None:
     runner = receptor_runner.Runner(config=config, event_handler=lambda event: True)
     runner.set_fact_cache("localhost", {"kept": 1})
     assert runner.get_fact_cache("localhost") == {"kept": 1}
-    runner.run()
+    assert runner.run() == ("successful", 0)
     assert (runner.status, runner.get_fact_cache("localhost")["kept"]) == ("successful", 1)
     other = receptor_runner.interface.init_runner(private_data_dir=make_dir(PLAY), playbook="test.yml", quiet=True)
     other.config.env["MINE"] = "1"
-    assert other.run().status == "successful"
+    assert other.run() == ("successful", 0)
     assert other.config.env["MINE"] == "1"
     assert "AWX_ISOLATED_DATA_DIR" in other.config.env
 

@@ -566,7 +566,14 @@ def _resolved_action(task):
     """The whole name of the action. A template has none before it is run, and Ansible warns whoever asks."""
     if "{{" in str(task.action) or "{%" in str(task.action):
         return task.action
-    return getattr(task, "resolved_action", None) or task.action
+    _muted.yes = True  # Ansible warns about us if there is no such action, and tells the user himself
+    try:
+        return getattr(task, "resolved_action", None) or task.action
+    finally:
+        _muted.yes = False
+
+
+_muted = threading.local()
 
 
 def _without_environment(result):
@@ -634,6 +641,8 @@ def _showing(frames, event, method):
 
     @functools.wraps(method)
     def wrapper(self, *args, **kwargs):
+        if event == "warning" and getattr(_muted, "yes", False):
+            return None
         fields = {}
         if verbose:
             host = kwargs.get("host", args[1] if len(args) > 1 else None)

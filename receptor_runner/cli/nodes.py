@@ -57,7 +57,8 @@ def _view(one: NodeStatus, *, here: bool) -> JSONObject:
 
 def _row(one: NodeStatus) -> tuple[str, ...]:
     worktypes = [f"{name} (signed)" if secure else name for name, secure in (one.worktypes or {}).items()]
-    return one.node, "yes" if one.reachable else "no", ", ".join(worktypes) or "-"
+    offered = "unknown" if one.worktypes is None else ", ".join(worktypes) or "-"
+    return one.node, "yes" if one.reachable else "no", offered
 
 
 def _worker_info(mesh: Mesh, one: NodeStatus) -> JSONObject:

@@ -140,7 +140,7 @@ class _Guard:
             self._command_run.stop_requested = self._stop_requested
             self._channel.report(self._command_run.run())
         except CommandNotFound as exc:
-            self._channel.report(CommandMissing(f"{exc}; {missing_advice(spec.argv[0])}"))
+            self._channel.report(CommandMissing(f"{str(exc).rstrip('.')}; {missing_advice(spec.argv[0])}"))
         except PromptTimeout as exc:
             self._channel.report(CommandMissing(str(exc)))
         except (OSError, MemoryError) as exc:

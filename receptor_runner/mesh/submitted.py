@@ -322,7 +322,9 @@ class SubmittedJob:
             if record.verdict is not None:
                 return record
             if until is not None and time.monotonic() >= until:
-                raise WaitTimeoutError(f"the job {self.id} is still {record.state} after {timeout:g} s")
+                raise WaitTimeoutError(
+                    f"the job {self.id} is still {record.state} after {round(timeout or 0.0, 1):g} s"
+                )
             left = _POLL_SECONDS if until is None else min(_POLL_SECONDS, until - time.monotonic())
             pause(flag, max(0.0, left))
 

@@ -171,7 +171,7 @@ class InputFiles:
     def _variables_file(self, name: str) -> Path:
         file = self.private_data.path / self.path_map.outside(name)
         if not os.path.isfile(file):
-            raise MissingError(f"the file of extra variables {name} does not exist in {self.private_data.path}")
+            raise MissingError(f"the file of extra variables {file} does not exist")
         self._check_ours(file)
         if self.path_map.shows(file):
             return file

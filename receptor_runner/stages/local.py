@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import Interrupted, MissingError, OutputError, exit_code_of
+from ..errors import MissingError, OutputError, ReceptorRunnerError, exit_code_of
 from ..guard.client import Guard
 from ..guard.protocol import Lines
 from ..job.parameters import Parameters
@@ -102,8 +102,11 @@ class Runner:
     def errored(self) -> bool:
         return self.status == ERROR
 
-    def run(self) -> Runner:
-        """:raises OutputError: the private data dir or the artifact directory cannot be written."""
+    def run(self) -> tuple[str, int | None]:
+        """Runs the job, and returns ``status`` and ``rc``.
+
+        :raises OutputError: the private data dir or the artifact directory cannot be written.
+        """
         make(self.private_data_dir)
         with ArtifactDir(self.artifact_dir) as artifacts:
             printers = [self._printer] if self._printer is not None else []
@@ -123,7 +126,7 @@ class Runner:
             sinks.flush()
             sinks.close()
         self._rotate()
-        return self
+        return self.status, self.rc
 
     def _settle(self, sinks: Sinks) -> None:
         """The status so far, a handler's error included."""
@@ -273,13 +276,13 @@ class _LocalRelay:
         self._sinks.flush()
 
     def should_stop(self) -> bool:
-        """:raises Interrupted: the callback raised; the job ends as an error."""
+        """:raises ReceptorRunnerError: the callback raised; the job ends as an error."""
         if self._cancel_callback is None or self._cancelled:
             return self._cancelled
         try:
             self._cancelled = bool(self._cancel_callback())
         except Exception as exc:
-            raise Interrupted(f"Exception in Cancel Callback: {exc}") from exc
+            raise ReceptorRunnerError(f"Exception in Cancel Callback: {exc}") from exc
         return self._cancelled
 
     def hurried(self) -> bool:

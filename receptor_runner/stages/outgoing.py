@@ -243,6 +243,10 @@ class OutgoingJob:
             envvars["ANSIBLE_ROLES_PATH"] = ":".join(self._relative_roles(part) for part in str(own).split(":"))
             self.kwargs["envvars"] = envvars
         paths = [os.path.expanduser(part) for part in paths if part]
+        if self._options.in_place:
+            for part in paths:
+                if not os.path.isdir(part):
+                    logger.warning("the roles directory %s does not exist", part)
         if not paths or not self.with_archive:
             return
         taken = set(os.listdir(self.private_data.roles)) if os.path.isdir(self.private_data.roles) else set()
@@ -346,6 +350,8 @@ def _absolute_variables(text: str) -> str:
     if not text.startswith("@"):
         return text
     path = os.path.abspath(os.path.expanduser(text[1:]))
-    if not os.access(path, os.R_OK):
-        raise MissingError(f"cannot read the file {text[1:]}: it does not exist, or is closed to us")
+    if os.path.isdir(path) or not os.access(path, os.R_OK):
+        raise MissingError(
+            f"cannot read the file {text[1:] or path}: it is no file, does not exist, or is closed to us"
+        )
     return f"@{path}"

@@ -55,7 +55,7 @@ _EMPTY = (
     "Worker did not produce events or streaming was aborted, check execution node health."
 )
 _PARSE_ERROR = "Failed to JSON parse a line from worker stream. Error:"
-_CANCELLED_ELSEWHERE = "the job was cancelled by somebody else: not from here"
+_CANCELLED_ELSEWHERE = "the job was cancelled, and not by this follower"
 _EXTRACT_ERROR = "Failed to extract artifacts from worker stream. Error:"
 _READ_ERROR = "Failed to read from worker stream. Error:"
 

@@ -358,6 +358,13 @@ def test_the_resolved_action_is_named_without_a_warning(action: str, make_dir: D
         assert ok["event_data"]["resolved_action"] == "ansible.builtin.debug"
 
 
+def test_a_module_that_does_not_exist_is_told_by_ansible_alone(make_dir: DirFactory) -> None:
+    done = work(job(make_dir(), playbook=None, module="nosuchmodule", host_pattern="all"))
+    assert done.returncode != 0
+    assert b"nosuchmodule" in done.stdout
+    assert b"resolved_action when it is not resolved" not in done.stdout
+
+
 @pytest.mark.skipif(CORE < (2, 22), reason="ansible-core masks no secrets before 2.22")
 def test_what_ansible_masks_is_masked_in_every_field_of_events(make_dir: DirFactory) -> None:
     vault = [str(BIN / "ansible-vault"), "encrypt_string", "--vault-password-file", "pw", "--name", "word", "geheimnis"]

@@ -149,7 +149,7 @@ def test_a_local_job_is_cancelled(how: str, make_dir: DirFactory, tmp_path: Path
         assert ours("cancel", "j").returncode == 0
     _, said = run.communicate(timeout=30)
     assert run.returncode == 130
-    assert (b"cancelled by somebody else" in said) == (how == "cancel")
+    assert (b"cancelled, and not by this follower" in said) == (how == "cancel")
     assert (directory / "artifacts" / "j" / "status").read_text() == "canceled"
     assert not processes_with(str(directory))
 

@@ -116,7 +116,7 @@ def test_a_cancel_from_elsewhere_is_told_as_such(make_dir: DirFactory, tmp_path:
     assert worker.wait(30) == 130
     done = ours("process", tmp_path / "out", "-q", "--in", tmp_path / "results")
     assert done.returncode == 130
-    assert b"cancelled by somebody else" in done.stderr
+    assert b"cancelled, and not by this follower" in done.stderr
 
 
 def test_a_reader_that_takes_its_time_is_no_idle_job(make_dir: DirFactory) -> None:
