@@ -10,13 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..errors import ConfigurationError
+from ..receptor.address import LONGEST_SOCKET
 from ..receptor.configuration import Item, read_items
 
-__all__ = ["LONGEST_SOCKET", "NodeConfig", "WorkCommand", "configure"]
+__all__ = ["NodeConfig", "WorkCommand", "configure"]
 
 _DEFAULT_DATA_DIR = "/tmp/receptor"  # the daemon's default, pkg/types/main.go
-#: How many bytes the path of a Unix socket can have (unix(7)).
-LONGEST_SOCKET = 107
 _REAL_DAEMON_FIELDS = ("tls", "tcplisten", "tcptls")
 
 

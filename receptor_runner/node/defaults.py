@@ -12,13 +12,17 @@ import socket
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError, InputError, OutputError
 from ..job.place import IN_PLACE
 from ..limits import KEEPALIVE_SECONDS
+from ..receptor.address import LONGEST_SOCKET
 from ..records.state_dir import nodes_directory, state_directory
 from ..system.boot import python_argv
-from .config import LONGEST_SOCKET, NodeConfig, WorkCommand
+
+if TYPE_CHECKING:
+    from .config import NodeConfig
 
 __all__ = ["PRIVATE", "WORKTYPE", "config_files", "default_config", "prepare_private", "private_socket"]
 
@@ -50,6 +54,8 @@ def default_config(socket_path: str | None) -> NodeConfig:
     if len(os.fsencode(path)) > LONGEST_SOCKET:
         text = f"the path of the socket is longer than {LONGEST_SOCKET} bytes: {path}"
         raise ConfigurationError(text, hint="choose a shorter one with --socket")
+    from .config import NodeConfig, WorkCommand
+
     config = NodeConfig(socket.gethostname(), str(state_directory() / "node"), path)
     program, *arguments = _worker_command()
     config.worktypes[WORKTYPE] = WorkCommand(WORKTYPE, program, shlex.join(arguments), allow_runtime_params=True)

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-__all__ = ["Address"]
+__all__ = ["LONGEST_SOCKET", "Address"]
+
+#: How many bytes the path of a Unix socket can have (unix(7)).
+LONGEST_SOCKET = 107
 
 
 @dataclass(frozen=True)
