@@ -20,8 +20,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from ..errors import ConfigurationError, OutputError, UsageError
 from ..receptor.control_protocol import CommandError
 from ..receptor.work_unit import CANCELED, FAILED, PENDING, RUNNER_GONE, RUNNING, UnitStatus, check_unit_id
@@ -33,13 +31,14 @@ from ..system.descriptors import lower_descriptor_limit
 from ..system.directories import locked
 from ..system.forking import Standby, forked
 from ..system.process_id import start_ticks
-from ..system.process_tree import kill_tree
 from ..system.removal import remove_tree
 from .remote_unit import expired
 from .runner import serve
 from .status_file import read_status, write_status
 
 if TYPE_CHECKING:
+    import psutil
+
     from .config import WorkCommand
 
 __all__ = ["Unit", "Units", "serve_unit"]
@@ -53,7 +52,7 @@ _ID_LENGTH = 8
 
 
 class Unit:
-    """One unit; its directory exists."""
+    """One unit; its directory exists. Whoever starts one needs no list of processes, so psutil is loaded late."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -183,6 +182,8 @@ class Unit:
 
     def interrupt(self) -> bool:
         """Asks the runner to cancel; False if there is none."""
+        import psutil
+
         runner = self._runner()
         if runner is None or not self.locked():
             return False
@@ -193,6 +194,8 @@ class Unit:
 
     def kill(self) -> None:
         """Ends the runner, which did not end what it runs, and all that it runs."""
+        from ..system.process_tree import kill_tree
+
         runner = self._runner()
         if runner is None:
             return
@@ -202,6 +205,8 @@ class Unit:
 
     def _runner(self) -> psutil.Process | None:
         """The process that runs the unit's command. Its number may be another one's by now, or be written nowhere."""
+        import psutil
+
         words = {str(self.directory), _RUNNER}
         status = self._stored()
         pid, started = status.remote("Pid"), status.remote("Started")
