@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tests.support.commands import OURS, ours
+from tests.support.disks import small_disk
 from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import processes_with, wait_for
 from tests.support.streams import events_of
@@ -185,21 +186,12 @@ def test_an_artifact_directory_that_cannot_be_written_stops_the_job_before_it_st
 
 
 def test_a_full_disk_leaves_the_job_and_says_so(make_dir: DirFactory, tmp_path: Path) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("needs to mount a file system of its own")
-    try:
+    with small_disk(tmp_path / "small", "64k") as small:
         loop = "command: echo {{ 'x' * 3000 }}\nloop: '{{ range(30) | list }}'"
         directory = make_dir(tasks(loop))
         done = ours("run", directory, "-p", "test.yml", "-q", "--copy", "-i", "j", "--artifact-dir", small)
         assert done.returncode == 73
         assert b"No space left on device; the job j goes on: receptor-runner attach j follows it" in done.stderr
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
     assert ours("attach", "j", "-q").returncode == 0
     assert (small / "j" / "rc").read_text() == "0"
 

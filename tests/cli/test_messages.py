@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.commands import BIN, OURS, ours
+from tests.support.disks import small_disk
 from tests.support.jobs import job, processed, statuses, work
 from tests.support.private_data import DirFactory, tasks
 
@@ -163,14 +164,7 @@ def test_an_error_of_the_worker_names_the_files_of_the_submitter(make_dir: DirFa
 def test_a_full_temporary_directory_is_named_and_no_file_of_ours(
     make_dir: DirFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mount = tmp_path / "small"
-    mount.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", str(mount)], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("needs to mount a file system of its own")
-    try:
+    with small_disk(tmp_path / "small", "40k") as mount:
         monkeypatch.setenv("TMPDIR", str(mount))
         stream = b'{"kwargs": {"module": "ping", "host_pattern": "localhost"}}\n{"eof": true}\n'
         done = work(stream)
@@ -179,5 +173,3 @@ def test_a_full_temporary_directory_is_named_and_no_file_of_ours(
         assert str(mount) in said
         assert "No space left" in said
         assert ".pyc" not in said
-    finally:
-        subprocess.run(["umount", str(mount)], check=True)

@@ -23,6 +23,7 @@ from receptor_runner.results.terminal import coloured
 from receptor_runner.stream.codec import END_OF_STREAM, KEEPALIVE, encode, encode_archive
 from tests.support.archives import FILE, LINK
 from tests.support.commands import OURS, ours
+from tests.support.disks import small_disk
 from tests.support.handlers import Calls
 from tests.support.processes import wait_for
 from tests.support.strategies import describe
@@ -289,18 +290,10 @@ def test_without_a_reader_the_artifacts_are_saved_all_the_same(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_disk_that_is_full_is_an_error_and_no_success(tmp_path: Path) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "none", small], capture_output=True, check=False
-    ).returncode:
-        pytest.skip("needs the right to mount a small file system")
-    try:
+    with small_disk(tmp_path / "small", "64k") as small:
         done = process(results(events=200), small)
         assert done.returncode == 73
         assert b"No space left" in done.stderr
-    finally:
-        subprocess.run(["umount", small], check=True)
 
 
 @pytest.mark.slow
