@@ -34,11 +34,8 @@ def find_source(source: str, bases: Sequence[Path]) -> Path | None:
         return None
     for base in bases:
         candidate = base / source
-        try:
-            if os.path.exists(candidate):
-                return candidate
-        except OSError:
-            return None
+        if os.path.exists(candidate):
+            return candidate
     return None
 
 
