@@ -22,7 +22,7 @@ from receptor_runner.stream.codec import END_OF_STREAM
 from tests.support.commands import ours
 from tests.support.commands_in_isolation import POLITE, STUBBORN
 from tests.support.engines import Engine, Podman
-from tests.support.jobs import job, last_status, processed, start, statuses, wait_running, work
+from tests.support.jobs import job, last_status, processed, start, statuses, work
 from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import guard_of, processes_with, wait_for
 from tests.support.streams import events_of
@@ -132,10 +132,10 @@ def test_an_interrupt_reaches_the_command_as_from_its_terminal(
 
 
 def test_a_playbook_is_cancelled(engine: Engine, make_dir: DirFactory, tmp_path: Path, no_leftovers: Path) -> None:
-    """Ansible hears it and says so."""
-    results = tmp_path / "results"
-    worker = start(in_isolation(engine, make_dir(tasks("command: sleep 60"))), results=results)
-    wait_running(results)
+    """Ansible hears it and says so, once its task has a process: before that, its own words are a traceback."""
+    results, mark = tmp_path / "results", f"mark-{tmp_path.name}"
+    worker = start(in_isolation(engine, make_dir(tasks(f"command: sh -c 'sleep 60; exit' {mark}"))), results=results)
+    wait_for(lambda: processes_with(mark), "the task's process runs")
     worker.send_signal(signal.SIGINT)
     assert worker.wait(8) == 130
     assert results.read_bytes().endswith(END_OF_STREAM)
