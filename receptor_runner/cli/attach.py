@@ -8,10 +8,12 @@ import click
 
 from .context import name_job
 from .following import FOLLOW_STOPS, follow
+from .help import JOB_ENDS
 from .mesh_options import SocketOptions, lost_after_option, socket_options
 from .options import (
     LimitOptions,
     PrintOptions,
+    bare_option,
     command,
     limit_options,
     log_options,
@@ -29,12 +31,18 @@ if TYPE_CHECKING:
 __all__ = ["attach"]
 
 
-@command()
+@command(
+    examples=(
+        "receptor-runner attach nightly",
+        "receptor-runner attach --node exec1 --unit 8T3nXqYd --private-data-dir demo",
+    ),
+    ends=JOB_ENDS,
+)
 @click.argument("job", required=False)
-@click.option("--unit", help="Take over the job that another controller submitted, by its work unit ...")
+@bare_option("--unit", help="Take over the job that another controller submitted, by its work unit ...")
 @option("--node", help="... on this node.")
 @option("-i", "--ident", help="The name that it gets here. [default: its work unit]")
-@click.option("--private-data-dir", default=".", metavar="DIR", help="Where its artifacts go. [default: .]")
+@bare_option("--private-data-dir", default=".", metavar="DIR", help="Where its artifacts go. [default: .]")
 @socket_options
 @print_options
 @limit_options
@@ -54,7 +62,11 @@ def attach(  # noqa: PLR0913 - a group of options each
     output: str,
     lost_after: float,
 ) -> int:
-    """Follow the submitted JOB from where its last follower stopped, or take over --unit U on --node N."""
+    """Follow a submitted job, or take one over.
+
+    JOB goes on from where its last follower stopped. With --unit U and --node N, the job that another controller
+    submitted gets a record here and is followed from its beginning.
+    """
     from ..mesh.client import Mesh
     from ..system.signals import ignore_signals, stop_on_signals
 

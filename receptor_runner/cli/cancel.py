@@ -10,12 +10,17 @@ from .views import show_each
 __all__ = ["cancel"]
 
 
-@command()
+@command(
+    examples=("receptor-runner cancel nightly",),
+)
 @click.argument("names", metavar="JOB...", nargs=-1, required=True)
 @output_option
 @log_options
 def cancel(names: tuple[str, ...], output: str) -> int:
-    """Cancel every JOB; succeeds only when each is shown to have ended."""
+    """Cancel jobs.
+
+    It succeeds when each JOB is shown to have ended.
+    """
     from ..mesh.client import Mesh
     from ..system.signals import stop_on_signals
 

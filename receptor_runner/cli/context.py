@@ -4,6 +4,8 @@ Rules: one process runs one command, so this is the only state that the command 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 __all__ = ["about", "name_job"]
 
 
@@ -15,6 +17,12 @@ class _About:
         self.job = "-"
         #: Whether it is a worker whose standard output is the stream: its errors go there, and nowhere else.
         self.writes_stream = False
+        #: Wipes the line that is on the terminal, before something else is written there.
+        self.wipe: Callable[[], None] = self.nothing
+
+    @staticmethod
+    def nothing() -> None:
+        """There is no such line."""
 
 
 about = _About()

@@ -1,9 +1,10 @@
 """What ``run``, ``submit`` and ``attach`` share: handing a job to a mesh, and following it.
 
-Rules: a line on the terminal says what is going on, and is gone when the command ends."""
+Rules: a line on the terminal says what is going on, and at the end how the job ended and where its artifacts are."""
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ..mesh.client import Mesh
     from ..mesh.job import Job
     from ..mesh.submitted import SubmittedJob
+    from ..records.record import Record
     from ..results.sinks import EventSink
     from ..system.signals import StopFlag
     from .mesh_options import RouteOptions
@@ -71,7 +73,7 @@ def follow(
     submitted: SubmittedJob, printer: EventSink | None, flag: StopFlag, limits: LimitOptions, lost_after: float
 ) -> int:
     """Follows the job to its end, and returns the exit status."""
-    from .progress import progress
+    from .progress import on_terminal, progress
 
     line = progress("this machine" if submitted.record.private_node else submitted.record.route.node)
     try:
@@ -90,4 +92,23 @@ def follow(
         line.close()
     if outcome.explanation:
         complain(outcome.explanation)
+    if on_terminal() or submitted.record.verdict is None:
+        complain(_last_words(submitted.record))
     return outcome.exit_code
+
+
+def _last_words(record: Record) -> str:
+    """How a job ended, how long it took, and where its artifacts are; or how to come back to it."""
+    from .progress import clock
+
+    if record.verdict is None:
+        return f"{record.id} is {record.state} and goes on; receptor-runner attach {record.id} follows it"
+    rc = f" (rc {record.verdict.rc})" if record.verdict.rc else ""
+    took = f" after {clock(record.ended - record.created)}" if record.ended is not None else ""
+    return f"{record.state}{rc}{took}; artifacts: {_shown(record.artifact_dir)}"
+
+
+def _shown(path: str) -> str:
+    """As somebody would type it here."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative

@@ -1,21 +1,26 @@
 """The options that say what a job is, and the parameters that they become.
 
-Rules: names and meanings are those of ``ansible-runner transmit``; what it lacks stands at the end. Options that
-contradict each other are a usage error."""
+Rules: names and meanings are those of ``ansible-runner transmit``, and short options that it lacks are Ansible's.
+Options that contradict each other are a usage error."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from ..errors import ConfigurationError, InputError
 from ..job.parameters import check_ident
-from .options import option, option_group
+from .ansible_options import AnsibleOptions, ansible_option_list
+from .options import option, option_group, sections
+from .output import complain
 
 if TYPE_CHECKING:
     from ..mesh.job import Job
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = ["JobOptions", "check_ident_option", "job_options"]
 
@@ -62,6 +67,7 @@ class JobOptions(NamedTuple):
     skip_tags: tuple[str, ...]
     extra_vars: tuple[str, ...]
     exclude: tuple[str, ...]
+    ansible: AnsibleOptions
 
     def parameters(self, directory: str) -> dict[str, Any]:
         """The parameters of the job in ``directory``.
@@ -71,11 +77,12 @@ class JobOptions(NamedTuple):
         """
         import uuid
 
+        from ..job.private_data import PrivateDataDir
         from .variables import file_text, load_mapping, role_vars
 
         self._check(directory)
         given = self._asdict()
-        for name in ("exclude", "extra_vars"):
+        for name in ("exclude", "extra_vars", "ansible"):
             del given[name]
         parameters = {
             name: list(value) if isinstance(value, tuple) else value
@@ -97,6 +104,7 @@ class JobOptions(NamedTuple):
             parameters["container_auth_data"] = load_mapping(file_text(file), f"--container-auth-data {file}")
         if self.role_vars:
             parameters["role_vars"] = role_vars(self.role_vars)
+        self.ansible.apply(parameters, PrivateDataDir(directory).text("env/cmdline") or "")
         return parameters
 
     def job(self, directory: str, *, in_place: bool = False) -> Job:
@@ -126,6 +134,7 @@ class JobOptions(NamedTuple):
                 raise InputError(f"the private data dir {os.path.abspath(directory)} does not exist")
             raise click.UsageError("The -p option must be specified when not using -m or -r, or a file DIR/args")
         check_ident_option(self.ident)
+        self.ansible.check_together()
 
 
 def _meant(file: str) -> str | None:
@@ -142,66 +151,124 @@ def check_ident_option(ident: str | None) -> None:
         check_ident(ident or "-")
     except ConfigurationError as exc:
         raise click.UsageError(str(exc)) from exc
+    if ident and (ident.endswith(",") or os.path.isdir(ident)):
+        complain(f"-i is the ident of the job, and {ident} looks like an inventory; --inventory names one")
 
 
-_what = [
-    option("-p", "--playbook", envvar=["RUNNER_PLAYBOOK"], help="The playbook to run, in the project directory."),
-    option("-m", "--module", envvar=["RUNNER_MODULE"], help="The module to run, without a playbook."),
-    option("-r", "--role", envvar=["RUNNER_ROLE"], help="The role to run, without a playbook."),
-    option("-a", "--args", "module_args", help="Arguments for the module."),
-    option("--hosts", help="The hosts to run a module or role on."),
-    option("--limit", help="Run on these hosts of the inventory only."),
-    option("--inventory", multiple=True, help="An inventory file, directory or script, or host1,host2. They add up."),
-    option("--forks", help="How many hosts at once."),
-    option("--cmdline", help="Options for ansible-playbook or ansible."),
+_what = sections(
+    "Job",
+    option(
+        "-p",
+        "--playbook",
+        metavar="FILE",
+        envvar=["RUNNER_PLAYBOOK"],
+        help="The playbook to run, in the project directory.",
+    ),
+    option("-m", "--module", metavar="NAME", envvar=["RUNNER_MODULE"], help="The module to run, without a playbook."),
+    option("-r", "--role", metavar="NAME", envvar=["RUNNER_ROLE"], help="The role to run, without a playbook."),
+    option("-a", "--args", "module_args", metavar="ARGS", help="Arguments for the module."),
+    option("--hosts", metavar="PATTERN", help="The hosts to run a module or role on."),
+    option("-l", "--limit", metavar="PATTERN", help="Run on these hosts of the inventory only."),
+    option(
+        "--inventory",
+        metavar="SOURCE",
+        multiple=True,
+        help="An inventory file, directory or script, or host1,host2. They add up.",
+    ),
+    option("-f", "--forks", metavar="N", help="How many hosts at once."),
+    option("--cmdline", metavar="OPTIONS", help="Options for ansible-playbook or ansible."),
     option("-v", "verbosity", "--verbosity", count=True, help="More output of Ansible; up to five times."),
-]
+)
 
-_runner = [
-    option("-i", "--ident", help="Name of the job, and of its directory of artifacts. [default: random]"),
-    option("-b", "--binary", envvar=["RUNNER_BINARY"], help="Full path of the command to run instead of Ansible's."),
-    option("--rotate-artifacts", type=int, default=0, help="Accepted as ansible-runner does; nothing is removed."),
-    option("--artifact-dir", help="Directory of artifacts. [default: DIR/artifacts]"),
-    option("--project-dir", help="Directory of playbooks; travels as DIR/project."),
+_runner = sections(
+    "More about the job",
+    option(
+        "-b",
+        "--binary",
+        metavar="PATH",
+        envvar=["RUNNER_BINARY"],
+        help="Full path of the command to run instead of Ansible's.",
+    ),
+    option(
+        "--rotate-artifacts",
+        metavar="N",
+        type=int,
+        default=0,
+        help="Accepted as ansible-runner does; nothing is removed.",
+    ),
+    option("--artifact-dir", metavar="DIR", help="Directory of artifacts. [default: DIR/artifacts]"),
+    option("--project-dir", metavar="DIR", help="Directory of playbooks; travels as DIR/project."),
     option("--omit-event-data", is_flag=True, help="Leave the data out of events."),
     option("--only-failed-event-data", is_flag=True, help="Leave the data out of events that are not failures."),
     option("--omit-env-files", "suppress_env_files", is_flag=True, help="Have no files of the env directory written."),
-    option("--roles-path", envvar=["ANSIBLE_ROLES_PATH"], help="Directories of roles; they travel along."),
-    option("--role-vars", help="Variables for the role: 'name=value name2=value2'."),
-    option("--role-skip-facts", is_flag=True, help="Gather no facts for the role."),
-]
-
-_containers = [
-    option("--container-image", help="Run the job in a container of this image."),
     option(
-        "--container-volume-mount", "container_volume_mounts", multiple=True, help="HOST_DIR:CONTAINER_DIR[:OPTIONS]."
+        "--roles-path", metavar="DIRS", envvar=["ANSIBLE_ROLES_PATH"], help="Directories of roles; they travel along."
     ),
-    option("--container-option", "container_options", multiple=True, help="An option for the container engine."),
-]
+    option("--role-vars", metavar="VARS", help="Variables for the role: 'name=value name2=value2'."),
+    option("--role-skip-facts", is_flag=True, help="Gather no facts for the role."),
+)
+
+_containers = sections(
+    "Isolation",
+    option("--container-image", metavar="IMAGE", help="Run the job in a container of this image."),
+    option(
+        "--container-volume-mount",
+        "container_volume_mounts",
+        metavar="MOUNT",
+        multiple=True,
+        help="HOST_DIR:CONTAINER_DIR[:OPTIONS].",
+    ),
+    option(
+        "--container-option",
+        "container_options",
+        metavar="OPTION",
+        multiple=True,
+        help="An option for the container engine.",
+    ),
+)
 
 # what ansible-runner transmit lacks
 
-_isolation = [
+_isolation = sections(
+    "Isolation",
     option("--process-isolation", is_flag=True, help="Isolate the job in a container or sandbox."),
-    option("--process-isolation-executable", help="podman, docker or bwrap."),
-    option("--process-isolation-path", help="Where a sandbox keeps its files."),
-    option("--process-isolation-hide-paths", multiple=True, help="A path that the sandbox does not show."),
-    option("--process-isolation-show-paths", multiple=True, help="A path that the sandbox shows."),
-    option("--process-isolation-ro-paths", multiple=True, help="A path that the sandbox shows read-only."),
-    option("--directory-isolation-base-path", help="Run on a copy of the project, below this directory."),
-    option("--container-workdir", help="Where the command runs in the container. [default: /runner/project]"),
+    option("--process-isolation-executable", metavar="NAME", help="podman, docker or bwrap."),
+    option("--process-isolation-path", metavar="DIR", help="Where a sandbox keeps its files."),
+    option(
+        "--process-isolation-hide-paths", metavar="PATH", multiple=True, help="A path that the sandbox does not show."
+    ),
+    option("--process-isolation-show-paths", metavar="PATH", multiple=True, help="A path that the sandbox shows."),
+    option(
+        "--process-isolation-ro-paths", metavar="PATH", multiple=True, help="A path that the sandbox shows read-only."
+    ),
+    option(
+        "--directory-isolation-base-path", metavar="DIR", help="Run on a copy of the project, below this directory."
+    ),
+    option(
+        "--container-workdir", metavar="DIR", help="Where the command runs in the container. [default: /runner/project]"
+    ),
     option(
         "--container-auth-data",
         metavar="FILE",
         help="Credentials for the registry: host, username, password, verify_ssl.",
     ),
-]
+)
 
-_more = [
-    option("--tags", multiple=True, help="Only tasks with these tags. Several add up."),
-    option("--skip-tags", multiple=True, help="No tasks with these tags. Several add up."),
-    option("-e", "--extra-vars", multiple=True, help="Variables: name=value, JSON, YAML, or @FILE."),
+_more = sections(
+    "Job",
+    option("-t", "--tags", metavar="TAGS", multiple=True, help="Only tasks with these tags. Several add up."),
+    option("--skip-tags", metavar="TAGS", multiple=True, help="No tasks with these tags. Several add up."),
+    option("-e", "--extra-vars", metavar="VARS", multiple=True, help="Variables: name=value, JSON, YAML, or @FILE."),
+    option(
+        "-i", "--ident", metavar="NAME", help="Name of the job, and of its directory of artifacts. [default: random]"
+    ),
     option("--exclude", multiple=True, metavar="GLOB", help="Leave out what matches, by path in DIR or by name."),
-]
+)
 
-job_options = option_group(JobOptions, "what", [*_what, *_runner, *_containers, *_isolation, *_more])
+_job_options = option_group(JobOptions, "what", [*_what, *_more, *_runner, *_containers, *_isolation])
+_ansible_options = option_group(AnsibleOptions, "ansible", ansible_option_list)
+
+
+def job_options(function: F) -> F:
+    """A job's own options, and Ansible's."""
+    return _ansible_options(_job_options(function))

@@ -9,7 +9,12 @@ from .views import job_view
 __all__ = ["jobs"]
 
 
-@command()
+@command(
+    examples=(
+        "receptor-runner jobs",
+        "receptor-runner jobs -o json",
+    ),
+)
 @output_option
 @log_options
 def jobs(output: str) -> int:

@@ -19,27 +19,22 @@ from .. import __version__
 from ..errors import SHORTAGES, InputError, OutputError, ReceptorRunnerError, UsageError, exit_code_of, reason_of
 from ..system.signals import ignore_signals, remember_interrupts
 from .context import about
+from .help import JOB_ENDS, write_examples
 from .output import complain, text_of
 
 __all__ = ["cli", "main"]
 
 #: Each in the file of its name.
-_COMMANDS = (
-    "transmit",
-    "worker",
-    "process",
-    "run",
-    "submit",
-    "attach",
-    "jobs",
-    "status",
-    "wait",
-    "cancel",
-    "release",
-    "prune",
-    "nodes",
-    "serve",
-    "worktype",
+_COMMANDS = {
+    "Run jobs": ("run", "submit", "attach"),
+    "Look after jobs": ("jobs", "status", "wait", "cancel", "release", "prune"),
+    "The three stages": ("transmit", "worker", "process"),
+    "Mesh and nodes": ("nodes", "serve", "worktype"),
+}
+_EXAMPLES = (
+    "receptor-runner run DIR -p site.yml",
+    "receptor-runner run DIR -p site.yml --node exec1 --limit web",
+    "receptor-runner transmit DIR -p site.yml | ssh exec1 receptor-runner worker | receptor-runner process DIR",
 )
 #: Commands whose only use is what they print.
 _PRINTING = ("transmit", "worker", "submit", "jobs", "status", "nodes", "worktype")
@@ -49,25 +44,46 @@ class _LazyGroup(click.Group):
     """Loads the module of a command when the command is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return [name for names in _COMMANDS.values() for name in names]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in self.list_commands(ctx):
             return None
         module = importlib.import_module(f".{cmd_name}", __package__)
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
         return command
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_help_text(ctx, formatter)
+        write_examples(_EXAMPLES, formatter)
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in _COMMANDS.items():
+            found = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl([(name, one.get_short_help_str(80)) for name, one in found if one is not None])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Exit status"):
+            formatter.write_text(JOB_ENDS)
+
+
+@click.group(
+    cls=_LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="receptor-runner", message="%(prog)s %(version)s")
-def cli() -> None:
-    """Run Ansible across a Receptor mesh.
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Run Ansible across a Receptor mesh: on this machine, or on a node far away as if it were here.
 
-    \b
-    receptor-runner transmit DIR -p site.yml | receptor-runner worker | receptor-runner process DIR
+    A job is a directory: playbooks are in project/, hosts in inventory/, variables and passwords in env/. What comes
+    back is in artifacts/.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main() -> NoReturn:
@@ -103,7 +119,7 @@ def _fail_unexpectedly(exc: Exception) -> int:
     if isinstance(exc, SHORTAGES):
         where = f" {exc.filename}" if isinstance(exc, OSError) and exc.filename else ""
         return _fail(f"cannot go on{where}: {reason_of(exc)}", exit_code_of(exc))
-    from .logs import track
+    from .log_setup import track
 
     track(exc)
     return _fail(f"internal error: {exc!r}; --debug shows where", ReceptorRunnerError.exit_code)

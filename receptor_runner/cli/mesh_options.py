@@ -6,10 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import click
-
 from ..limits import LOST_AFTER_SECONDS
-from .options import option, option_group
+from .options import bare_option, option, option_group, sections
 
 if TYPE_CHECKING:
     from ..mesh.client import Mesh
@@ -51,17 +49,32 @@ class SocketOptions(NamedTuple):
 socket_options = option_group(
     SocketOptions,
     "at",
-    [
+    sections(
+        "Mesh",
         option(
-            "--socket", envvar=["RECEPTORCTL_SOCKET"], help="The control socket of a node: a path, tcp:// or tls://."
+            "--socket",
+            metavar="ADDRESS",
+            envvar=["RECEPTORCTL_SOCKET"],
+            help="The control socket of a node: a path, tcp:// or tls://.",
         ),
-        option("-c", "--config", envvar=["RECEPTORCTL_CONFIG"], help="Receptor's configuration, for socket and TLS."),
-        option("--tls-client", envvar=["RECEPTORCTL_TLSCLIENT"], help="Name of a tls-client of that configuration."),
-        option("--rootcas", help="Root certificates for a tls:// socket."),
-        option("--key", help="Client key for a tls:// socket."),
-        option("--cert", help="Client certificate for a tls:// socket."),
+        option(
+            "-c",
+            "--config",
+            metavar="FILE",
+            envvar=["RECEPTORCTL_CONFIG"],
+            help="Receptor's configuration, for socket and TLS.",
+        ),
+        option(
+            "--tls-client",
+            metavar="NAME",
+            envvar=["RECEPTORCTL_TLSCLIENT"],
+            help="Name of a tls-client of that configuration.",
+        ),
+        option("--rootcas", metavar="FILE", help="Root certificates for a tls:// socket."),
+        option("--key", metavar="FILE", help="Client key for a tls:// socket."),
+        option("--cert", metavar="FILE", help="Client certificate for a tls:// socket."),
         option("--insecureskipverify", is_flag=True, help="Accept any certificate of a tls:// socket."),
-    ],
+    ),
 )
 
 
@@ -82,23 +95,30 @@ class RouteOptions(NamedTuple):
 route_options = option_group(
     RouteOptions,
     "to",
-    [
-        option("--node", help="The node to run on. [default: the node of the socket]"),
-        option("--worktype", help="The worktype there. [default: receptor-runner, else ansible-runner]"),
+    sections(
+        "Mesh",
+        option("--node", metavar="NODE", help="The node to run on. [default: the node of the socket]"),
+        option(
+            "--worktype", metavar="NAME", help="The worktype there. [default: receptor-runner, else ansible-runner]"
+        ),
         option("--ttl", metavar="TIME", help="Permit a node that is absent now, for so long: 30s, 10m, 1h."),
         option("--signwork/--no-signwork", default=None, help="Sign the work. [default: as the node advertises]"),
-    ],
+    ),
 )
 
 #: Without a variable: it is a decision about one job.
-again_option = click.option(
-    "--again", is_flag=True, help="Submit a job whose name was used before, if its results are saved."
+(again_option,) = sections(
+    "Waiting",
+    bare_option("--again", is_flag=True, help="Submit a job whose name was used before, if its results are saved."),
 )
 
-lost_after_option = option(
-    "--lost-after",
-    type=float,
-    default=LOST_AFTER_SECONDS,
-    metavar="SECONDS",
-    help="Detach when the mesh was away so long.",
+(lost_after_option,) = sections(
+    "Waiting",
+    option(
+        "--lost-after",
+        type=float,
+        default=LOST_AFTER_SECONDS,
+        metavar="SECONDS",
+        help="Detach when the mesh was away so long.",
+    ),
 )

@@ -8,7 +8,7 @@ import click
 
 from ..errors import ReceptorRunnerError
 from .mesh_options import SocketOptions, socket_options
-from .options import command, log_options, output_option
+from .options import bare_option, command, log_options, output_option
 from .output import print_json, print_table, text_of
 
 if TYPE_CHECKING:
@@ -19,14 +19,19 @@ if TYPE_CHECKING:
 __all__ = ["nodes"]
 
 
-@command()
+@command(
+    examples=(
+        "receptor-runner nodes",
+        "receptor-runner nodes exec1 --info -o json",
+    ),
+)
 @click.argument("node", required=False)
-@click.option("--info", is_flag=True, help="Ask each node for its processors, memory and versions.")
+@bare_option("--info", is_flag=True, help="Ask each node for its processors, memory and versions.")
 @socket_options
 @output_option
 @log_options
 def nodes(node: str | None, info: bool, at: SocketOptions, output: str) -> int:
-    """Show what the mesh offers: its nodes, or NODE alone."""
+    """Show the nodes of the mesh, or NODE alone, and what they offer."""
     mesh = at.mesh()
     status = mesh.status()
     found = [status.node(node)] if node else status.nodes()

@@ -1,7 +1,8 @@
 """Options that several commands share, and how they become typed.
 
 Rules: a group of options reaches its command as one named tuple. Every option can be given as
-``RECEPTOR_RUNNER_<OPTION>``, except where that is said: a daemon's environment leaks into its workers."""
+``RECEPTOR_RUNNER_<OPTION>``, except where that is said: a daemon's environment leaks into its workers. Every option
+belongs to a section of the help."""
 
 from __future__ import annotations
 
@@ -12,10 +13,12 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from ..limits import StreamLimits
-from . import logs
+from . import log_setup
+from .help import Command, Option
 
 __all__ = [
     "PrintOptions",
+    "bare_option",
     "command",
     "limit_options",
     "log_options",
@@ -23,32 +26,42 @@ __all__ = [
     "option_group",
     "output_option",
     "print_options",
+    "sections",
+    "variable_of",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Command(click.Command):
-    """A command that takes each option once, unless its values add up: which of two was meant nobody knows."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
-        for param in order:
-            several = isinstance(param, click.Option) and (param.multiple or param.count)
-            if isinstance(param, click.Option) and not several and order.count(param) > 1:
-                raise click.UsageError(f"{param.opts[-1]} is given {order.count(param)} times; give it once", ctx)
-        return super().parse_args(ctx, args)
-
-
 #: As :func:`click.command`.
-command = functools.partial(click.command, cls=_Command)
+command = functools.partial(click.command, cls=Command)
+#: As :func:`click.option`, for an option that has no variable and no place in the configuration file.
+bare_option = functools.partial(click.option, cls=Option)
+
+
+def variable_of(name: str) -> str:
+    """The variable of the long option ``name``."""
+    return "RECEPTOR_RUNNER_" + name.lstrip("-").replace("-", "_").upper()
 
 
 def option(*names: str, envvar: Sequence[str] = (), **attributes: Any) -> Callable[[F], F]:
     """A click option that also reads its variable."""
     long = next(name for name in names if name.startswith("--")).split("/")[0]
-    variable = "RECEPTOR_RUNNER_" + long.lstrip("-").replace("-", "_").upper()
-    return click.option(*names, envvar=[variable, *envvar], **attributes)
+    return click.option(*names, cls=Option, envvar=[variable_of(long), *envvar], **attributes)
+
+
+def sections(title: str, *options: Callable[[Any], Any]) -> list[Callable[[Any], Any]]:
+    """``options`` as they stand in one section of the help."""
+
+    def placed(one: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def decorate(function: Any) -> Any:
+            decorated = one(function)
+            decorated.__click_params__[-1].section = title
+            return decorated
+
+        return decorate
+
+    return [placed(one) for one in options]
 
 
 def option_group(kind: type[Any], name: str, options: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
@@ -75,14 +88,15 @@ def option_group(kind: type[Any], name: str, options: Sequence[Callable[[Any], A
 
 def log_options(function: F) -> F:
     """The options of the log, which take effect by themselves."""
-    for one in (
+    for one in sections(
+        "Output",
         option(
             "--log-file", "--logfile", "log_file", metavar="FILE", help="Append the log to FILE.",
-            callback=logs.configure, expose_value=False,
+            callback=log_setup.configure, expose_value=False,
         ),
         option(
             "--debug/--no-debug", default=False, help="Log what happens, to standard error or the log file.",
-            callback=logs.configure, expose_value=False,
+            callback=log_setup.configure, expose_value=False,
         ),
     ):  # fmt: skip
         function = one(function)
@@ -94,21 +108,30 @@ class PrintOptions(NamedTuple):
 
     quiet: bool
     json_mode: bool
+    color: str
     exit_zero: bool
 
 
 print_options = option_group(
     PrintOptions,
     "printing",
-    [
+    sections(
+        "Output",
         option("-q", "--quiet", is_flag=True, help="Print nothing of the job's output."),
         option("-j", "--json", "json_mode", is_flag=True, help="Print the job's events as JSON lines."),
+        option(
+            "--color",
+            type=click.Choice(["auto", "always", "never"]),
+            default="auto",
+            help="Colours in the job's output. auto: on a terminal, unless NO_COLOR is set.",
+        ),
         option("--exit-zero", is_flag=True, help="Exit 0 however the job ended, as ansible-runner process does."),
-    ],
+    ),
 )
 
-output_option = click.option(
-    "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="How to print. [default: text]"
+(output_option,) = sections(
+    "Output",
+    bare_option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print."),
 )
 
 
@@ -128,17 +151,18 @@ class LimitOptions(NamedTuple):
 
 
 def _limit(name: str, text: str) -> Callable[[F], F]:
-    return click.option(name, type=click.IntRange(min=1), metavar="N", help=text)
+    return bare_option(name, type=click.IntRange(min=1), metavar="N", help=text)
 
 
 #: Without variables: a worker's must not come from the environment of a daemon.
 limit_options = option_group(
     LimitOptions,
     "limits",
-    [
+    sections(
+        "Limits of a stream",
         _limit("--max-line", "Longest line of a stream, in bytes."),
         _limit("--max-archive", "Largest archive in a stream, in bytes."),
         _limit("--max-unpacked", "Most that an archive may grow to, in bytes."),
         _limit("--max-members", "Most files in an archive."),
-    ],
+    ),
 )

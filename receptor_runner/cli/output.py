@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import OutputError
+from .context import about
 
 if TYPE_CHECKING:
     from ..results.printer import JobPrinter
@@ -26,6 +28,7 @@ def complain(text: str) -> None:
     """One line on standard error."""
     from ..results.terminal import one_line
 
+    about.wipe()
     with contextlib.suppress(AttributeError, OSError, ValueError):
         sys.stderr.write(f"receptor-runner: {one_line(text)}\n")
         sys.stderr.flush()
@@ -72,5 +75,13 @@ def job_printer(options: PrintOptions, output: str = "text") -> JobPrinter | Non
 
     if options.quiet or sys.stdout is None or output == "json":
         return None
-    printer = JSONPrinter if options.json_mode else TextPrinter
-    return printer(sys.stdout.buffer, terminal=sys.stdout.isatty())
+    terminal = sys.stdout.isatty()
+    if options.json_mode:
+        return JSONPrinter(sys.stdout.buffer, terminal=terminal)
+    return TextPrinter(sys.stdout.buffer, terminal=terminal, colour=_colour(options.color, terminal=terminal))
+
+
+def _colour(wanted: str, *, terminal: bool) -> bool:
+    if wanted == "auto":
+        return terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return wanted == "always"

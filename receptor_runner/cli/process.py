@@ -6,23 +6,31 @@ import os
 
 import click
 
+from .help import JOB_ENDS
 from .job_options import check_ident_option
-from .options import LimitOptions, PrintOptions, command, limit_options, log_options, option, print_options
+from .options import LimitOptions, PrintOptions, bare_option, command, limit_options, log_options, option, print_options
 from .output import complain, job_printer, printed
 
 __all__ = ["process"]
 
 
-@command()
+@command(
+    examples=(
+        "receptor-runner process demo -i nightly < results",
+        "receptor-runner process demo --in results --json",
+    ),
+    ends=JOB_ENDS,
+)
 @click.argument("directory", metavar="DIR")
 @option("-i", "--ident", help="Put the artifacts into DIR/artifacts/IDENT. [default: DIR/artifacts]")
-@click.option("--in", "file", metavar="FILE", help="Read the stream from FILE instead of standard input.")
+@bare_option("--in", "file", metavar="FILE", help="Read the stream from FILE instead of standard input.")
 @print_options
 @limit_options
 @log_options
 def process(directory: str, ident: str | None, file: str | None, printing: PrintOptions, limits: LimitOptions) -> int:
-    """Read a worker's stream from standard input: print, save artifacts in the private data dir DIR, and exit as the
-    job did.
+    """Print and save the results on standard input.
+
+    The artifacts are saved in the private data dir DIR. The exit status is that of the job.
     """
     from ..errors import InputError
     from ..job.private_data import PrivateDataDir

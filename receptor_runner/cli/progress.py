@@ -1,25 +1,34 @@
 """One line on a terminal that says what is going on; nothing anywhere else.
 
-Rules: it goes to standard error, and only if that is a terminal. The job's own output comes first: the line is wiped
-before it and drawn again after it, a few times a second at most."""
+Rules: it goes to standard error, and only if that is a terminal that can wipe a line. The job's own output comes first:
+the line is wiped before it and drawn again after it. It ticks by itself, once a second. Whatever else this process
+writes to standard error wipes it first."""
 
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import sys
+import threading
 import time
 from typing import TextIO
 
 from ..results.sinks import EventSink
 from ..results.terminal import one_line
 from ..stream.messages import JSONObject
+from .context import about
 
-__all__ = ["Progress", "progress"]
+__all__ = ["Progress", "clock", "on_terminal", "progress"]
 
 _REDRAW_SECONDS = 0.2
+_TICK_SECONDS = 1.0
+#: A job that says nothing for so long is quiet, and one whose last line has no end then may be asking something.
+_QUIET_SECONDS = 5.0
 _CLEAR = "\r\x1b[K"
 _UNITS = ("B", "kB", "MB", "GB", "TB")
+_QUESTION = re.compile(r"(?:[:?>\]]|\([^()]*\))\s*$")
+_LONGEST_QUESTION = 60
+_USUAL_COLUMNS = 80
 
 
 class Progress:
@@ -40,15 +49,27 @@ class Progress:
 
 
 class _TerminalProgress(Progress):
+    """Used by two threads: the one that follows the job, and the one that ticks."""
+
     def __init__(self, where: str) -> None:
+        self.lock = threading.RLock()
         self._where = where
-        self._begun = time.monotonic()
+        self._begun = self._heard_at = time.monotonic()
         self._drawn_at = 0.0
         self._state = "starting"
         self._sent = 0
         self._hosts: set[str] = set()
         self._tasks = 0
+        self._question = ""
+        self._asked = False
         self._shown = False
+        self._closed = threading.Event()
+        about.wipe = self.clear
+        threading.Thread(target=self._tick, daemon=True).start()
+
+    def _tick(self) -> None:
+        while not self._closed.wait(_TICK_SECONDS):
+            self.draw(at_once=True)
 
     def sent(self, size: int) -> None:
         self._sent = size
@@ -59,7 +80,11 @@ class _TerminalProgress(Progress):
         self._state = state
         self.draw(at_once=True)
 
-    def count(self, data: JSONObject) -> None:
+    def heard(self, data: JSONObject) -> None:
+        """One event of the job."""
+        self._heard_at = time.monotonic()
+        self._asked = False
+        self._question = _question(data)
         details = data.get("event_data")
         if not isinstance(details, dict):
             return
@@ -70,29 +95,44 @@ class _TerminalProgress(Progress):
             self._hosts.add(host)
 
     def clear(self) -> None:
-        if self._shown:
-            self._shown = False
-            self._write(_CLEAR)
+        with self.lock:
+            if self._shown:
+                self._shown = False
+                self._write(_CLEAR)
 
-    close = clear
+    def close(self) -> None:
+        with self.lock:
+            self._closed.set()
+            self.clear()
+            about.wipe = about.nothing
 
     def draw(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
-        if not at_once and now - self._drawn_at < _REDRAW_SECONDS:
-            return
-        self._drawn_at = now
-        width = shutil.get_terminal_size().columns - 1
-        self._write(_CLEAR + one_line(self._text(now))[:width])
-        self._shown = True
+        with self.lock:
+            if self._closed.is_set() or (not at_once and now - self._drawn_at < _REDRAW_SECONDS):
+                return
+            self._drawn_at = now
+            quiet = now - self._heard_at
+            if self._question and quiet >= _QUIET_SECONDS and not self._asked:
+                self._asked = True
+                self.clear()
+                self._write(_advice(self._question))
+            self._write(_CLEAR + _fitting(self._text(now, quiet), _columns() - 1))
+            self._shown = True
 
-    def _text(self, now: float) -> str:
+    def _text(self, now: float, quiet: float) -> list[str]:
+        """The most important first."""
         elapsed = now - self._begun
         if self._state == "sending":
             rate = self._sent / elapsed if elapsed > 0 else 0.0
-            return f"{self._where}: sent {_size(self._sent)}, {_size(rate)}/s"
-        minutes, seconds = divmod(int(elapsed), 60)
-        counted = f", {len(self._hosts)} hosts, {self._tasks} tasks" if self._tasks else ""
-        return f"{self._where}: {self._state}{counted}, {minutes}:{seconds:02}"
+            return [f"{self._where}: sent {_size(self._sent)}", f"{_size(rate)}/s"]
+        state = "asks" if self._asked else self._state
+        parts = [f"{self._where}: {state} {clock(elapsed)}"]
+        if quiet >= _QUIET_SECONDS:
+            parts.append(f"quiet {clock(quiet)}")
+        if self._tasks:
+            parts += [_count(self._tasks, "task"), _count(len(self._hosts), "host")]
+        return parts
 
     @staticmethod
     def _write(text: str) -> None:
@@ -112,16 +152,63 @@ class _TurnTaker(EventSink):
         self._printer = printer
 
     def event(self, name: str, data: JSONObject, raw: bytes) -> bool:
-        self._line.count(data)
-        if self._printer is not None:
-            self._line.clear()
-            self._printer.event(name, data, raw)
+        with self._line.lock:
+            self._line.heard(data)
+            if self._printer is not None:
+                self._line.clear()
+                self._printer.event(name, data, raw)
         return True
 
     def flush(self) -> None:
-        if self._printer is not None:
-            self._printer.flush()
-        self._line.draw()
+        with self._line.lock:
+            if self._printer is not None:
+                self._printer.flush()
+            self._line.draw()
+
+
+def _question(data: JSONObject) -> str:
+    """The last line of an event, if it has no end and looks like a question; else nothing."""
+    text, start, end = data.get("stdout"), data.get("start_line"), data.get("end_line")
+    if not isinstance(text, str) or not isinstance(start, int) or not isinstance(end, int):
+        return ""
+    last = one_line(text.rpartition("\n")[2]).strip()
+    return last if end - start == text.count("\n") and _QUESTION.search(last) else ""
+
+
+def _advice(question: str) -> str:
+    short = question[-_LONGEST_QUESTION:]
+    return (
+        f"receptor-runner: the job waits, and its last line looks like a question: {short}\n"
+        f"receptor-runner: only DIR/env/passwords answers it, with a line like '{re.escape(short)}': ANSWER\n"
+    )
+
+
+def clock(seconds: float) -> str:
+    """``1:02``, or ``1:01:02`` from an hour on."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _fitting(parts: list[str], width: int) -> str:
+    """As many of the parts as there is room for."""
+    line = one_line(parts[0])[:width]
+    for part in map(one_line, parts[1:]):
+        if len(line) + 2 + len(part) > width:
+            break
+        line += f", {part}"
+    return line
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS
+    except (OSError, ValueError):
+        return _USUAL_COLUMNS
 
 
 def _size(count: float) -> str:
@@ -134,9 +221,13 @@ def _size(count: float) -> str:
 
 def progress(where: str, stream: TextIO | None = None) -> Progress:
     """For the terminal on standard error, if there is one."""
+    return _TerminalProgress(where) if on_terminal(stream) else Progress()
+
+
+def on_terminal(stream: TextIO | None = None) -> bool:
+    """Whether standard error is a terminal that can wipe a line."""
     stream = stream or sys.stderr
     try:
-        terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
+        return stream.isatty() and os.environ.get("TERM") != "dumb"
     except (AttributeError, OSError, ValueError):
-        terminal = False
-    return _TerminalProgress(where) if terminal else Progress()
+        return False

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import click
-
 from ..errors import ReceptorRunnerError
 from .mesh_options import SocketOptions, socket_options
-from .options import command, log_options, output_option
+from .options import bare_option, command, log_options, output_option
 from .output import complain, print_json, say, text_of
 
 __all__ = ["prune"]
 
 
-@command()
+@command(
+    examples=(
+        "receptor-runner prune",
+        "receptor-runner prune --socket /run/receptor/receptor.sock --yes",
+    ),
+)
 @socket_options
-@click.option("--yes", is_flag=True, help="Delete what is listed.")
+@bare_option("--yes", is_flag=True, help="Delete what is listed.")
 @output_option
 @log_options
 def prune(at: SocketOptions, yes: bool, output: str) -> int:
-    """List what finished jobs have left, records and work units of ours; delete it with --yes."""
+    """List what finished jobs have left, or delete it.
+
+    That is records, work units of ours on the mesh, and private nodes. Nothing is deleted without --yes.
+    """
     from ..mesh.prunable import find_prunable
 
     worst = 0

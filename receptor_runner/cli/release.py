@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import command, log_options, output_option
+from .options import bare_option, command, log_options, output_option
 from .views import show_each
 
 if TYPE_CHECKING:
@@ -15,13 +15,21 @@ if TYPE_CHECKING:
 __all__ = ["release"]
 
 
-@command()
+@command(
+    examples=(
+        "receptor-runner release nightly",
+        "receptor-runner release nightly --force",
+    ),
+)
 @click.argument("names", metavar="JOB...", nargs=-1, required=True)
-@click.option("--force", is_flag=True, help="Also a job that runs, or whose node is out of reach.")
+@bare_option("--force", is_flag=True, help="Also a job that runs, or whose node is out of reach.")
 @output_option
 @log_options
 def release(names: tuple[str, ...], force: bool, output: str) -> int:
-    """Remove every JOB from the mesh, and its record; artifacts stay."""
+    """Remove jobs from the mesh, and their records.
+
+    Artifacts stay. A job whose results nobody saved is refused without --force.
+    """
     from ..mesh.client import Mesh
     from ..records.record import Record
     from ..records.state_dir import jobs_directory

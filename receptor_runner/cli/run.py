@@ -13,9 +13,19 @@ import click
 from ..results.artifact_dir import writable
 from .context import name_job
 from .following import FOLLOW_STOPS, follow, submit_and_leave, submit_job
+from .help import JOB_ENDS
 from .job_options import JobOptions, job_options
 from .mesh_options import RouteOptions, SocketOptions, again_option, lost_after_option, route_options, socket_options
-from .options import LimitOptions, PrintOptions, command, limit_options, log_options, output_option, print_options
+from .options import (
+    LimitOptions,
+    PrintOptions,
+    bare_option,
+    command,
+    limit_options,
+    log_options,
+    output_option,
+    print_options,
+)
 from .output import job_printer, print_json, printed
 from .views import job_view
 
@@ -26,7 +36,13 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
-@command()
+@command(
+    examples=(
+        "receptor-runner run demo -p site.yml -C -D",
+        "receptor-runner run demo -p site.yml --node exec1 -l web -e version=7",
+    ),
+    ends=JOB_ENDS,
+)
 @click.argument("directory", metavar="DIR")
 @job_options
 @print_options
@@ -36,9 +52,9 @@ __all__ = ["run"]
 @socket_options
 @log_options
 @output_option
-@click.option("--detach", is_flag=True, help="Only submit the job, and print its id.")
+@bare_option("--detach", is_flag=True, help="Only submit the job, and print its id.")
 @again_option
-@click.option("--copy", is_flag=True, help="On this machine, work on a copy of DIR, as a node would.")
+@bare_option("--copy", is_flag=True, help="On this machine, work on a copy of DIR, as a node would.")
 def run(  # noqa: PLR0913 - a group of options each
     *,
     directory: str,
@@ -53,8 +69,10 @@ def run(  # noqa: PLR0913 - a group of options each
     again: bool,
     copy: bool,
 ) -> int:
-    """Run the job in the private data dir DIR: on a node of the mesh, or on this machine, in DIR itself, if none is
-    named.
+    """Run a job here, or on a node of the mesh.
+
+    The job is in the private data dir DIR. If neither a node nor a socket is named, it runs on this machine, in DIR
+    itself. Ctrl-C cancels it, and a second one stops waiting.
     """
     from ..system.forking import can_fork
     from ..system.signals import ignore_signals, stop_on_signals

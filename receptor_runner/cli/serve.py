@@ -11,20 +11,28 @@ import signal
 
 import click
 
-from .options import command, log_options, option
+from .options import bare_option, command, log_options, option
 from .output import complain
 
 __all__ = ["serve"]
 
 
-@command()
+@command(
+    examples=(
+        "receptor-runner serve",
+        "receptor-runner serve --socket /tmp/node.sock -c receptor.conf.d",
+    ),
+)
 @option("--config", "-c", "files", multiple=True, metavar="FILE", help="A configuration file, or a directory of them.")
 @option("--socket", metavar="PATH", help="Where to serve, without --config. [default: in the state directory]")
-@click.option("--protocol", type=click.Choice(["1.4", "1.5"]), default="1.4", help="Behave like this daemon.")
-@click.option("--private", metavar="DIR", hidden=True, help="Serve DIR/receptor.yml until idle, and remove DIR.")
+@bare_option("--protocol", type=click.Choice(["1.4", "1.5"]), default="1.4", help="Behave like this daemon.")
+@bare_option("--private", metavar="DIR", hidden=True, help="Serve DIR/receptor.yml until idle, and remove DIR.")
 @log_options
 def serve(files: tuple[str, ...], socket: str | None, protocol: str, private: str | None) -> int:
-    """Be a Receptor node for this machine: the embedded node, with the daemon's control service on a Unix socket."""
+    """Be a Receptor node for this machine alone.
+
+    The embedded node speaks the protocol of the daemon's control service on a Unix socket. Ctrl-C ends it, and no job.
+    """
     from ..node.config import configure
     from ..node.defaults import config_files, default_config
     from ..node.server import Node

@@ -11,12 +11,17 @@ from .views import job_view
 __all__ = ["status"]
 
 
-@command()
+@command(
+    examples=(
+        "receptor-runner status nightly",
+        "receptor-runner status nightly -o json",
+    ),
+)
 @click.argument("job")
 @output_option
 @log_options
 def status(job: str, output: str) -> int:
-    """Show the state of the submitted JOB."""
+    """Show the state of a submitted job."""
     from ..mesh.client import Mesh
 
     view = job_view(Mesh.job(job).refresh())

@@ -13,7 +13,12 @@ from .options import command, log_options, output_option
 __all__ = ["submit"]
 
 
-@command()
+@command(
+    examples=(
+        "receptor-runner submit demo -p site.yml --node exec1 -i nightly",
+        "receptor-runner attach nightly",
+    ),
+)
 @click.argument("directory", metavar="DIR")
 @job_options
 @route_options
@@ -32,7 +37,10 @@ def submit(  # noqa: PLR0913 - a group of options each
     output: str,
     again: bool,
 ) -> int:
-    """Submit the job in the private data dir DIR to the mesh, and print its id when a node has accepted it."""
+    """Hand a job to the mesh, and leave.
+
+    The id of the job is printed when a node has accepted it. The job is in the private data dir DIR.
+    """
     job = what.job(directory)
     name_job(job.ident)
     mesh = at.mesh()

@@ -13,13 +13,21 @@ from .options import PrintOptions, command, log_options, print_options
 __all__ = ["transmit"]
 
 
-@command()
+@command(
+    examples=(
+        "receptor-runner transmit demo -p site.yml > job",
+        "receptor-runner transmit demo -m ping --hosts all | receptor-runner worker | receptor-runner process demo",
+    ),
+)
 @click.argument("directory", metavar="DIR")
 @job_options
 @print_options
 @log_options
 def transmit(directory: str, what: JobOptions, printing: PrintOptions) -> int:
-    """Turn the job in the private data dir DIR into a stream on standard output."""
+    """Turn a job into a stream on standard output.
+
+    The job is in the private data dir DIR, which is only read.
+    """
     from ..stages.transmit import Transmitter, TransmitterOptions
     from ..stream.endpoints import FdOutput
     from ..system.signals import stop_on_signals

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import command, log_options, output_option
+from .help import JOB_ENDS
+from .options import bare_option, command, log_options, output_option
 from .views import show_each
 
 if TYPE_CHECKING:
@@ -16,13 +17,19 @@ if TYPE_CHECKING:
 __all__ = ["wait"]
 
 
-@command()
+@command(
+    examples=(
+        "receptor-runner wait nightly weekly",
+        "receptor-runner wait nightly --timeout 600",
+    ),
+    ends=JOB_ENDS,
+)
 @click.argument("names", metavar="JOB...", nargs=-1, required=True)
-@click.option("--timeout", type=float, metavar="SECONDS", help="Stop waiting after so long. [default: never]")
+@bare_option("--timeout", type=float, metavar="SECONDS", help="Stop waiting after so long. [default: never]")
 @output_option
 @log_options
 def wait(names: tuple[str, ...], timeout: float | None, output: str) -> int:
-    """Wait until every JOB has ended, and exit as the worst of them did."""
+    """Wait until jobs have ended, and exit as the worst of them did."""
     from ..mesh.client import Mesh
     from ..system.signals import stop_on_signals
 

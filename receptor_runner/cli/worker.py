@@ -18,7 +18,7 @@ import click
 
 from ..limits import KEEPALIVE_SECONDS
 from .context import about
-from .logs import silence
+from .log_setup import silence
 from .options import LimitOptions, limit_options
 
 if TYPE_CHECKING:
@@ -66,7 +66,10 @@ def worker(
     worker_info: bool,
     limits: LimitOptions,
 ) -> int:
-    """Read a job from standard input, run it, and write its results to standard output."""
+    """Run the job on standard input.
+
+    The results go to standard output as they come.
+    """
     if click.get_current_context().invoked_subcommand is not None:
         return 0
     if worker_info:

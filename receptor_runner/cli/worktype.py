@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from .help import Command
+from .options import bare_option
 from .output import complain
 
 __all__ = ["worktype"]
@@ -14,9 +16,11 @@ def worktype() -> None:
     """Make a node offer the worker as a worktype."""
 
 
-@worktype.command("print")
-@click.option("--name", default="receptor-runner", help="Name of the worktype. [default: receptor-runner]")
-@click.option("--signed", is_flag=True, help="Take signed work only.")
+@worktype.command(
+    "print", cls=Command, examples=("receptor-runner worktype print > receptor.conf.d/receptor-runner.yml",)
+)
+@bare_option("--name", default="receptor-runner", help="Name of the worktype.")
+@bare_option("--signed", is_flag=True, help="Take signed work only.")
 def print_fragment(name: str, signed: bool) -> int:
     """Print the work-command for this machine, for a file in receptor.conf.d."""
     from ..receptor.worktype import RESTART, fragment
@@ -26,11 +30,14 @@ def print_fragment(name: str, signed: bool) -> int:
     return 0
 
 
-@worktype.command()
+@worktype.command(
+    cls=Command,
+    examples=("receptor-runner worktype render receptor.conf.d --base node.yml --out /etc/receptor/receptor.conf",),
+)
 @click.argument("directory", metavar="DIR")
-@click.option("--base", metavar="FILE", help="A configuration that comes first: node, listeners, peers.")
-@click.option("--out", metavar="FILE", help="Write FILE as a whole. [default: standard output]")
-@click.option("--flags", "as_flags", is_flag=True, help="Print --config options for the daemon instead.")
+@bare_option("--base", metavar="FILE", help="A configuration that comes first: node, listeners, peers.")
+@bare_option("--out", metavar="FILE", help="Write FILE as a whole. [default: standard output]")
+@bare_option("--flags", "as_flags", is_flag=True, help="Print --config options for the daemon instead.")
 def render(directory: str, base: str | None, out: str | None, as_flags: bool) -> int:
     """Join the .yml files of DIR into one checked configuration, because the daemon reads no directory."""
     from ..receptor.worktype import RESTART, flags, fragments

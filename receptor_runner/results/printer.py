@@ -1,7 +1,8 @@
 """Printers: sinks that show a job's output on standard output.
 
 Rules: a terminal gets colours (SGR) and no other escape sequence, because the text comes from strangers. A file or a
-pipe gets the text as it is. If the reader goes away, the printing ends and nothing else does."""
+pipe gets plain text, or the text as it is if colours are asked for. If the reader goes away, the printing ends and
+nothing else does."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from typing import IO
 
 from ..stream.messages import JSONObject
 from .sinks import EventSink
-from .terminal import coloured
+from .terminal import coloured, plain
 
 __all__ = ["JSONPrinter", "JobPrinter", "TextPrinter"]
 
@@ -49,13 +50,22 @@ class JobPrinter(EventSink):
 
 
 class TextPrinter(JobPrinter):
-    """Prints the output of the job, as Ansible showed it."""
+    """Prints the output of the job, as Ansible showed it.
+
+    :param colour: whether it keeps its colours; default: on a terminal.
+    """
+
+    def __init__(self, file: IO[bytes], *, terminal: bool, colour: bool | None = None) -> None:
+        super().__init__(file, terminal=terminal)
+        self._colour = terminal if colour is None else colour
 
     def event(self, name: str, data: JSONObject, raw: bytes) -> bool:
         text = data.get("stdout")
         if text and type(text) is str:
             if self._terminal:
-                text = coloured(text)
+                text = coloured(text) if self._colour else plain(text)
+            elif not self._colour and ("\x1b" in text or "\r" in text):
+                text = plain(text)
             self.write(text.encode("utf-8", "backslashreplace") + b"\n")
         return True
 

@@ -46,6 +46,7 @@ def _handler(path: str | None) -> logging.Handler:
 
     if path is None:
         handler: logging.Handler = logging.StreamHandler()
+        handler.addFilter(_wipe_line)
         handler.setFormatter(_gated("receptor-runner: %(levelname)s: %(message)s"))
         return handler
     try:
@@ -75,6 +76,11 @@ def _gated(line: str) -> logging.Formatter:
 
 def _add_job(record: logging.LogRecord) -> bool:
     record.job = about.job
+    return True
+
+
+def _wipe_line(record: logging.LogRecord) -> bool:
+    about.wipe()
     return True
 
 

@@ -1,0 +1,136 @@
+"""What a person at a terminal sees, and what a pipe never gets."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from tests.support.commands import BIN, ours
+from tests.support.private_data import DirFactory, tasks
+from tests.support.streams import stream_lines
+from tests.support.terminal import CONTROLS, on_terminal
+
+HELLO = tasks("debug: {msg: hello}")
+
+
+def ended(child: pexpect.spawn[str]) -> tuple[int, str]:
+    """The exit status, and what the terminal got since the last expectation."""
+    child.expect(pexpect.EOF)
+    child.close()
+    return int(child.exitstatus if child.exitstatus is not None else -1), str(child.before)
+
+
+@pytest.mark.slow
+def test_the_status_line_ticks_by_itself_and_fits_a_narrow_terminal(make_dir: DirFactory, tmp_path: Path) -> None:
+    until = tmp_path / "until"
+    directory = make_dir(tasks(f"wait_for: {{path: {until}, sleep: 1}}"))
+    child = on_terminal("run", directory, "-p", "test.yml", columns=40)
+    child.expect(r"this machine: running 0:\d\d, 1 task")
+    child.expect("quiet 0:0[5-9]\r")
+    until.touch()
+    code, text = ended(child)
+    assert code == 0
+    assert re.search(r"receptor-runner: successful after 0:\d\d; artifacts: ", text)
+    whole = [piece for piece in text.split("\r\x1b[K") if piece.startswith("this machine")]
+    assert all(len(piece) < 40 for piece in whole)
+
+
+@pytest.mark.slow
+def test_a_job_that_asks_is_told_with_what_answers_it(make_dir: DirFactory) -> None:
+    question = (
+        "- hosts: all\n  gather_facts: no\n  vars_prompt: [{name: word, prompt: Which word}]\n  tasks: [debug: ]\n"
+    )
+    directory = make_dir(question)
+    child = on_terminal("run", directory, "-p", "test.yml")
+    child.expect("looks like a question: Which word")
+    child.expect("env/passwords answers it, with a line like '(.*)': ANSWER")
+    pattern = child.match.group(1)  # type: ignore[union-attr]
+    child.expect("this machine: asks")
+    child.sendintr()
+    assert ended(child)[0] == 130
+    (directory / "env").mkdir()
+    (directory / "env" / "passwords").write_text(f"'{pattern}': hello\n")
+    assert ours("run", directory, "-p", "test.yml", "-q").returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("env", "options", "colours"),
+    [
+        ({}, [], True),
+        ({"NO_COLOR": "1"}, [], False),
+        ({}, ["--color", "never"], False),
+    ],
+)
+def test_colours_on_a_terminal(env: dict[str, str], options: list[str], colours: bool, make_dir: DirFactory) -> None:
+    child = on_terminal("run", make_dir(HELLO), "-p", "test.yml", *options, env=env)
+    code, text = ended(child)
+    assert code == 0
+    assert ("\x1b[0;32m" in text) is colours
+
+
+@pytest.mark.slow
+def test_a_terminal_that_cannot_wipe_a_line_gets_none(make_dir: DirFactory) -> None:
+    code, text = ended(on_terminal("run", make_dir(HELLO), "-p", "test.yml", env={"TERM": "dumb"}))
+    assert code == 0
+    assert not CONTROLS.search(text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--color", "always"]])
+def test_colours_and_returns_are_in_a_pipe_only_if_asked(options: list[str], make_dir: DirFactory) -> None:
+    done = ours("run", make_dir(HELLO), "-p", "test.yml", *options)
+    assert done.returncode == 0
+    assert bool(CONTROLS.search(done.stdout.decode())) is bool(options)
+    assert done.stderr == b""
+
+
+def test_the_help_is_what_a_bare_call_shows() -> None:
+    bare = ours()
+    assert bare.returncode == 0
+    assert bare.stdout == ours("--help").stdout
+    assert b"Look after jobs:" in bare.stdout
+
+
+@pytest.mark.slow
+def test_a_vault_password_is_asked_here(make_dir: DirFactory, tmp_path: Path) -> None:
+    directory = make_dir(tasks('debug: {msg: "{{ hidden }}"}'))
+    (tmp_path / "pw").write_text("geheim\n")
+    (directory / "env").mkdir()
+    (directory / "env" / "extravars").write_text("hidden: found it\n")
+    vault = [str(BIN / "ansible-vault"), "encrypt", "--vault-password-file", str(tmp_path / "pw")]
+    subprocess.run([*vault, str(directory / "env" / "extravars")], check=True, capture_output=True)
+    child = on_terminal("run", directory, "-p", "test.yml", "-J")
+    child.expect("Vault password: ")
+    child.sendline("geheim")
+    code, text = ended(child)
+    assert code == 0
+    assert "found it" in text
+    assert "geheim" not in text
+    for options in (["--vault-password-file", tmp_path / "pw"], ["--vault-id", f"dev@{tmp_path}/pw"]):
+        done = ours("run", directory, "-p", "test.yml", *options)
+        assert b"found it" in done.stdout, done.stderr
+
+
+def test_passwords_that_were_asked_travel_as_answers(make_dir: DirFactory, tmp_path: Path) -> None:
+    out = tmp_path / "stream"
+    directory = make_dir(HELLO, env__cmdline="--diff")
+    child = on_terminal("transmit", directory, "-p", "test.yml", "-K", "-k", "--become", "-C", shell=f"> {out}")
+    child.expect("SSH password: ")
+    child.sendline("one")
+    child.expect(re.escape("BECOME password[defaults to SSH password]: "))
+    child.sendline("two")
+    assert ended(child)[0] == 0
+    kwargs = stream_lines(out.read_bytes())[0]["kwargs"]
+    assert sorted(kwargs["passwords"].values()) == ["one", "two"]
+    assert kwargs["cmdline"] == "--diff --check --become --ask-become-pass --ask-pass"
+
+
+def test_without_a_terminal_a_question_is_refused(make_dir: DirFactory) -> None:
+    done = ours("transmit", make_dir(HELLO), "-p", "test.yml", "-K", start_new_session=True)
+    assert done.returncode == 64
+    assert b"-K asks on a terminal, and there is none; put the answer into DIR/env/passwords" in done.stderr
