@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from .options import command, log_options, output_option
-from .views import show_each
+from .options import bare_option, command, log_options, output_option
+from .views import chosen, show_each
 
 __all__ = ["cancel"]
 
@@ -13,10 +13,11 @@ __all__ = ["cancel"]
 @command(
     examples=("receptor-runner cancel nightly",),
 )
-@click.argument("names", metavar="JOB...", nargs=-1, required=True)
+@click.argument("names", metavar="JOB...", nargs=-1)
+@bare_option("--all", "everyone", is_flag=True, help="Every job that has not ended.")
 @output_option
 @log_options
-def cancel(names: tuple[str, ...], output: str) -> int:
+def cancel(names: tuple[str, ...], everyone: bool, output: str) -> int:
     """Cancel jobs.
 
     It succeeds when each JOB is shown to have ended.
@@ -25,4 +26,8 @@ def cancel(names: tuple[str, ...], output: str) -> int:
     from ..system.signals import stop_on_signals
 
     with stop_on_signals() as flag:
-        return show_each(names, lambda name: Mesh.job(name).cancel(flag), output)
+        return show_each(
+            chosen(names, everyone, lambda job: job.record.verdict is None),
+            lambda name: Mesh.job(name).cancel(flag),
+            output,
+        )

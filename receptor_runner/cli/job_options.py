@@ -26,8 +26,8 @@ __all__ = ["JobOptions", "check_ident_option", "job_options"]
 
 
 class JobOptions(NamedTuple):
-    """What a job is. The names are those of the job's parameters, except for ``exclude``, ``extra_vars`` and
-    ``container_auth_data``, which is a file here.
+    """What a job is. The names are those of the job's parameters, except for ``exclude``, ``collect``, ``extra_vars``,
+    ``ansible`` and ``container_auth_data``, which is a file here.
     """
 
     playbook: str | None
@@ -67,6 +67,7 @@ class JobOptions(NamedTuple):
     skip_tags: tuple[str, ...]
     extra_vars: tuple[str, ...]
     exclude: tuple[str, ...]
+    collect: tuple[str, ...]
     ansible: AnsibleOptions
 
     def parameters(self, directory: str) -> dict[str, Any]:
@@ -82,7 +83,7 @@ class JobOptions(NamedTuple):
 
         self._check(directory)
         given = self._asdict()
-        for name in ("exclude", "extra_vars", "ansible"):
+        for name in ("exclude", "collect", "extra_vars", "ansible"):
             del given[name]
         parameters = {
             name: list(value) if isinstance(value, tuple) else value
@@ -114,7 +115,13 @@ class JobOptions(NamedTuple):
         parameters = self.parameters(directory)
         del parameters["private_data_dir"]
         return Job(
-            directory, exclude=self.exclude, extra_vars=self.extra_vars, typed=True, in_place=in_place, **parameters
+            directory,
+            exclude=self.exclude,
+            collect=self.collect,
+            extra_vars=self.extra_vars,
+            typed=True,
+            in_place=in_place,
+            **parameters,
         )
 
     def _check(self, directory: str) -> None:
@@ -263,6 +270,12 @@ _more = sections(
         "-i", "--ident", metavar="NAME", help="Name of the job, and of its directory of artifacts. [default: random]"
     ),
     option("--exclude", multiple=True, metavar="GLOB", help="Leave out what matches, by path in DIR or by name."),
+    option(
+        "--collect",
+        multiple=True,
+        metavar="GLOB",
+        help="Bring back the files that match and that the job makes or changes, into artifacts/IDENT/collected.",
+    ),
 )
 
 _job_options = option_group(JobOptions, "what", [*_what, *_more, *_runner, *_containers, *_isolation])

@@ -27,7 +27,7 @@ __all__ = ["cli", "main"]
 #: Each in the file of its name.
 _COMMANDS = {
     "Run jobs": ("run", "submit", "attach"),
-    "Look after jobs": ("jobs", "status", "wait", "cancel", "release", "prune"),
+    "Look after jobs": ("jobs", "status", "logs", "wait", "cancel", "release", "prune"),
     "The three stages": ("transmit", "worker", "process"),
     "Mesh and nodes": ("nodes", "serve", "worktype"),
 }

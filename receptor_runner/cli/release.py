@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .options import bare_option, command, log_options, output_option
-from .views import show_each
+from .views import chosen, show_each
 
 if TYPE_CHECKING:
     from ..records.record import Record
@@ -21,11 +21,12 @@ __all__ = ["release"]
         "receptor-runner release nightly --force",
     ),
 )
-@click.argument("names", metavar="JOB...", nargs=-1, required=True)
+@click.argument("names", metavar="JOB...", nargs=-1)
+@bare_option("--all", "everyone", is_flag=True, help="Every job that has ended.")
 @bare_option("--force", is_flag=True, help="Also a job that runs, or whose node is out of reach.")
 @output_option
 @log_options
-def release(names: tuple[str, ...], force: bool, output: str) -> int:
+def release(names: tuple[str, ...], everyone: bool, force: bool, output: str) -> int:
     """Remove jobs from the mesh, and their records.
 
     Artifacts stay. A job whose results nobody saved is refused without --force.
@@ -42,4 +43,4 @@ def release(names: tuple[str, ...], force: bool, output: str) -> int:
         job.release(force=force)
         return job.record
 
-    return show_each(names, released, output)
+    return show_each(chosen(names, everyone, lambda job: job.record.verdict is not None), released, output)

@@ -36,6 +36,6 @@ def transmit(directory: str, what: JobOptions, printing: PrintOptions) -> int:
         raise click.UsageError("the stream is not for a terminal; pipe it into a worker or a file")
     parameters = what.parameters(directory)
     with stop_on_signals() as flag:
-        options = TransmitterOptions(exclude=what.exclude, extra_vars=what.extra_vars, typed=True)
+        options = TransmitterOptions(exclude=what.exclude, collect=what.collect, extra_vars=what.extra_vars, typed=True)
         Transmitter(parameters, options).run(FdOutput(1), flag)
     return 0

@@ -7,14 +7,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
+import click
+
 from ..errors import ReceptorRunnerError
 from .context import name_job
 from .output import complain, print_json, say, text_of
 
 if TYPE_CHECKING:
+    from ..mesh.submitted import SubmittedJob
     from ..records.record import Record
 
-__all__ = ["JobView", "iso_time", "job_view", "show_each"]
+__all__ = ["JobView", "chosen", "iso_time", "job_view", "show_each"]
+
+#: How many jobs are worked on at once.
+_AT_ONCE = 16
 
 
 class JobView(TypedDict):
@@ -28,6 +34,7 @@ class JobView(TypedDict):
     rc: int | None
     exit_code: int | None
     explanation: str | None
+    playbook: str
     node: str
     adopted: bool
     worktype: str
@@ -54,6 +61,7 @@ def job_view(record: Record) -> JobView:
         "rc": verdict.rc if verdict is not None else None,
         "exit_code": verdict.exit_code if verdict is not None else None,
         "explanation": record.explanation,
+        "playbook": record.playbook,
         "node": record.route.node,
         "adopted": record.adopted,
         "worktype": record.route.worktype,
@@ -82,18 +90,37 @@ def iso_time(seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def chosen(names: Sequence[str], everyone: bool, wanted: Callable[[SubmittedJob], bool]) -> list[str]:
+    """The jobs that a command is about: those named, or with ``everyone`` all that are ``wanted``.
+
+    :raises click.UsageError: neither is given, or both.
+    """
+    if bool(names) == everyone:
+        raise click.UsageError("name jobs, or give --all")
+    if names:
+        return list(dict.fromkeys(names))
+    from ..mesh.client import Mesh
+
+    return [job.id for job in sorted(Mesh.jobs(), key=lambda job: job.record.created) if wanted(job)]
+
+
 def show_each(names: Sequence[str], action: Callable[[str], Record], output: str, *, own_codes: bool = False) -> int:
-    """Does ``action`` for every job, whatever happens to the others, and shows it.
+    """Does ``action`` for every job at once, whatever happens to the others, and shows them in their order.
 
     :param own_codes: whether the exit statuses of the jobs count.
     :returns: the worst exit status.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
+    if len(names) == 1:
+        name_job(names[0])
     worst = 0
     views: list[JobView | dict[str, str]] = []
-    for name in names:
-        name_job(name)
+    with ThreadPoolExecutor(min(_AT_ONCE, len(names) or 1)) as pool:
+        tried = [pool.submit(action, name) for name in names]
+    for name, one in zip(names, tried, strict=True):
         try:
-            record = action(name)
+            record = one.result()
         except ReceptorRunnerError as exc:
             worst = max(worst, exc.exit_code)
             complain(text_of(exc))

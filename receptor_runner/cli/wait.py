@@ -9,7 +9,7 @@ import click
 
 from .help import JOB_ENDS
 from .options import bare_option, command, log_options, output_option
-from .views import show_each
+from .views import chosen, show_each
 
 if TYPE_CHECKING:
     from ..records.record import Record
@@ -24,11 +24,12 @@ __all__ = ["wait"]
     ),
     ends=JOB_ENDS,
 )
-@click.argument("names", metavar="JOB...", nargs=-1, required=True)
+@click.argument("names", metavar="JOB...", nargs=-1)
+@bare_option("--all", "everyone", is_flag=True, help="Every job.")
 @bare_option("--timeout", type=float, metavar="SECONDS", help="Stop waiting after so long. [default: never]")
 @output_option
 @log_options
-def wait(names: tuple[str, ...], timeout: float | None, output: str) -> int:
+def wait(names: tuple[str, ...], everyone: bool, timeout: float | None, output: str) -> int:
     """Wait until jobs have ended, and exit as the worst of them did."""
     from ..mesh.client import Mesh
     from ..system.signals import stop_on_signals
@@ -40,4 +41,4 @@ def wait(names: tuple[str, ...], timeout: float | None, output: str) -> int:
             left = None if until is None else max(0.0, until - time.monotonic())
             return Mesh.job(name).wait(left, flag)
 
-        return show_each(names, waited, output, own_codes=True)
+        return show_each(chosen(names, everyone, lambda job: True), waited, output, own_codes=True)

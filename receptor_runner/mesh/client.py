@@ -311,6 +311,7 @@ def _record(out: _Outgoing, route: Route) -> Record:
         route=route,
         private_node=out.private_node,
         settings=job.settings,
+        playbook=job.playbook,
         accepted=False,
     )
 

@@ -91,6 +91,7 @@ def _started(
             Route(PRIVATE, IN_PLACE, local=True),
             private_node=node.directory,
             settings=job.settings,
+            playbook=job.playbook,
             units=[UnitRef(unit.id, PRIVATE, local=True)],
             digest=transmitter.digest,
         )

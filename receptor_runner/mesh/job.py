@@ -26,18 +26,21 @@ class Job:
     :param private_data_dir: a directory; artifacts are saved in its ``artifacts/IDENT``, or in ``artifact_dir``.
     :param ident: the name of the job; default: random.
     :param exclude: globs of what does not travel.
+    :param collect: globs of files below the private data dir, by path or by name. Those that the job makes or changes
+        come back into the artifact directory's ``collected``.
     :param extra_vars: texts as Ansible's ``-e`` takes them.
     :param in_place: it works in the private data dir itself; only for :meth:`Mesh.private`.
     :param typed: the parameters were typed on a command line; see
         :class:`~receptor_runner.stages.transmit.TransmitterOptions`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options by keyword
         self,
         private_data_dir: str | os.PathLike[str],
         *,
         ident: str | None = None,
         exclude: tuple[str, ...] = (),
+        collect: tuple[str, ...] = (),
         extra_vars: tuple[str, ...] = (),
         typed: bool = False,
         in_place: bool = False,
@@ -50,10 +53,20 @@ class Job:
         self.artifact_dir = os.path.join(artifacts, self.ident)
         self.settings = self.private_data.settings()
         self._exclude = exclude
+        self._collect = collect
         self._extra_vars = extra_vars
         self._typed = typed
         #: Whether it works in its private data dir, on this machine, and nothing travels.
         self.in_place = in_place
+
+    @property
+    def playbook(self) -> str:
+        """What it runs, in a word: a playbook, or a module or role as on a command line."""
+        for name, option in (("playbook", ""), ("module", "-m "), ("role", "-r ")):
+            given = self.parameters.get(name)
+            if given:
+                return f"{option}{given}" if isinstance(given, str) else name
+        return "args"
 
     def check(self) -> None:
         """:raises ReceptorRunnerError: it cannot be transmitted, and nothing need be started for it."""
@@ -68,6 +81,7 @@ class Job:
             extension = dataclasses.replace(extension, place=self._place().to_json())
         options = TransmitterOptions(
             exclude=self._exclude,
+            collect=self._collect,
             only_own_artifacts=True,
             extension=extension,
             extra_vars=self._extra_vars,

@@ -40,6 +40,7 @@ from .endpoint import connect
 from .following.driver import FollowedJob, follow
 from .following.policy import FollowedUnit, FollowPolicy
 from .private_node import PrivateNode
+from .reading import read_events
 from .unit_verdict import ended_unit_verdict
 from .units import UnitGoneError, UnitHandle
 from .waiting import run
@@ -244,6 +245,19 @@ class SubmittedJob:
             return
         logger.debug("the work unit of the job %s is released", self.id)
         self._save(released=True)
+
+    def read_events(
+        self, take: Callable[[JSONObject, bytes], None], *, follow: bool = False, flag: StopFlag | None = None
+    ) -> None:
+        """Hands every event that its node has to ``take``, with its line, in order. Nothing is saved, and nobody who
+        follows the job is disturbed.
+
+        :param follow: go on with those that come, until the job ends.
+        :raises LostError: its work unit is gone; its artifacts have what was saved.
+        :raises UnreachableError: the node cannot be asked.
+        """
+        self._revive(flag)
+        run(read_events(self._handle(), take, follow=follow), flag)
 
     def refresh(self, flag: StopFlag | None = None, seconds: float = VERDICT_SECONDS) -> Record:
         """What is known now: the node is asked, and the end of a job that nobody followed is looked up.

@@ -117,6 +117,8 @@ class Record:
     released: bool = False
     #: Whether its node has accepted all of it.
     accepted: bool = True
+    #: What it runs: a playbook, ``-m MODULE`` or ``-r ROLE``; empty if that is not known.
+    playbook: str = ""
     #: A digest over its parameters and what travelled; empty if that is not known.
     digest: str = ""
 
@@ -160,6 +162,7 @@ class Record:
             "delivered": self.delivered,
             "released": self.released,
             "accepted": self.accepted,
+            "playbook": self.playbook,
             "digest": self.digest,
         }
 
@@ -196,6 +199,7 @@ class Record:
             delivered=bool(data.get("delivered")),
             released=bool(data.get("released")),
             accepted=bool(data.get("accepted", True)),
+            playbook=str(data.get("playbook") or ""),
             digest=str(data.get("digest") or ""),
         )
 

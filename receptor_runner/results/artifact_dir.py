@@ -20,12 +20,13 @@ from ..errors import OutputError
 from ..system.below import DIRECTORY, open_directory, open_file
 from ..system.files import make_private
 
-__all__ = ["RC", "RC_BYTES", "ArtifactDir", "event_file_name", "rc_of", "writable"]
+__all__ = ["EVENTS", "RC", "RC_BYTES", "ArtifactDir", "event_file_name", "rc_of", "writable"]
 
 #: The artifact with the return code, and how much of it is read.
 RC, RC_BYTES = "rc", 32
 
-_EVENTS = "job_events"
+#: The directory of its event files.
+EVENTS = "job_events"
 _LARGEST_COUNTER = 10**15
 _UUID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -64,7 +65,7 @@ def writable(path: str) -> Iterator[None]:
 
 def _missing(path: str) -> list[str]:
     """The directories that must be made for ``path``, the deepest first."""
-    missing = [os.path.join(path, _EVENTS)] if not os.path.exists(os.path.join(path, _EVENTS)) else []
+    missing = [os.path.join(path, EVENTS)] if not os.path.exists(os.path.join(path, EVENTS)) else []
     while not os.path.exists(path) and os.path.dirname(path) != path:
         missing.append(path)
         path = os.path.dirname(path)
@@ -82,7 +83,7 @@ class ArtifactDir:
         try:
             make_private(self.path)
             self._fd = os.open(self.path, DIRECTORY)
-            self._events = open_directory(self._fd, [_EVENTS], make=True)
+            self._events = open_directory(self._fd, [EVENTS], make=True)
         except OSError as exc:
             raise OutputError(f"cannot use the artifact directory {self.path}: {exc.strerror}") from exc
 
@@ -192,7 +193,7 @@ class ArtifactDir:
 
     def entries(self, report: Report) -> Iterator[Entry]:
         """What travels of it: everything but event files, which only ``process`` makes."""
-        return collect(self._fd, report, skip=frozenset([_EVENTS]))
+        return collect(self._fd, report, skip=frozenset([EVENTS]))
 
     def write_fault(self, status: str, code: int, explanation: str | None) -> None:
         """What is told of a job that never got as far as such artifacts of its own. Nothing that is there is written

@@ -5,6 +5,7 @@ Rules: keep-alives go out while it packs. The end of a cancelled job must be wri
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 from ..archive import pack as _loaded_before_the_job_starts  # noqa: F401 - an upgrade must not change it meanwhile
@@ -33,10 +34,12 @@ class ArtifactSender:
         self._in_time = in_time
         self._format = best_format(readable)
 
-    def send(self, artifacts: ArtifactDir) -> None:
-        """:raises OutputError: the archive cannot be written."""
+    def send(self, artifacts: ArtifactDir, more: Iterable[Entry] = ()) -> None:
+        """:param more: what else goes into the archive.
+        :raises OutputError: the archive cannot be written.
+        """
         omissions = Omissions(str(artifacts.path))
-        if not self._sent(artifacts.entries(omissions.report), omissions, hurry=True):
+        if not self._sent(itertools.chain(artifacts.entries(omissions.report), more), omissions, hurry=True):
             few = Omissions(str(artifacts.path))
             few.report("all but the end of the output", "was left out, because there was no time or no receiver", False)
             self._sent(_few_entries(artifacts), few, hurry=False)

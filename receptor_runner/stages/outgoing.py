@@ -43,6 +43,8 @@ class TransmitterOptions:
     only_own_artifacts: bool = False
     #: Goes onto the ``kwargs`` line, and comes back on the ``starting`` status.
     extension: Extension = field(default_factory=Extension)
+    #: Shell patterns of files below the private data dir that are wanted back, if the job makes or changes them.
+    collect: tuple[str, ...] = ()
     #: Extra variables, as Ansible's ``-e`` takes them.
     extra_vars: tuple[str, ...] = ()
     #: Nothing travels: the job works in its private data dir, on this machine.

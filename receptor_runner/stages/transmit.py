@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..archive.format import ZIP, ArchiveFormat
@@ -59,7 +60,7 @@ class Transmitter:
         :raises Interrupted: ``flag`` was raised.
         """
         head: JSONObject = {"kwargs": self._job.kwargs}
-        extension = self._options.extension.to_json()
+        extension = replace(self._options.extension, collect=self._options.collect).to_json()
         if extension:
             head[EXTENSION] = extension
         if not self._job.with_archive:
@@ -90,7 +91,8 @@ class Transmitter:
 
     def _digest(self, contents: str) -> str:
         kwargs = {name: value for name, value in self._job.kwargs.items() if name != "ident"}
-        return hashlib.sha256(json.dumps([kwargs, contents], sort_keys=True).encode()).hexdigest()
+        collect = [self._options.collect] if self._options.collect else []
+        return hashlib.sha256(json.dumps([kwargs, contents, *collect], sort_keys=True).encode()).hexdigest()
 
     def digested(self, flag: StopFlag | None = None) -> str:
         """The :attr:`digest`, and nothing is written.

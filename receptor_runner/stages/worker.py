@@ -43,6 +43,7 @@ from ..stream.status import CANCELED, ERROR, RC_STOPPED, RUNNING, STARTING, UNST
 from ..system.directories import lock
 from ..system.signals import StopFlag
 from .artifact_sender import ArtifactSender
+from .collected import Collector
 from .execution import execute
 from .job_receiver import JobReceiver
 from .job_warnings import command_warnings, dropped_files
@@ -114,12 +115,14 @@ class Worker:
         """Everything between the beginning and the end mark: errors become a status here and nowhere else."""
         with contextlib.ExitStack() as opened:
             artifacts: ArtifactDir | None = None
+            collector: Collector | None = None
             try:
                 parameters = Parameters.from_wire({**self._options.defaults, **self._receive(work_dir.path)})
                 self._ident = parameters.ident
                 spec = self._prepared(work_dir, parameters, opened)
                 artifacts = opened.enter_context(ArtifactDir(spec.artifact_dir))
-                self._execute(work_dir, spec, parameters, artifacts)
+                collector = opened.enter_context(contextlib.closing(self._collector(work_dir)))
+                self._execute(work_dir, spec, parameters, artifacts, collector)
             except OutputClosedError:
                 raise
             except Interrupted:
@@ -128,8 +131,22 @@ class Worker:
                 self._fail(exc)
                 if artifacts is not None:
                     artifacts.write_fault(ERROR, self.exit_code, self.verdict.explanation)
-            if artifacts is not None and not self._options.in_place:
-                ArtifactSender(self._writer, self._stop.in_time, self._extension.archives).send(artifacts)
+            if artifacts is not None:
+                self._hand_back(artifacts, collector)
+
+    def _collector(self, work_dir: WorkDir) -> Collector:
+        """What finds the files that are wanted back, once the job has made them."""
+        place = Place.from_json(self._extension.place) if self._options.in_place else None
+        directory = place.private_data_dir if place is not None else work_dir.path
+        return Collector(directory, self._extension.collect, time.time_ns())
+
+    def _hand_back(self, artifacts: ArtifactDir, collector: Collector | None) -> None:
+        """The artifacts travel; those of a job in place are where they belong."""
+        if not self._options.in_place:
+            more = collector.entries() if collector is not None else ()
+            ArtifactSender(self._writer, self._stop.in_time, self._extension.archives).send(artifacts, more)
+        elif collector is not None:
+            collector.copy(artifacts)
 
     def _prepared(self, work_dir: WorkDir, parameters: Parameters, opened: contextlib.ExitStack) -> RunSpec:
         if self._options.in_place:
@@ -167,7 +184,14 @@ class Worker:
         self._stop.check()
         self._writer.tick()
 
-    def _execute(self, work_dir: WorkDir, spec: RunSpec, parameters: Parameters, artifacts: ArtifactDir) -> None:
+    def _execute(
+        self,
+        work_dir: WorkDir,
+        spec: RunSpec,
+        parameters: Parameters,
+        artifacts: ArtifactDir,
+        collector: Collector,
+    ) -> None:
         ignored = dataclasses.replace(self._extension, ignored=tuple(parameters.ignored))
         self._stop.cancel = work_dir.guard.cancel
         since = time.time_ns()
@@ -178,9 +202,10 @@ class Worker:
         result.check()
         if self._stop.unwanted is not None:
             raise self._stop.unwanted
-        dropped = (
-            dropped_files(work_dir.path, since, spec.artifact_dir) if self._temporary or self._options.delete else []
-        )
+        dropped: list[str] = []
+        if self._temporary or self._options.delete:
+            written = dropped_files(work_dir.path, since, spec.artifact_dir)
+            dropped = [name for name in written if not collector.matches(name)]
         self._finish(
             result.status, result.rc, result.events, result.stopped_because, command_warnings(spec, result, dropped)
         )

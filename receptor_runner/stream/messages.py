@@ -41,7 +41,8 @@ class Extension:
     is an archive's digest in hex. ``exit_status`` and ``events`` say how the job ended and how many events it had.
     ``archives`` names the archive formats that the sender reads beside zip. ``warnings`` are for whoever submitted the
     job. ``ended`` is when it ended, in seconds since the epoch, and ``rc`` its return code. ``place`` says where a job
-    in place is, by the names of :class:`~receptor_runner.job.place.Place`."""
+    in place is, by the names of :class:`~receptor_runner.job.place.Place`. ``collect`` are shell patterns of files that
+    are wanted back, below the private data dir."""
 
     job: str | None = None
     owner: str | None = None
@@ -54,6 +55,7 @@ class Extension:
     ended: float | None = None
     rc: int | None = None
     place: JSONObject | None = None
+    collect: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> Extension:
@@ -73,6 +75,7 @@ class Extension:
             _time(data.get("ended")),
             _number(data.get("rc")),
             _object(data.get("place")),
+            _texts(data.get("collect")),
         )
 
     def to_json(self) -> JSONObject:

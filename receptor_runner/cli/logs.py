@@ -1,0 +1,122 @@
+"""The command ``logs``.
+
+Rules: nothing is saved, and who follows the job is not disturbed. What the node still has is read there. Otherwise the
+artifacts have it."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import click
+
+from ..errors import InputError, LostError
+from ..results.artifact_dir import EVENTS
+from .context import name_job
+from .options import (
+    PrintOptions,
+    bare_option,
+    command,
+    log_options,
+    print_options,
+)
+from .output import complain, job_printer, printed
+
+if TYPE_CHECKING:
+    from ..stream.messages import JSONObject
+    from ..system.signals import StopFlag
+
+Take: TypeAlias = "Callable[[JSONObject, bytes], None]"
+
+__all__ = ["logs"]
+
+_FAILURES = ("runner_on_failed", "runner_on_unreachable", "runner_item_on_failed", "runner_on_async_failed")
+
+
+class _Filter(NamedTuple):
+    """Which events are shown. Patterns are a shell's."""
+
+    host: str | None
+    task: str | None
+    failed: bool
+
+    def shows(self, event: JSONObject) -> bool:
+        if not any(self):
+            return True
+        found = event.get("event_data")
+        data = found if isinstance(found, dict) else {}
+        if self.failed and (event.get("event") not in _FAILURES or data.get("ignore_errors")):
+            return False
+        return _matches(self.host, data.get("host")) and _matches(self.task, data.get("task"))
+
+
+def _matches(pattern: str | None, value: object) -> bool:
+    return pattern is None or (isinstance(value, str) and fnmatch.fnmatchcase(value, pattern))
+
+
+@command(
+    examples=(
+        "receptor-runner logs nightly -f",
+        "receptor-runner logs nightly --failed",
+        "receptor-runner logs demo/artifacts/nightly --host 'web*' --task 'Install *'",
+    ),
+)
+@click.argument("job", metavar="JOB")
+@bare_option("-f", "--follow", is_flag=True, help="Go on with what comes, until the job ends.")
+@bare_option("--host", metavar="PATTERN", help="Only results of these hosts.")
+@bare_option("--task", metavar="PATTERN", help="Only results of the tasks with such a name.")
+@bare_option("--failed", is_flag=True, help="Only results that failed, and hosts that were out of reach.")
+@print_options
+@log_options
+def logs(*, job: str, follow: bool, host: str | None, task: str | None, failed: bool, printing: PrintOptions) -> int:
+    """Show the output of a job again.
+
+    JOB is a submitted job or an artifact directory. Nobody who follows the job is disturbed.
+    """
+    from ..system.signals import stop_on_signals
+
+    name_job(job)
+    printer = job_printer(printing)
+    chosen = _Filter(host, task, failed)
+
+    def take(event: JSONObject, raw: bytes) -> None:
+        if printer is not None and chosen.shows(event):
+            printer.event("", event, raw)
+            if follow:
+                printer.flush()
+
+    with stop_on_signals() as flag:
+        if os.path.isdir(os.path.join(job, EVENTS)):
+            _show_saved(job, take)
+        else:
+            _show_submitted(job, take, follow=follow, flag=flag)
+    if printer is not None:
+        printer.flush()
+    return printed(printer, 0)
+
+
+def _show_submitted(name: str, take: Take, *, follow: bool, flag: StopFlag) -> None:
+    from ..mesh.client import Mesh
+
+    job = Mesh.job(name)
+    if job.record.units and not job.record.released:
+        try:
+            job.read_events(take, follow=follow, flag=flag)
+            return
+        except LostError as exc:
+            complain(f"{exc}; its artifacts have what was saved")
+    _show_saved(job.record.artifact_dir, take)
+
+
+def _show_saved(directory: str, take: Take) -> None:
+    """:raises InputError: there are none."""
+    from ..results.event_files import saved_events
+
+    found = False
+    for data, raw in saved_events(directory):
+        found = True
+        take(data, raw)
+    if not found:
+        raise InputError(f"no events are saved in {os.path.join(directory, EVENTS)}")
