@@ -15,6 +15,7 @@ from .options import (
     PrintOptions,
     bare_option,
     command,
+    job_argument,
     limit_options,
     log_options,
     option,
@@ -38,7 +39,7 @@ __all__ = ["attach"]
     ),
     ends=JOB_ENDS,
 )
-@click.argument("job", required=False)
+@job_argument(required=False)
 @bare_option("--unit", help="Take over the job that another controller submitted, by its work unit ...")
 @option("--node", help="... on this node.")
 @option("-i", "--ident", help="The name that it gets here. [default: its work unit]")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
-from .options import bare_option, command, log_options, output_option
+from .options import bare_option, command, job_argument, log_options, output_option
 from .views import chosen, show_each
 
 __all__ = ["cancel"]
@@ -13,7 +11,7 @@ __all__ = ["cancel"]
 @command(
     examples=("receptor-runner cancel nightly",),
 )
-@click.argument("names", metavar="JOB...", nargs=-1)
+@job_argument("names", "JOB...", nargs=-1)
 @bare_option("--all", "everyone", is_flag=True, help="Every job that has not ended.")
 @output_option
 @log_options

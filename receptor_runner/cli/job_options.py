@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from ..errors import ConfigurationError, InputError
-from ..job.parameters import check_ident
 from .ansible_options import AnsibleOptions, ansible_option_list
-from .options import option, option_group, sections
+from .options import complete, option, option_group, sections
 from .output import complain
 
 if TYPE_CHECKING:
@@ -154,6 +153,8 @@ def check_ident_option(ident: str | None) -> None:
     """:raises click.UsageError: it was meant as an inventory, or cannot be one."""
     if ident and os.path.isfile(ident):
         raise click.UsageError(f"-i is the ident of the job, and {ident} is a file; did you mean --inventory?")
+    from ..job.parameters import check_ident
+
     try:
         check_ident(ident or "-")
     except ConfigurationError as exc:
@@ -167,6 +168,7 @@ _what = sections(
     option(
         "-p",
         "--playbook",
+        shell_complete=complete("playbooks"),
         metavar="FILE",
         envvar=["RUNNER_PLAYBOOK"],
         help="The playbook to run, in the project directory.",

@@ -10,8 +10,6 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import click
-
 from ..errors import InputError, LostError
 from ..results.artifact_dir import EVENTS
 from .context import name_job
@@ -19,6 +17,7 @@ from .options import (
     PrintOptions,
     bare_option,
     command,
+    job_argument,
     log_options,
     print_options,
 )
@@ -63,7 +62,7 @@ def _matches(pattern: str | None, value: object) -> bool:
         "receptor-runner logs demo/artifacts/nightly --host 'web*' --task 'Install *'",
     ),
 )
-@click.argument("job", metavar="JOB")
+@job_argument()
 @bare_option("-f", "--follow", is_flag=True, help="Go on with what comes, until the job ends.")
 @bare_option("--host", metavar="PATTERN", help="Only results of these hosts.")
 @bare_option("--task", metavar="PATTERN", help="Only results of the tasks with such a name.")

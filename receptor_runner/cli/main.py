@@ -30,12 +30,15 @@ _COMMANDS = {
     "Look after jobs": ("jobs", "status", "logs", "wait", "cancel", "release", "prune"),
     "The three stages": ("transmit", "worker", "process"),
     "Mesh and nodes": ("nodes", "serve", "worktype"),
+    "This tool": ("config", "completion"),
 }
 _EXAMPLES = (
     "receptor-runner run DIR -p site.yml",
     "receptor-runner run DIR -p site.yml --node exec1 --limit web",
     "receptor-runner transmit DIR -p site.yml | ssh exec1 receptor-runner worker | receptor-runner process DIR",
 )
+#: Commands that read no configuration file: a worker and a node run in a daemon's working directory.
+_UNCONFIGURED = ("worker", "serve", "worktype", "completion", "config")
 #: Commands whose only use is what they print.
 _PRINTING = ("transmit", "worker", "submit", "jobs", "status", "nodes", "worktype")
 
@@ -84,6 +87,12 @@ def cli(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+    elif ctx.invoked_subcommand not in _UNCONFIGURED:
+        from .config_file import default_map
+
+        group = ctx.command
+        assert isinstance(group, click.Group)
+        ctx.default_map = {ctx.invoked_subcommand: default_map(ctx, group, ctx.invoked_subcommand)}
 
 
 def main() -> NoReturn:

@@ -4,19 +4,31 @@ Rules: names and variables of the socket options are receptorctl's."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+from click.core import ParameterSource
 
 from ..limits import LOST_AFTER_SECONDS
-from .options import bare_option, option, option_group, sections
+from .options import bare_option, complete, option, option_group, sections
 
 if TYPE_CHECKING:
     from ..mesh.client import Mesh
 
+_NEARER = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+
 __all__ = ["RouteOptions", "SocketOptions", "again_option", "lost_after_option", "route_options", "socket_options"]
+
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class SocketOptions(NamedTuple):
     """The control service that the commands talk to."""
+
+    mesh_name: str | None
 
     socket: str | None
     config: str | None
@@ -30,6 +42,27 @@ class SocketOptions(NamedTuple):
     def given(self) -> bool:
         """Whether a mesh is named."""
         return bool(self.socket or self.config)
+
+    def resolved(self, ctx: click.Context) -> SocketOptions:
+        """With what the configuration file says of ``--mesh``.
+
+        :raises click.UsageError: a socket is named, too.
+        :raises ConfigurationError: there is no such mesh.
+        """
+        if not self.mesh_name:
+            return self
+        from .config_file import configuration
+
+        sources = {name: ctx.get_parameter_source(name) for name in self._fields}
+        typed = [name for name, source in sources.items() if source is ParameterSource.COMMANDLINE]
+        if sources["mesh_name"] is ParameterSource.DEFAULT_MAP:
+            if any(sources[name] in _NEARER for name in ("socket", "config")):
+                return self
+        elif "socket" in typed or "config" in typed:
+            raise click.UsageError("give --mesh, or --socket and --config, not both")
+        values = dict.fromkeys(self._fields) | {"mesh_name": self.mesh_name, "insecureskipverify": False}
+        values |= configuration().mesh(self.mesh_name)
+        return SocketOptions(**{**values, **{name: getattr(self, name) for name in typed}})
 
     def mesh(self) -> Mesh:
         """:raises UnreachableError: no mesh is named."""
@@ -46,11 +79,18 @@ class SocketOptions(NamedTuple):
         )
 
 
-socket_options = option_group(
+_socket_options = option_group(
     SocketOptions,
     "at",
     sections(
         "Mesh",
+        option(
+            "--mesh",
+            "mesh_name",
+            metavar="NAME",
+            shell_complete=complete("meshes"),
+            help="The mesh of this name in the configuration file.",
+        ),
         option(
             "--socket",
             metavar="ADDRESS",
@@ -78,6 +118,17 @@ socket_options = option_group(
 )
 
 
+def socket_options(function: _F) -> _F:
+    """The mesh that a command talks to."""
+
+    @functools.wraps(function)
+    def command(*arguments: Any, at: SocketOptions, **values: Any) -> Any:
+        return function(*arguments, at=at.resolved(click.get_current_context()), **values)
+
+    decorated: Any = _socket_options(command)
+    return decorated  # type: ignore[no-any-return]
+
+
 class RouteOptions(NamedTuple):
     """Where on a mesh a job goes; None where the mesh is to decide."""
 
@@ -97,9 +148,17 @@ route_options = option_group(
     "to",
     sections(
         "Mesh",
-        option("--node", metavar="NODE", help="The node to run on. [default: the node of the socket]"),
         option(
-            "--worktype", metavar="NAME", help="The worktype there. [default: receptor-runner, else ansible-runner]"
+            "--node",
+            metavar="NODE",
+            shell_complete=complete("nodes"),
+            help="The node to run on. [default: the node of the socket]",
+        ),
+        option(
+            "--worktype",
+            metavar="NAME",
+            shell_complete=complete("worktypes"),
+            help="The worktype there. [default: receptor-runner, else ansible-runner]",
         ),
         option("--ttl", metavar="TIME", help="Permit a node that is absent now, for so long: 30s, 10m, 1h."),
         option("--signwork/--no-signwork", default=None, help="Sign the work. [default: as the node advertises]"),

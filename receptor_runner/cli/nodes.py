@@ -8,7 +8,7 @@ import click
 
 from ..errors import ReceptorRunnerError
 from .mesh_options import SocketOptions, socket_options
-from .options import bare_option, command, log_options, output_option
+from .options import bare_option, command, complete, log_options, output_option
 from .output import print_json, print_table, text_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ __all__ = ["nodes"]
         "receptor-runner nodes exec1 --info -o json",
     ),
 )
-@click.argument("node", required=False)
+@click.argument("node", required=False, shell_complete=complete("nodes"))
 @bare_option("--info", is_flag=True, help="Ask each node for its processors, memory and versions.")
 @socket_options
 @output_option

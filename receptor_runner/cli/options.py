@@ -20,6 +20,9 @@ __all__ = [
     "PrintOptions",
     "bare_option",
     "command",
+    "complete",
+    "directory_argument",
+    "job_argument",
     "limit_options",
     "log_options",
     "option",
@@ -37,6 +40,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 command = functools.partial(click.command, cls=Command)
 #: As :func:`click.option`, for an option that has no variable and no place in the configuration file.
 bare_option = functools.partial(click.option, cls=Option)
+
+
+def complete(what: str) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
+    """What completes a value: a function of ``cli/completion.py``, which is loaded when a shell asks."""
+
+    def found(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from . import completion
+
+        return getattr(completion, what)(ctx, param, incomplete)  # type: ignore[no-any-return]
+
+    return found
 
 
 def variable_of(name: str) -> str:
@@ -84,6 +98,15 @@ def option_group(kind: type[Any], name: str, options: Sequence[Callable[[Any], A
         return decorated  # type: ignore[no-any-return]
 
     return decorate
+
+
+#: The private data dir of a job.
+directory_argument = click.argument("directory", metavar="DIR", shell_complete=complete("directories"))
+
+
+def job_argument(name: str = "job", metavar: str = "JOB", **attributes: Any) -> Callable[[F], F]:
+    """The submitted job, or jobs, that a command is about."""
+    return click.argument(name, metavar=metavar, shell_complete=complete("jobs"), **attributes)
 
 
 def log_options(function: F) -> F:

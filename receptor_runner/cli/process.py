@@ -8,7 +8,17 @@ import click
 
 from .help import JOB_ENDS
 from .job_options import check_ident_option
-from .options import LimitOptions, PrintOptions, bare_option, command, limit_options, log_options, option, print_options
+from .options import (
+    LimitOptions,
+    PrintOptions,
+    bare_option,
+    command,
+    directory_argument,
+    limit_options,
+    log_options,
+    option,
+    print_options,
+)
 from .output import complain, job_printer, printed
 
 __all__ = ["process"]
@@ -21,7 +31,7 @@ __all__ = ["process"]
     ),
     ends=JOB_ENDS,
 )
-@click.argument("directory", metavar="DIR")
+@directory_argument
 @option("-i", "--ident", help="Put the artifacts into DIR/artifacts/IDENT. [default: DIR/artifacts]")
 @bare_option("--in", "file", metavar="FILE", help="Read the stream from FILE instead of standard input.")
 @print_options

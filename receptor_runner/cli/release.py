@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
-from .options import bare_option, command, log_options, output_option
+from .options import bare_option, command, job_argument, log_options, output_option
 from .views import chosen, show_each
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ __all__ = ["release"]
         "receptor-runner release nightly --force",
     ),
 )
-@click.argument("names", metavar="JOB...", nargs=-1)
+@job_argument("names", "JOB...", nargs=-1)
 @bare_option("--all", "everyone", is_flag=True, help="Every job that has ended.")
 @bare_option("--force", is_flag=True, help="Also a job that runs, or whose node is out of reach.")
 @output_option

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..results.artifact_dir import writable
 from .context import name_job
 from .following import FOLLOW_STOPS, follow, submit_and_leave, submit_job
 from .help import JOB_ENDS
@@ -21,6 +20,7 @@ from .options import (
     PrintOptions,
     bare_option,
     command,
+    directory_argument,
     limit_options,
     log_options,
     output_option,
@@ -43,7 +43,7 @@ __all__ = ["run"]
     ),
     ends=JOB_ENDS,
 )
-@click.argument("directory", metavar="DIR")
+@directory_argument
 @job_options
 @print_options
 @limit_options
@@ -74,6 +74,7 @@ def run(  # noqa: PLR0913 - a group of options each
     The job is in the private data dir DIR. If neither a node nor a socket is named, it runs on this machine, in DIR
     itself. Ctrl-C cancels it, and a second one stops waiting.
     """
+    from ..results.artifact_dir import writable
     from ..system.forking import can_fork
     from ..system.signals import ignore_signals, stop_on_signals
     from .worker import standby_runner

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
-from .options import command, log_options, output_option
+from .options import command, job_argument, log_options, output_option
 from .output import print_json, say
 from .views import job_view
 
@@ -17,7 +15,7 @@ __all__ = ["status"]
         "receptor-runner status nightly -o json",
     ),
 )
-@click.argument("job")
+@job_argument()
 @output_option
 @log_options
 def status(job: str, output: str) -> int:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import click
-
 from .context import name_job
 from .following import submit_and_leave, submit_job
 from .job_options import JobOptions, job_options
 from .mesh_options import RouteOptions, SocketOptions, again_option, lost_after_option, route_options, socket_options
-from .options import command, log_options, output_option
+from .options import command, directory_argument, log_options, output_option
 
 __all__ = ["submit"]
 
@@ -19,7 +17,7 @@ __all__ = ["submit"]
         "receptor-runner attach nightly",
     ),
 )
-@click.argument("directory", metavar="DIR")
+@directory_argument
 @job_options
 @route_options
 @lost_after_option

@@ -8,7 +8,7 @@ import stat
 import click
 
 from .job_options import JobOptions, job_options
-from .options import PrintOptions, command, log_options, print_options
+from .options import PrintOptions, command, directory_argument, log_options, print_options
 
 __all__ = ["transmit"]
 
@@ -19,7 +19,7 @@ __all__ = ["transmit"]
         "receptor-runner transmit demo -m ping --hosts all | receptor-runner worker | receptor-runner process demo",
     ),
 )
-@click.argument("directory", metavar="DIR")
+@directory_argument
 @job_options
 @print_options
 @log_options

@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import click
-
 from .help import JOB_ENDS
-from .options import bare_option, command, log_options, output_option
+from .options import bare_option, command, job_argument, log_options, output_option
 from .views import chosen, show_each
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ __all__ = ["wait"]
     ),
     ends=JOB_ENDS,
 )
-@click.argument("names", metavar="JOB...", nargs=-1)
+@job_argument("names", "JOB...", nargs=-1)
 @bare_option("--all", "everyone", is_flag=True, help="Every job.")
 @bare_option("--timeout", type=float, metavar="SECONDS", help="Stop waiting after so long. [default: never]")
 @output_option
