@@ -6,7 +6,12 @@ first use, so that a command pays only for what it needs."""
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
+
+if sys.version_info < (3, 10):  # noqa: UP036 - a node may start a worker with any Python
+    found = ".".join(map(str, sys.version_info[:2]))
+    raise SystemExit("receptor-runner needs Python 3.10 or newer, and " + sys.executable + " is " + found)
 
 if TYPE_CHECKING:
     from . import cleanup, errors, exceptions, interface, utils

@@ -73,6 +73,8 @@ def configuration() -> Configuration:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as exc:
+            if not os.path.lexists(path):
+                continue  # a directory on the way is closed to us
             raise ConfigurationError(f"cannot read the configuration {path}: {exc.strerror}") from exc
         if content is not None:
             _take(found, content, path)

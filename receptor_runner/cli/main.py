@@ -29,7 +29,7 @@ _COMMANDS = {
     "Run jobs": ("run", "submit", "attach"),
     "Look after jobs": ("jobs", "status", "logs", "wait", "cancel", "release", "prune"),
     "The three stages": ("transmit", "worker", "process"),
-    "Mesh and nodes": ("nodes", "serve", "worktype"),
+    "Mesh and nodes": ("doctor", "nodes", "serve", "worktype"),
     "This tool": ("config", "completion"),
 }
 _EXAMPLES = (

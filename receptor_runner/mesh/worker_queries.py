@@ -34,6 +34,8 @@ _LONGEST_ANSWER = 16 * 1024
 _TOLD: dict[str, tuple[type, ...]] = {
     "runner_version": (str,),
     "cpu_count": (int, float),
+    "time": (int, float),
+    "disk_free_in_bytes": (int,),
     "mem_in_bytes": (int,),
     "uuid": (str,),
     "version": (str,),
@@ -60,14 +62,14 @@ async def ask_worker_info(address: Address, route: Route) -> JSONObject:
 
     :raises UnreachableError: it does not answer, or something else than that.
     """
-    found = await _ask(address, route, "--worker-info", read_worker_info)
-    if found is None:
-        raise UnreachableError(f"{route.node} does not tell about itself: {route.worktype} is no worker")
-    return found
+    return await _ask(address, route, "--worker-info", read_worker_info)
 
 
-async def _ask(address: Address, route: Route, params: str, understand: Callable[[bytes], T | None]) -> T | None:
-    """What ``understand`` makes of the answer. None if it makes nothing of it, however long one waits."""
+async def _ask(address: Address, route: Route, params: str, understand: Callable[[bytes], T | None]) -> T:
+    """What ``understand`` makes of the answer.
+
+    :raises UnreachableError: it makes nothing of it, however long one waits.
+    """
     with await connect(address) as connection:
         unit = await connection.create_unit(
             node="localhost" if route.local else route.node,
@@ -80,12 +82,23 @@ async def _ask(address: Address, route: Route, params: str, understand: Callable
         try:
             connection.half_close()
             await connection.readline(SLOW_CONTROL_SECONDS)
-            answer = await UnitHandle(address, unit).head(
+            handle = UnitHandle(address, unit)
+            answer = await handle.head(
                 _ANSWER_SECONDS, lambda head: len(head) > _LONGEST_ANSWER or understand(head) is not None
             )
+            understood = understand(answer)
+            if understood is None:
+                raise _misunderstood(route, answer, (await handle.status()).detail)
+            return understood
         finally:
             await _release(UnitHandle(address, unit, undisturbed=True))
-    return understand(answer)
+
+
+def _misunderstood(route: Route, answer: bytes, detail: str) -> UnreachableError:
+    """What the worktype said instead, or why it said nothing."""
+    lines = answer[-_LONGEST_ANSWER:].decode("utf-8", "replace").strip().splitlines()
+    why = f"it says {lines[-1][:200]!r}" if lines else detail or "it says nothing"
+    return UnreachableError(f"{route.node} does not tell about itself: {route.worktype} is no worker ({why})")
 
 
 async def _release(handle: UnitHandle) -> None:

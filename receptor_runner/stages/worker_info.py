@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 import shutil
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..preparation.ansible_version import core_version
 from ..preparation.environment import bare_environment_filled
 from ..stream.messages import EXTENSIONS, JSONObject
 from ..system.files import create_file
+from ..system.places import temporary_place
 from ..utils.capacity import get_cpu_count, get_mem_in_bytes
 
 __all__ = ["COMPATIBLE_VERSION", "worker_info"]
@@ -35,7 +37,8 @@ _ENGINES = ("podman", "docker", "bwrap")
 def worker_info(version: str) -> JSONObject:
     """``runner_version``, ``cpu_count`` (a fraction if a control group says so), ``mem_in_bytes``, ``uuid`` and
     ``errors`` as of ``ansible-runner worker --worker-info``; and ours: ``version``, ``python_version``,
-    ``ansible_core_version`` (None if there is none), ``container_engines`` and ``stream_extensions``.
+    ``ansible_core_version`` (None if there is none), ``container_engines``, ``stream_extensions``,
+    ``disk_free_in_bytes`` where jobs work, and ``time``, in seconds since the epoch.
 
     :param version: of this package.
     """
@@ -59,6 +62,8 @@ def worker_info(version: str) -> JSONObject:
         "ansible_core_version": told("the version of ansible-core", _core_version, None),
         "container_engines": [name for name in _ENGINES if shutil.which(name)],
         "stream_extensions": list(EXTENSIONS),
+        "disk_free_in_bytes": told("how much room there is", _free_bytes, 0),
+        "time": time.time(),
     }
     if info["ansible_core_version"] is None:
         errors.append("there is no ansible-playbook here, neither on PATH nor beside this program")
@@ -68,6 +73,10 @@ def worker_info(version: str) -> JSONObject:
 def _core_version() -> str | None:
     """Of the ``ansible-playbook`` that a job would run."""
     return core_version("ansible-playbook", bare_environment_filled(os.environ, "/")["PATH"])
+
+
+def _free_bytes() -> int:
+    return shutil.disk_usage(temporary_place()).free
 
 
 def _node_uuid() -> str:

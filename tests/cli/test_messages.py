@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
 import sys
@@ -14,16 +13,10 @@ import pytest
 from tests.support.commands import BIN, OURS, ours
 from tests.support.disks import small_disk
 from tests.support.jobs import job, processed, statuses, work
+from tests.support.permissions import obey_permissions
 from tests.support.private_data import DirFactory, tasks
 
 PLAY = tasks("debug: {msg: hello}")
-#: prctl(2), capabilities(7): root without them is stopped by the permissions of a file.
-_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 24, 1, 2
-
-
-def _obey_permissions() -> None:
-    for capability in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
-        ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +91,7 @@ def test_a_directory_that_is_closed_to_us_is_named(closed: str, make_dir: DirFac
     (directory / closed).chmod(0)
     try:
         words = ["-p", "test.yml", "--roles-path", str(directory.parent)]
-        done = ours("transmit", directory, *words, preexec_fn=_obey_permissions)
+        done = ours("transmit", directory, *words, preexec_fn=obey_permissions)
     finally:
         (directory / closed).chmod(0o700)
     assert (done.returncode, done.stdout) == (66, b"")
@@ -118,7 +111,7 @@ def test_a_home_that_is_closed_to_us_is_as_if_it_were_not_there(make_dir: DirFac
     }
     try:
         directory = make_dir(PLAY)
-        options: dict[str, Any] = {"preexec_fn": _obey_permissions, "env": {**os.environ, **variables}}
+        options: dict[str, Any] = {"preexec_fn": obey_permissions, "env": {**os.environ, **variables}}
         done = ours("transmit", directory, "-p", "test.yml", "--roles-path", f"{closed}/home/roles", **options)
         assert done.returncode == 0, done.stderr
         results = work(done.stdout, **options)

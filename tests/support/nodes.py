@@ -106,6 +106,8 @@ class Mesh:
         self.kind = kind
         self.nodes = nodes
         self.options = [*options]
+        #: The port on which the controller waits for its peers.
+        self.listening = 0
 
     @property
     def controller(self) -> Node:
@@ -223,6 +225,42 @@ def daemon(directory: Path, kind: str) -> Mesh:
     peer = {"tcp-peer": {"address": f"localhost:{port}", **client}}
     nodes.append(Node(directory, "exec-1", [LOUD, peer, *theirs, *_service(tls), work, SHELL, CAT], command))
     return Mesh(kind, nodes, options)
+
+
+@contextlib.contextmanager
+def running_with(
+    kind: str,
+    theirs: Sequence[dict[str, Any]],
+    ours_items: Sequence[dict[str, Any]] = (),
+    *,
+    port: int | None = None,
+    around: Sequence[str] = (),
+) -> Iterator[Mesh]:
+    """A mesh whose executor has the items ``theirs`` and the controller ``ours_items``: one embedded node, or two real
+    ones. It is not waited for: something may be wrong with it.
+
+    :param port: where the executor connects to, if something stands between the two.
+    :param around: what the executor's command runs under.
+    """
+    with node_directory() as directory:
+        if kind.startswith("embedded"):
+            mesh = Mesh(kind, [Node(directory, "exec-1", [{"local-only": None}, *theirs], [*around, *OURS, "serve"])])
+        else:
+            binary = daemon_binary()
+            if binary is None:
+                pytest.skip(NO_DAEMON)
+            command, listening = [os.path.abspath(binary)], free_port()
+            listener = {"tcp-listener": {"bindaddr": "127.0.0.1", "port": listening}}
+            peer = {"tcp-peer": {"address": f"localhost:{port or listening}"}}
+            controller = Node(directory, "ctl", [LOUD, listener, *ours_items], command)
+            mesh = Mesh(kind, [controller, Node(directory, "exec-1", [LOUD, peer, *theirs], [*around, *command])])
+            mesh.listening = listening
+        try:
+            for node in mesh.nodes:
+                node.start()
+            yield mesh
+        finally:
+            mesh.stop()
 
 
 def _service(tls: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,0 +1,109 @@
+"""The command ``doctor``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..errors import UsageError
+from .help import JOB_ENDS
+from .mesh_options import SocketOptions, socket_options
+from .options import bare_option, command, complete, log_options, option, output_option
+from .output import print_json, say
+from .progress import progress
+
+if TYPE_CHECKING:
+    from ..doctor.finding import Finding
+    from ..system.signals import StopFlag
+
+Look: TypeAlias = "Callable[[StopFlag], Iterator[Finding]]"
+
+__all__ = ["doctor"]
+
+_AGAIN_SECONDS = 2.0
+_PAGE = "doctor"
+
+
+@command(
+    examples=(
+        "receptor-runner doctor",
+        "receptor-runner doctor --node exec1",
+        "receptor-runner doctor --node exec1 --container-image quay.io/ansible/awx-ee:latest -o json",
+        "receptor-runner doctor --node exec1 --wait --timeout 120",
+    ),
+    ends=f"0 if nothing is at fault, else that of the first fault. {JOB_ENDS.split('. ', 1)[1]}",
+)
+@option("--node", metavar="NODE", shell_complete=complete("nodes"), help="Where jobs are to run.")
+@option("--worktype", metavar="NAME", shell_complete=complete("worktypes"), help="The worktype there.")
+@option("--container-image", metavar="IMAGE", help="The image that jobs are to run in.")
+@bare_option("--wait", is_flag=True, help="Look again until nothing is at fault.")
+@bare_option("--timeout", type=float, default=300.0, metavar="SECONDS", help="How long --wait waits.")
+@socket_options
+@output_option
+@log_options
+def doctor(  # noqa: PLR0913 - options by keyword
+    *,
+    node: str | None,
+    worktype: str | None,
+    container_image: str | None,
+    wait: bool,
+    timeout: float,
+    at: SocketOptions,
+    output: str,
+) -> int:
+    """Check everything between here and a job on a node.
+
+    Each finding says what it means and what to do. The page doctor of the documentation has more on each.
+    """
+    from ..doctor.examination import examine
+    from ..system.signals import stop_on_signals
+
+    if node and not at.given:
+        raise UsageError(f"{node} is a node of a mesh, and no mesh is named", hint="name it with --socket or --mesh")
+
+    def look(flag: StopFlag) -> Iterator[Finding]:
+        return examine(at.mesh() if at.given else None, node, worktype=worktype, image=container_image, flag=flag)
+
+    with stop_on_signals() as flag:
+        if wait:
+            found = _well(look, timeout, flag)
+        else:
+            found = []
+            for finding in look(flag):
+                if output == "text":
+                    _show(finding, found)
+                found.append(finding)
+    if wait and output == "text":
+        for number, finding in enumerate(found):
+            _show(finding, found[:number])
+    code = next((finding.exit_code for finding in found if finding.exit_code), 0)
+    if output == "json":
+        print_json({"ok": code == 0, "exit_code": code, "findings": [finding._asdict() for finding in found]})
+    return code
+
+
+def _well(look: Look, timeout: float, flag: StopFlag) -> list[Finding]:
+    """What is found when nothing is at fault, or at the end of the time."""
+    from ..system.signals import pause
+
+    line = progress("doctor")
+    until = time.monotonic() + timeout
+    try:
+        while True:
+            found = list(look(flag))
+            first = next((finding for finding in found if finding.exit_code), None)
+            if first is None or time.monotonic() >= until:
+                return found
+            line.state(f"waits, {first.check}")
+            pause(flag, min(_AGAIN_SECONDS, max(0.0, until - time.monotonic())))
+    finally:
+        line.close()
+
+
+def _show(finding: Finding, before: list[Finding]) -> None:
+    if not before or before[-1].group != finding.group:
+        say(finding.group)
+    say(f"  {finding.level:8} {finding.text}")
+    if finding.advice:
+        say(f"{'':11}-> {finding.advice}  ({_PAGE}#{finding.check})")

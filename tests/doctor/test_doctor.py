@@ -1,0 +1,410 @@
+"""Each fault, injected for real, is found by its name; what is said of it is the one thing to do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from receptor_runner.doctor.finding import ADVICE
+from tests.support.commands import OURS, ROOT, ours
+from tests.support.disks import small_disk
+from tests.support.engines import podman_in
+from tests.support.nodes import BOTH, SHELL, WORKER, Mesh, running, running_with, worktype
+from tests.support.permissions import obey_permissions
+from tests.support.processes import wait_for
+from tests.support.slow_link import SlowLink
+from tests.support.tls_servers import Authority, serving
+
+FAKE_TIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+
+
+def doctor(*arguments: str | Path, **options: Any) -> tuple[int, dict[str, dict[str, Any]]]:
+    """The exit status, and the findings by their checks, the worst of each."""
+    done = ours("doctor", *arguments, "-o", "json", **options)
+    assert done.stderr == b""
+    told = json.loads(done.stdout)
+    assert told["exit_code"] == done.returncode
+    worst: dict[str, dict[str, Any]] = {}
+    for finding in told["findings"]:
+        if worst.get(finding["check"], {}).get("level", "ok") == "ok":
+            worst[finding["check"]] = finding
+    return done.returncode, worst
+
+
+def examined(mesh: Mesh, *arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    return doctor(*mesh.arguments(), "--node", mesh.executor.name, *arguments)
+
+
+def is_fault(found: tuple[int, dict[str, dict[str, Any]]], check: str, code: int) -> str:
+    """It is the first fault, and what is to be done is said; returns its text."""
+    exit_code, findings = found
+    assert check in findings, json.dumps(findings, indent=1)
+    finding = findings[check]
+    assert (finding["level"], finding["exit_code"], finding["advice"]) == ("fault", code, ADVICE[check])
+    assert exit_code == code
+    return str(finding["text"])
+
+
+def is_warning(found: tuple[int, dict[str, dict[str, Any]]], check: str) -> str:
+    exit_code, findings = found
+    assert check in findings, json.dumps(findings, indent=1)
+    assert findings[check]["level"] == "warning"
+    assert exit_code == 0, findings
+    return str(findings[check]["text"])
+
+
+# this machine
+
+
+@pytest.mark.slow
+def test_a_machine_where_all_is_well(tmp_path: Path) -> None:
+    code, findings = doctor()
+    assert code == 0
+    assert {one["level"] for one in findings.values()} <= {"ok", "warning"}
+    assert re.search(r"over after \d+\.\d\d s", findings["job"]["text"])
+    assert json.loads(ours("jobs", "-o", "json").stdout) == [], "it leaves nothing"
+
+
+def test_a_full_disk_here(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        env = {**os.environ, "XDG_STATE_HOME": str(disk)}
+        text = is_fault(doctor("--socket", tmp_path / "none", env=env), "disk", 73)
+        assert str(disk) in text
+
+
+def test_a_state_directory_that_is_closed_to_us(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o500)
+    env = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
+    found = doctor("--socket", tmp_path / "none", env=env, preexec_fn=obey_permissions)
+    is_fault(found, "state-directory", 73)
+
+
+def test_no_ansible_here(tmp_path: Path) -> None:
+    with bare_environment(tmp_path / "venv") as python:
+        done = subprocess.run(
+            [python, "-m", "receptor_runner", "doctor", "-o", "json"], capture_output=True, env=bare_variables(tmp_path)
+        )
+    findings = {one["check"]: one for one in json.loads(done.stdout)["findings"]}
+    is_fault((done.returncode, findings), "ansible-here", 78)
+    assert "job" not in findings, "there is no use in trying one"
+
+
+# the socket
+
+
+@contextlib.contextmanager
+def listening(path: Path, *, accept: bool = True) -> Iterator[None]:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        if accept:
+            server.listen()
+        yield
+
+
+def test_a_socket_that_is_missing_refused_mute_or_closed(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    is_fault(doctor("--socket", path), "socket-missing", 69)
+    with listening(path, accept=False):
+        is_fault(doctor("--socket", path), "socket-refused", 69)
+    path.unlink()
+    with listening(path):
+        is_fault(doctor("--socket", path), "socket-mute", 69)
+        path.chmod(0)
+        is_fault(doctor("--socket", path, preexec_fn=obey_permissions), "socket-permission", 77)
+    (tmp_path / "file").write_text("")
+    is_fault(doctor("--socket", tmp_path / "file"), "socket-refused", 69)
+
+
+def test_a_control_service_that_is_mute_behind_a_firewall() -> None:
+    """Its port takes no connection and refuses none, as a firewall does that drops."""
+    with socket.socket() as server, contextlib.ExitStack() as others:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(3):
+            waiting = others.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        is_fault(doctor("--socket", f"tcp://127.0.0.1:{server.getsockname()[1]}"), "socket-mute", 69)
+
+
+def test_certificates_with_faults(tmp_path: Path) -> None:
+    known, strange = Authority(tmp_path, "known"), Authority(tmp_path, "strange")
+    for context, check in (
+        (known.issue("localhost", -timedelta(days=1)), "tls-expired"),
+        (known.issue("elsewhere"), "tls-name"),
+        (strange.issue("localhost"), "tls-authority"),
+    ):
+        with serving(context) as address:
+            is_fault(doctor("--socket", address, "--rootcas", known.file), check, 77)
+
+
+def test_a_daemon_of_another_age(tmp_path: Path) -> None:
+    """A stand-in: no such daemon can be had."""
+    status = {"NodeID": "old", "Version": "1.1.0", "Advertisements": [], "RoutingTable": {}}
+    script = (
+        "import json, socket, sys\n"
+        "server = socket.socket(socket.AF_UNIX); server.bind(sys.argv[1]); server.listen()\n"
+        "while True:\n"
+        "    client, _ = server.accept()\n"
+        "    client.sendall(b'Receptor Control, node old\\n'); client.recv(4096)\n"
+        f"    client.sendall(json.dumps({status!r}).encode() + b'\\n'); client.close()\n"
+    )
+    path = tmp_path / "old"
+    server = subprocess.Popen([sys.executable, "-c", script, str(path)])
+    try:
+        wait_for(path.exists, "it serves")
+        assert "1.1.0" in is_fault(doctor("--socket", path), "daemon-version", 78)
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_a_node_without_a_mesh_is_a_usage_error() -> None:
+    done = ours("doctor", "--node", "exec1")
+    assert done.returncode == 64
+    assert b"no mesh is named" in done.stderr
+
+
+# the way
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_node_that_is_not_there(kind: str) -> None:
+    with running(kind) as mesh:
+        text = is_fault(doctor(*mesh.arguments(), "--node", "nowhere"), "node-absent", 69)
+        assert mesh.controller.name in text, "those that are there are named"
+
+
+@pytest.mark.slow
+@pytest.mark.daemon
+def test_a_node_two_hops_away() -> None:
+    with running("daemon-line") as mesh:
+        code, findings = examined(mesh)
+        assert code == 0
+        assert findings["route"]["text"].endswith("2 hops away")
+        assert findings["job"]["level"] == "ok"
+
+
+@pytest.mark.slow
+@pytest.mark.daemon
+def test_a_node_behind_a_slow_link() -> None:
+    with SlowLink(0.7) as link, running_with("daemon", [worktype()], port=link.port) as mesh:
+        link.to = mesh.listening
+        wait_for(lambda: examined(mesh)[1].get("route", {}).get("level") == "ok", "the nodes meet")
+        is_warning(examined(mesh), "node-slow")
+
+
+@pytest.mark.slow
+@pytest.mark.daemon
+def test_a_node_that_wants_tls_and_gets_none() -> None:
+    with running("daemon-tls") as mesh:
+        mesh.options = []
+        is_fault(examined(mesh), "control-tls", 77)
+
+
+# the node
+
+
+@pytest.fixture(params=BOTH)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def until_known(mesh: Mesh) -> Mesh:
+    """Daemons advertise some seconds after their start."""
+    if mesh.real:
+        wait_for(
+            lambda: json.loads(ours("nodes", mesh.executor.name, *mesh.arguments(), "-o", "json").stdout or "{}").get(
+                "worktypes"
+            ),
+            "it is advertised",
+            90,
+        )
+    return mesh
+
+
+@pytest.mark.slow
+def test_a_node_without_the_worktype(kind: str) -> None:
+    with running_with(kind, [SHELL]) as mesh:
+        assert "sh" in is_fault(examined(until_known(mesh)), "worktype-missing", 69)
+        is_fault(examined(mesh, "--worktype", "other"), "worktype-missing", 69)
+
+
+@pytest.mark.slow
+def test_a_command_that_is_not_there(kind: str) -> None:
+    item = {
+        "work-command": {
+            "worktype": "receptor-runner",
+            "command": "/no/python",
+            "params": WORKER,
+            "allowruntimeparams": True,
+        }
+    }
+    with running_with(kind, [item]) as mesh:
+        assert "/no/python" in is_fault(examined(until_known(mesh)), "worker-command", 78)
+
+
+@pytest.mark.slow
+def test_a_worktype_that_takes_no_runtime_parameters(kind: str) -> None:
+    with running_with(kind, [worktype(allowruntimeparams=False)]) as mesh:
+        found = examined(until_known(mesh))
+        is_warning(found, "worktype-params")
+        assert found[1]["job"]["level"] == "ok", "jobs run all the same"
+
+
+@pytest.mark.slow
+def test_a_worktype_that_is_no_worker(kind: str) -> None:
+    item = {
+        "work-command": {
+            "worktype": "receptor-runner",
+            "command": "echo",
+            "params": "hello",
+            "allowruntimeparams": True,
+        }
+    }
+    with running_with(kind, [item]) as mesh:
+        assert "hello" in is_fault(examined(until_known(mesh)), "worker-answer", 69)
+
+
+@pytest.mark.slow
+def test_a_python_that_is_too_old(kind: str) -> None:
+    """No old Python can be had everywhere; the package asks the one that there is, which says that it is old."""
+    script = "import sys; sys.version_info = (3, 8, 20, 'final', 0); import receptor_runner"
+    item = {
+        "work-command": {
+            "worktype": "receptor-runner",
+            "command": sys.executable,
+            "params": f'-c "{script}"',
+            "allowruntimeparams": True,
+        }
+    }
+    with running_with(kind, [item]) as mesh:
+        assert "needs Python 3.10" in is_fault(examined(until_known(mesh)), "worker-python", 78)
+
+
+@contextlib.contextmanager
+def bare_environment(directory: Path) -> Iterator[Path]:
+    """An environment that has this package and what it needs, and no ansible-core beside it."""
+    venv.create(directory, with_pip=False, symlinks=True)
+    (packages,) = directory.glob("lib/python*/site-packages")
+    known = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "shared.pth").write_text("\n".join([str(ROOT), *known]) + "\n")
+    yield directory / "bin" / "python"
+
+
+def bare_variables(directory: Path) -> dict[str, str]:
+    """No ansible-playbook is on the PATH."""
+    for name in ("sh", "env"):
+        (directory / "bin").mkdir(exist_ok=True)
+        (directory / "bin" / name).symlink_to(str(shutil.which(name)))
+    return {**os.environ, "PATH": str(directory / "bin")}
+
+
+@pytest.mark.slow
+def test_no_ansible_on_the_node(kind: str, tmp_path: Path) -> None:
+    bare_variables(tmp_path)
+    with bare_environment(tmp_path / "venv") as python:
+        command = {"command": "/usr/bin/env", "params": f"PATH={tmp_path}/bin {python} {WORKER}"}
+        with running_with(kind, [worktype(**command)]) as mesh:
+            is_fault(examined(until_known(mesh)), "node-ansible", 78)
+
+
+@pytest.mark.slow
+def test_a_full_disk_there(kind: str, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "2m") as disk:
+        command = {"command": "/usr/bin/env", "params": f"TMPDIR={disk} {sys.executable} {WORKER}"}
+        with running_with(kind, [worktype(**command)]) as mesh:
+            is_fault(examined(until_known(mesh)), "node-disk", 73)
+
+
+@pytest.mark.slow
+def test_no_container_engine_there(kind: str, tmp_path: Path) -> None:
+    bare_variables(tmp_path)
+    command = {"command": "/usr/bin/env", "params": f"PATH={tmp_path}/bin {sys.executable} {WORKER}"}
+    with running_with(kind, [worktype(**command)]) as mesh:
+        is_fault(examined(until_known(mesh), "--container-image", "localhost/x"), "node-engine", 69)
+
+
+@pytest.mark.slow
+def test_an_image_that_is_missing_there(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with podman_in(tmp_path) as podman:
+        for name, value in podman.env.items():
+            monkeypatch.setenv(name, value)
+        with running_with(kind, [worktype()]) as mesh:
+            found = examined(until_known(mesh), "--container-image", "localhost/none:missing")
+            assert "localhost/none:missing" in is_fault(found, "job-image", 69)
+
+
+@pytest.mark.slow
+def test_a_clock_that_is_off_by_ten_minutes(kind: str) -> None:
+    if not os.path.exists(FAKE_TIME):
+        pytest.skip("needs libfaketime: apt-get install libfaketime")
+    command = {"command": "/usr/bin/env", "params": f"LD_PRELOAD={FAKE_TIME} FAKETIME=+10m {sys.executable} {WORKER}"}
+    with running_with(kind, [worktype(**command)]) as mesh:
+        text = is_warning(examined(until_known(mesh)), "clock")
+        assert re.search(r"is (59\d|60\d) s fast", text)
+
+
+@pytest.mark.slow
+def test_a_node_whose_advertisement_is_of_another_time() -> None:
+    if not os.path.exists(FAKE_TIME):
+        pytest.skip("needs libfaketime: apt-get install libfaketime")
+    around = ["/usr/bin/env", f"LD_PRELOAD={FAKE_TIME}", "FAKETIME=-10m"]
+    command = {"command": "/usr/bin/env", "params": f"-u LD_PRELOAD {sys.executable} {WORKER}"}
+    with running_with("embedded-1.4", [worktype(**command)], around=around) as mesh:
+        code, findings = examined(mesh)
+        assert code == 0
+        assert findings["worker"]["level"] == "ok"
+
+
+@pytest.mark.slow
+@pytest.mark.daemon
+def test_a_worktype_that_believes_another_key(tmp_path: Path) -> None:
+    keys = []
+    for name in ("controller", "other"):
+        private, public = tmp_path / f"{name}.pem", tmp_path / f"{name}.pub"
+        subprocess.run(["openssl", "genrsa", "-out", private, "2048"], check=True, capture_output=True)
+        subprocess.run(["openssl", "rsa", "-in", private, "-pubout", "-out", public], check=True, capture_output=True)
+        keys.append((private, public))
+    theirs = [{"work-verification": {"publickey": str(keys[1][1])}}, worktype(verifysignature=True)]
+    with running_with(
+        "daemon", theirs, [{"work-signing": {"privatekey": str(keys[0][0]), "tokenexpiration": "5m"}}]
+    ) as mesh:
+        is_fault(examined(until_known(mesh)), "worktype-signature", 77)
+
+
+# waiting, and the page
+
+
+@pytest.mark.slow
+def test_it_waits_until_all_is_well(tmp_path: Path) -> None:
+    assert doctor("--socket", tmp_path / "s", "--wait", "--timeout", "0.1")[0] == 69
+    with running("embedded-1.4") as mesh:
+        mesh.controller.stop()
+        mesh.controller.socket.unlink(missing_ok=True)
+        waiting = subprocess.Popen(
+            [*OURS, "doctor", "--wait", "--timeout", "60", *mesh.arguments()], stdout=subprocess.PIPE
+        )
+        assert waiting.poll() is None
+        mesh.start()
+        out, _ = waiting.communicate(timeout=90)
+        assert waiting.returncode == 0, out
+
+
+def test_the_page_has_a_place_for_every_check() -> None:
+    page = (ROOT / "docs" / "doctor.md").read_text()
+    assert set(re.findall(r"^### (\S+)$", page, re.M)) == set(ADVICE)
