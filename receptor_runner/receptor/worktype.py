@@ -19,7 +19,7 @@ from ..errors import ConfigurationError, InputError, OutputError
 from ..system.files import replace_file
 from .configuration import Item, read_items, read_text
 
-__all__ = ["RESTART", "flags", "fragment", "fragments", "render"]
+__all__ = ["RESTART", "check_items", "flags", "fragment", "fragments", "render"]
 
 RESTART = "a worktype is not reloadable: restart the daemon (KillMode=process keeps its jobs)"
 _SINGLE = ("node", "local-only", "log-level", "work-signing", "work-verification")
@@ -28,18 +28,19 @@ _RESERVED = "remote"
 _MARK = re.compile(r"(?:---|\.\.\.)(?:\s.*)?")
 
 
-def fragment(worktype: str, *, signed: bool = False) -> str:
-    """A ``work-command`` for this machine, with the absolute path of this very command.
+def fragment(worktype: str, *, signed: bool = False, command: tuple[str, str] | None = None) -> str:
+    """A ``work-command`` for this machine.
 
+    :param command: a program and its parameters; default: the absolute path of this very command.
     :raises ConfigurationError: the name cannot be a worktype's.
     """
     if not _is_name(worktype):
         raise ConfigurationError(f"a worktype cannot be named {worktype!r}")
-    command, params = _command()
+    program, params = command or _command()
     lines = [
         "- work-command:",
         f"    worktype: {_quoted(worktype)}",
-        f"    command: {_quoted(command)}",
+        f"    command: {_quoted(program)}",
         f"    params: {_quoted(params)}",
         "    allowruntimeparams: true",
     ]
@@ -88,7 +89,7 @@ def flags(files: Iterable[str]) -> str:
     :raises ConfigurationError: together they are no configuration.
     """
     files = list(files)
-    _check(read_items(files))
+    check_items(read_items(files))
     return shlex.join(word for file in files for word in ("--config", file)) + "\n"
 
 
@@ -100,7 +101,7 @@ def render(files: Iterable[str], out: str | None) -> str:
     """
     files = list(files)
     items = read_items(files)
-    _check(items)
+    check_items(items)
     parts = ["---\n"]
     for file in files:
         parts.append(f"# {file}\n{_as_block(Path(file).read_text(encoding='utf-8'))}\n")
@@ -128,8 +129,11 @@ def _as_block(text: str) -> str:
     return "\n".join(line for line in text.splitlines() if not _MARK.fullmatch(line)).strip("\n")
 
 
-def _check(items: list[Item]) -> None:
-    """What the daemon checks in each file alone, or not at all."""
+def check_items(items: list[Item]) -> None:
+    """What the daemon checks in each file alone, or not at all.
+
+    :raises ConfigurationError: together they are no configuration.
+    """
     seen: dict[tuple[str, str], Item] = {}
     for item in items:
         key = _key(item)
