@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .interface import run, run_async
     from .job.runner_config import RunnerConfig
     from .mesh.client import Mesh
+    from .mesh.context import Following
     from .mesh.job import Job
     from .mesh.submitted import Outcome, SubmittedJob
     from .stages.local import Runner
@@ -29,6 +30,7 @@ __all__ = [
     "AnsibleRunnerException",
     "CallbackError",
     "ConfigurationError",
+    "Following",
     "Job",
     "Mesh",
     "Outcome",
@@ -54,6 +56,7 @@ _NAMES = {
     "RunnerConfig": "job.runner_config",
     "run": "interface",
     "run_async": "interface",
+    "Following": "mesh.context",
     "Job": "mesh.job",
     "Mesh": "mesh.client",
     "Outcome": "mesh.submitted",

@@ -26,6 +26,9 @@ from .stream.status import ERROR
 from .system.signals import StopFlag
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .job.typed import RunParameters
     from .stages.local import Runner
     from .stages.process import Processor
     from .stages.transmit import Transmitter
@@ -63,7 +66,7 @@ class _Stage:
         return getattr(self._result, name)
 
 
-def run(**parameters: Any) -> Any:
+def run(**parameters: Unpack[RunParameters]) -> Any:
     """Runs a job, or one stage of it. Why a job ended as an ``error`` goes to standard error, unless it is quiet.
 
     :param streamer: ``transmit``, ``worker``, ``process``, or nothing for a local run.
@@ -97,7 +100,7 @@ def _told(result: Any, parameters: Mapping[str, Any]) -> Any:
     return result
 
 
-def run_async(**parameters: Any) -> tuple[threading.Thread, Any]:
+def run_async(**parameters: Unpack[RunParameters]) -> tuple[threading.Thread, Any]:
     """A local run in a thread of its own: the thread, started, and the
     :class:`~receptor_runner.stages.local.Runner`."""
     if parameters.get("streamer"):

@@ -112,7 +112,7 @@ def test_the_three_stages_in_threads_with_pipes_between(make_dir: DirFactory) ->
     read_job, write_job = os.pipe()
     read_results, write_results = os.pipe()
     directory = make_dir(PLAY)
-    parameters = {"private_data_dir": directory, "playbook": "test.yml", "ident": 5, "quite": True}
+    parameters: dict[str, Any] = {"private_data_dir": directory, "playbook": "test.yml", "ident": 5, "quite": True}
 
     def transmit() -> None:
         with os.fdopen(write_job, "wb") as output:
@@ -297,7 +297,7 @@ def test_a_damaged_settings_file_is_a_fault_of_the_job(make_dir: DirFactory) -> 
 
 def test_settings_that_are_no_mapping_are_an_exception(make_dir: DirFactory) -> None:
     with pytest.raises(ConfigurationError, match="settings"):
-        receptor_runner.run(private_data_dir=make_dir(PLAY), playbook="test.yml", settings="x")
+        receptor_runner.run(private_data_dir=make_dir(PLAY), playbook="test.yml", settings="x")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["event_handler", "artifacts_handler", "finished_callback"])

@@ -47,12 +47,13 @@ class Option(click.Option):
         if record is None:
             return None
         names, text = record
-        notes = [f"default: {_short(self.default)}"] if self._has_default_to_show() else []
+        notes = [f"default: {_short(self.default)}"] if self.has_default_to_show() else []
         variables = [self.envvar] if isinstance(self.envvar, str) else list(self.envvar or ())
         notes += [f"also {name}" for name in variables if not name.startswith(_OWN_VARIABLE)]
         return names, f"{text} [{'; '.join(notes)}]" if notes else text
 
-    def _has_default_to_show(self) -> bool:
+    def has_default_to_show(self) -> bool:
+        """Whether it has one that says something, and its help does not say it."""
         shown = isinstance(self.default, (str, int, float)) and not isinstance(self.default, bool)
         return shown and not (self.is_flag or self.count or self.show_default or "[default:" in (self.help or ""))
 

@@ -89,6 +89,9 @@ class Mesh:
         self._signing = signing_key(items)
         self._private: PrivateNode | None = None
 
+    def __repr__(self) -> str:
+        return f"<Mesh {self.address.socket}>"
+
     @classmethod
     def private(cls) -> Mesh:
         """An embedded node of its own, which ends when its units are released.

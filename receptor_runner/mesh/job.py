@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..job.parameters import check_ident
 from ..job.place import Place
@@ -16,6 +16,11 @@ from ..job.private_data import PrivateDataDir
 from ..job.runner_config import absolute
 from ..stages.transmit import Transmitter, TransmitterOptions
 from ..stream.messages import Extension
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..job.typed import JobParameters
 
 __all__ = ["Job"]
 
@@ -44,11 +49,15 @@ class Job:
         extra_vars: tuple[str, ...] = (),
         typed: bool = False,
         in_place: bool = False,
-        **parameters: Any,
+        **parameters: Unpack[JobParameters],
     ) -> None:
         self.private_data = PrivateDataDir.existing(private_data_dir)
         self.ident = check_ident(ident or uuid.uuid4().hex)
-        self.parameters = {**parameters, "private_data_dir": str(self.private_data.path), "ident": self.ident}
+        self.parameters: dict[str, Any] = {
+            **parameters,
+            "private_data_dir": str(self.private_data.path),
+            "ident": self.ident,
+        }
         artifacts = os.path.abspath(parameters.get("artifact_dir") or self.private_data.artifacts)
         self.artifact_dir = os.path.join(artifacts, self.ident)
         self.settings = self.private_data.settings()
@@ -58,6 +67,9 @@ class Job:
         self._typed = typed
         #: Whether it works in its private data dir, on this machine, and nothing travels.
         self.in_place = in_place
+
+    def __repr__(self) -> str:
+        return f"<Job {self.ident}: {self.playbook} of {self.private_data.path}>"
 
     @property
     def playbook(self) -> str:

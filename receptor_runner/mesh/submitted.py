@@ -6,6 +6,7 @@ is said to have happened that was not shown: if a cancel cannot be shown to have
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import time
@@ -36,6 +37,7 @@ from ..stream.messages import JSONObject
 from ..stream.status import ERROR
 from ..system.signals import StopFlag, pause
 from .cancelling import cancel_unit
+from .context import Following
 from .endpoint import connect
 from .following.driver import FollowedJob, follow
 from .following.policy import FollowedUnit, FollowPolicy
@@ -104,6 +106,9 @@ class SubmittedJob:
             private = PrivateNode(node, record.address.socket)
         self._private = private
 
+    def __repr__(self) -> str:
+        return f"<SubmittedJob {self.id} {self.record.state} on {self.record.route.node}>"
+
     @property
     def id(self) -> str:
         return self.record.id
@@ -151,6 +156,13 @@ class SubmittedJob:
             )
             with StopFlag() if flag is None else contextlib.nullcontext(flag) as heeded:
                 return self._follow(options, heeded, lost_after, changed)
+
+    def following(self, **options: Any) -> Following:
+        """A context in which the job is followed, and an iterator over its events. It is an asynchronous one, too.
+
+        :param options: those of :meth:`follow`, but ``event_handler`` and ``flag``.
+        """
+        return Following(functools.partial(self.follow, **options))
 
     def _follow(
         self,

@@ -140,7 +140,7 @@ class Installation(NamedTuple):
             replace_file(path, text.encode(), mode=0o644)
 
     def _add_drop_in(self) -> Iterator[str]:
-        if not self.drop_ins.parent.is_dir():
+        if not os.path.isdir(self.drop_ins.parent):
             yield f"there is no {self.drop_ins.parent}: see to it that a restart of the daemon ends no job"
             return
         with _written(self.drop_ins):

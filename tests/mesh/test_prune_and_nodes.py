@@ -104,7 +104,8 @@ def test_run_shows_on_a_terminal_what_goes_on(mesh: Mesh, make_dir: DirFactory) 
     os.close(ours_end)
     assert run.wait(90) == 0
     assert f"{mesh.executor.name}: running".encode() in text
-    assert b"1 hosts, 1 tasks" in text
+    assert b"1 task, 1 host" in text
+    assert b"successful after" in text
     assert text.rstrip().endswith((b"\x1b[K", b"\x1b[0m")) or b"PLAY RECAP" in text
     assert b"\x1b[K" not in mesh.run("run", directory, "-p", "test.yml").stderr
 

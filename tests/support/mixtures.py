@@ -166,7 +166,8 @@ class Runs:
         directory = results.with_name(f"{place}-{worked}-{by}")
         directory.mkdir()
         ident = [] if by in self._without_ident else ["-i", IDENT]
-        arguments = [*self._stages[by], "process", str(directory), *ident]
+        colours = ["--color", "always"] if by == "ours" else []  # as ansible-runner prints into a pipe
+        arguments = [*self._stages[by], "process", str(directory), *ident, *colours]
         with results.open("rb") as source:
             done = subprocess.run(arguments, stdin=source, capture_output=True, timeout=60, check=False)
         return directory.joinpath("artifacts", *ident[1:]), done.returncode, done.stdout
