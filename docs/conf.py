@@ -10,6 +10,8 @@ myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 html_theme = "furo"
+#: A message is searched for as it is printed, with its dashes and quotes.
+smartquotes = False
 html_title = "receptor-runner"
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"

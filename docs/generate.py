@@ -70,7 +70,6 @@ def _command(words: list[str], command: click.Command) -> Iterator[str]:
             sections.setdefault(getattr(param, "section", "This command"), []).append(param)
     for title, options in sections.items():
         yield f"**{title}**\n"
-        yield "| option | means | default | variable |\n|---|---|---|---|"
         for option in options:
             yield _option(option, ctx)
         yield ""
@@ -87,8 +86,9 @@ def _option(option: click.Option, ctx: click.Context) -> str:
     if not default and isinstance(option, Option) and option.has_default_to_show():
         default = f"{option.default:g}" if isinstance(option.default, float) else str(option.default)
     variables = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or ())
-    cells = (f"`{names}`", text, default, ", ".join(f"`{name}`" for name in variables))
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    notes = [f"Default: {default}."] if default else []
+    notes += [f"Variable: {', '.join(f'`{name}`' for name in variables)}."] if variables else []
+    return " ".join([f"- `{names}`: {text}", *notes])
 
 
 def _paragraphs(text: str) -> str:
@@ -163,6 +163,10 @@ def _text(node: ast.expr) -> str:
 #: What to do, by the words of a message; the first row that fits counts. Where none does, that of its class.
 _DO = (
     (
+        r"\[defaults\]|a mesh has|is not TOML|not a table|in the configuration|^…: ….…|defaults\.",
+        "Correct the file that the message names: [configuration](configuration.md).",
+    ),
+    (
         "the archive|members of the archive|an archive|a member of",
         "The stream was damaged on its way, or something else than a stage wrote it. Send it again; compare sizes at both ends.",
     ),
@@ -198,6 +202,27 @@ _DO = (
         "The message has file and line. See [configuration](configuration.md) for ours; Receptor's own is version 1.",
     ),
 )
+#: The same for warnings and remarks.
+_REMARKS = (
+    ("link", "Copy what the link points to into the private data dir, if the job needs it."),
+    ("roles directory", "Correct `--roles-path`, or make the directory."),
+    ("unknown parameter", "Correct the name of the parameter."),
+    ("released|may be left|is left", "`receptor-runner prune` removes it later."),
+    ("events of an earlier run", "Give each run a name of its own: `-i`."),
+    ("did not arrive", "The verdict holds. Look for the cut: a log that was rotated, a disk that was full."),
+    ("missed|gets nothing more", "Look at the handler that the message names; the job was not harmed."),
+    (
+        "everybody may write",
+        "Take the write permission for others from the directory, or name what is in the file by options.",
+    ),
+    ("facts|fact cache", "The next run gathers these facts again."),
+    ("already submitted", "`receptor-runner attach` follows it. `--again` submits it anew when it has ended."),
+    ("process isolation off", "Correct `env/settings`, if the job was to be isolated."),
+    ("ssh_key", "Look at the file: it must be a private key."),
+    ("inventory", "Use `--inventory` for an inventory; `-i` is the name of the job."),
+    ("standard output|cannot write", "Look at where the output goes: a full disk, a reader that has ended."),
+    ("does not exist", "Correct the path, or make what is missing."),
+)
 _CLASSES = {
     "a remark": "Nothing: the command goes on.",
     "a warning": "Nothing is wrong with the job. It is what somebody may miss.",
@@ -228,34 +253,30 @@ _CLASSES = {
 def advice(message: Message) -> str:
     if message.hint:
         return message.hint[0].upper() + message.hint[1:] + "."
-    for pattern, text in _DO:
-        if message.kind not in ("a remark", "a warning", "UsageError") and re.search(pattern, message.text):
+    rows = {"a remark": _REMARKS, "a warning": _REMARKS, "UsageError": ()}.get(message.kind, _DO)
+    for pattern, text in rows:
+        if re.search(pattern, message.text):
             return text
     return _CLASSES.get(message.kind, "A fault of ours: please report it, with `--debug`.")
 
 
 def messages_page() -> str:
-    rows = ["| message | exit status | what to do |", "|---|---|---|"]
+    rows = []
     for message in messages():
         found = _class(message.kind)
-        code = str(found.exit_code) if found is not None else "-"
-        rows.append(f"| {_cell(message.text)} | {code} | {advice(message)} |")
+        code = f" ({found.exit_code})" if found is not None else ""
+        rows.append(f"- `{' '.join(message.text.split()).replace('`', chr(39))}`{code}: {advice(message)}")
     return "\n".join(
         [
-            "# Troubleshooting by message\n",
+            "# Every message\n",
             _NEVER,
-            "Search this page for words of the message that you see. `…` stands for what differs: a path, a name, a number. What a status means in general is on the page "
+            "Search this page for words of the message that you see. `…` stands for what differs: a path, a name, a number. In brackets is the exit status of a command that ends with the message. What a status means in general is on the page "
             "[exit status](exit-status.md). If a mesh is involved, `receptor-runner doctor` is quicker: [doctor](doctor.md).\n",
             "What Ansible says is not here: it is in the job's output and in the artifact `stdout`.\n",
             *rows,
             "",
         ]
     )
-
-
-def _cell(text: str) -> str:
-    """A text that Markdown takes as it is."""
-    return re.sub(r"([|*<>\[\]])", r"\\\1", " ".join(text.split()))
 
 
 # JSON
