@@ -231,8 +231,9 @@ def test_the_ci_script_is_the_readmes_command() -> None:
     assert command in (TOP / ".ci" / "run").read_text()
 
 
-def test_every_need_of_a_controller_names_a_test_that_exists() -> None:
-    named = re.findall(r"`([a-z_/]+\.py)::(\w+)`", (TOP / "docs" / "controllers.md").read_text())
-    assert len(named) > 40
+def test_every_need_and_every_promise_names_a_test_that_exists() -> None:
+    pages = [(TOP / "docs" / page).read_text() for page in ("controllers.md", "promises.md")]
+    named = re.findall(r"`([a-z_/]+\.py)::(\w+)`", "".join(pages))
+    assert len(named) > 55
     for file, name in named:
         assert re.search(rf"^def {name}\(", (TOP / "tests" / file).read_text(), re.M), f"{file}::{name}"

@@ -134,3 +134,14 @@ def test_without_a_terminal_a_question_is_refused(make_dir: DirFactory) -> None:
     done = ours("transmit", make_dir(HELLO), "-p", "test.yml", "-K", start_new_session=True)
     assert done.returncode == 64
     assert b"-K asks on a terminal, and there is none; put the answer into DIR/env/passwords" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_log_beside_the_status_line_stays_readable(make_dir: DirFactory) -> None:
+    """Each of its lines begins at the left edge."""
+    child = on_terminal("run", make_dir(tasks("command: sleep 2")), "-p", "test.yml", "--debug", "-q")
+    code, text = ended(child)
+    assert code == 0
+    assert text.count("DEBUG: ") > 3
+    assert re.search(r"this machine: running", text)
+    assert not re.search(r"[^\n\rK]receptor-runner: DEBUG", text)
