@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from .config_file import Configuration, configurable, configuration, user_file
-from .help import Command
+from .help import Command, Group
 from .options import output_option
 from .output import print_json, say
 
 __all__ = ["config"]
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """Show where options get their values from."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-__all__ = ["JOB_ENDS", "Command", "Option", "write_examples"]
+__all__ = ["JOB_ENDS", "Command", "Group", "Option", "write_examples"]
 
 #: How a command ends that ends as its job did.
 JOB_ENDS = (
@@ -114,6 +114,29 @@ class Command(click.Command):
         if self.ends:
             with formatter.section("Exit status"):
                 formatter.write_text(self.ends)
+
+
+class Group(click.Group):
+    """Several commands. Without one it shows its help, and a name that is none gets a guess."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not self.invoke_without_command:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as exc:
+            from difflib import get_close_matches
+
+            meant = get_close_matches(args[0], self.list_commands(ctx))
+            if meant and not ctx.resilient_parsing:
+                exc.message = f"{exc.message} Did you mean {' or '.join(meant)}?"
+            raise
 
 
 def write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:

@@ -19,7 +19,7 @@ from .. import __version__
 from ..errors import SHORTAGES, InputError, OutputError, ReceptorRunnerError, UsageError, exit_code_of, reason_of
 from ..system.signals import ignore_signals, remember_interrupts
 from .context import about
-from .help import JOB_ENDS, write_examples
+from .help import JOB_ENDS, Group, write_examples
 from .output import complain, text_of
 
 __all__ = ["cli", "main"]
@@ -43,7 +43,7 @@ _UNCONFIGURED = ("worker", "serve", "worktype", "completion", "config")
 _PRINTING = ("transmit", "worker", "submit", "jobs", "status", "nodes", "worktype")
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(Group):
     """Loads the module of a command when the command is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

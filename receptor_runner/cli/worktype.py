@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from .help import Command
+from .help import Command, Group
 from .options import bare_option, complete, sections
 from .output import complain, say
 
@@ -17,7 +17,7 @@ __all__ = ["worktype"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@click.group()
+@click.group(cls=Group)
 def worktype() -> None:
     """Make a node offer the worker as a worktype."""
 

@@ -177,3 +177,20 @@ def test_debug_tells_each_step_decision_and_connection(make_dir: DirFactory) -> 
     ):
         assert step in said, step
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"), [(["jbos"], "Did you mean jobs?"), (["worktype", "prnt"], "Did you mean print?")]
+)
+def test_a_command_that_is_none_gets_a_guess(words: list[str], meant: str) -> None:
+    done = ours(*words)
+    assert done.returncode == 64
+    assert meant.encode() in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("group", ["config", "worktype"])
+def test_a_group_alone_shows_its_help(group: str) -> None:
+    done = ours(group)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == ours(group, "--help").stdout
