@@ -17,6 +17,8 @@ from .options import option, sections
 __all__ = ["AnsibleOptions", "ansible_option_list"]
 
 _ASKED = "prompt"
+#: A comment that keeps an expression apart from the same one in ``env/passwords``: what was typed comes first.
+_MARK = "(?#asked)"
 _DEFAULT_VAULT = "default"
 
 
@@ -71,16 +73,17 @@ class AnsibleOptions(NamedTuple):
 
         answers: dict[str, str] = {}
         if self.ask_pass:
-            answers[r"^SSH password:\s*?$"] = ask("SSH password: ", "-k")
+            answers[rf"^SSH password:\s*?${_MARK}"] = ask("SSH password: ", "-k")
         if self.ask_become_pass:
             method = re.escape((self.become_method or "become").upper())
-            answers[rf"^(?:BECOME|{method}) password(?:\[defaults to SSH password\])?:\s*?$"] = self._become_password()
+            question = rf"^(?:BECOME|{method}) password(?:\[defaults to SSH password\])?:\s*?${_MARK}"
+            answers[question] = self._become_password()
         if self.ask_vault_pass:
-            answers[r"^Vault password:\s*?$"] = ask("Vault password: ", "-J")
+            answers[rf"^Vault password:\s*?${_MARK}"] = ask("Vault password: ", "-J")
         for label, source in self._vaults():
             question = f"Vault password ({label}): "
             known = ask(question, "--vault-id") if source == _ASKED else vault_password(source, label)
-            answers[rf"^Vault password \({re.escape(label)}\):\s*?$"] = known
+            answers[rf"^Vault password \({re.escape(label)}\):\s*?${_MARK}"] = known
         return answers
 
     def _become_password(self) -> str:
@@ -124,9 +127,18 @@ ansible_option_list = sections(
     option("--start-at-task", metavar="NAME", help="Begin with the task of this name."),
     option("-K", "--ask-become-pass", is_flag=True, help="Ask for the password of --become on this terminal."),
     option("-k", "--ask-pass", is_flag=True, help="Ask for the password of the connection on this terminal."),
-    option("-J", "--ask-vault-pass", is_flag=True, help="Ask for the vault password on this terminal."),
     option(
-        "--vault-password-file", metavar="FILE", help="A file with the vault password, or a program that prints it."
+        "-J",
+        "--ask-vault-pass",
+        "--ask-vault-password",
+        is_flag=True,
+        help="Ask for the vault password on this terminal.",
+    ),
+    option(
+        "--vault-password-file",
+        "--vault-pass-file",
+        metavar="FILE",
+        help="A file with the vault password, or a program that prints it.",
     ),
     option(
         "--vault-id", multiple=True, metavar="LABEL@FILE", help="The same with a label, or LABEL@prompt. They add up."

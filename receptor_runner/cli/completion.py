@@ -6,6 +6,7 @@ that fails completes nothing, and never says why."""
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
@@ -26,6 +27,7 @@ _VARIABLE = "_RECEPTOR_RUNNER_COMPLETE"
 _MESH_SECONDS = 0.3
 #: How deep playbooks are looked for in a project, and how many files are looked at.
 _DEPTH, _MOST = 3, 2000
+_HARMLESS = re.compile(r"[A-Za-z0-9_./:@%+,-]+")
 _NO_PLAYBOOKS = ("roles", "tasks", "vars", "group_vars", "host_vars", "templates", "files", "collections")
 
 
@@ -65,6 +67,8 @@ def jobs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
     from ..records.state_dir import jobs_directory
     from ..records.store import Records
 
+    if os.sep in incomplete:
+        return [CompletionItem(incomplete, type="dir")]  # an artifact directory
     return _beginning(_quietly(lambda: Records(jobs_directory()).ids()), incomplete)
 
 
@@ -86,7 +90,8 @@ def meshes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 
 
 def _beginning(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+    """Names of strangers go into a shell's line: those that mean more than themselves there are left out."""
+    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete) and _HARMLESS.fullmatch(name)]
 
 
 def _yaml_files(project: str) -> list[str]:
@@ -105,11 +110,15 @@ def _yaml_files(project: str) -> list[str]:
 
 def _offered(ctx: click.Context) -> list[NodeStatus]:
     """The nodes of the mesh that the line names so far."""
+    from .config_file import configuration
     from .mesh_options import SocketOptions
 
     def ask() -> list[NodeStatus]:
-        at = SocketOptions(**{name: ctx.params.get(name) for name in SocketOptions._fields}).resolved(ctx)  # type: ignore[arg-type]
-        return at.mesh().status().nodes()
+        at = SocketOptions(**{name: ctx.params.get(name) for name in SocketOptions._fields})  # type: ignore[arg-type]
+        default = configuration().defaults.get("mesh")
+        if default is not None and not at.given and not at.mesh_name:
+            at = at._replace(mesh_name=str(default.value))
+        return at.resolved(ctx).mesh().status().nodes()
 
     answer: list[list[NodeStatus]] = []
     asking = threading.Thread(target=lambda: answer.append(_quietly(ask)), daemon=True)

@@ -71,4 +71,4 @@ def _shown(value: Any) -> str:
     """As TOML would have it."""
     import json
 
-    return "(none)" if value is None else json.dumps(value)
+    return "(none)" if value is None else json.dumps(value, default=str)

@@ -1,8 +1,8 @@
 """The configuration files: defaults of options, and meshes by name.
 
-Rules: the user's file comes first, and that of the working directory is put over it. A file of a directory that
-everybody may write to is not read: somebody else would choose where jobs go. What a file says wrong is an error that
-names file and key. A worker reads none, because it runs in a daemon's working directory."""
+Rules: the user's file comes first, and that of the working directory is put over it. The latter is not read if
+somebody else could have written it, and what runs or writes files cannot stand in it. What a file says wrong is an
+error that names file and key. A worker reads none, because it runs in a daemon's working directory."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import click
 
 from ..errors import ConfigurationError
+from ..limits import MAX_INPUT_FILE
+from ..system.below import read_regular
 from .output import complain
 
 __all__ = ["Configuration", "Value", "configurable", "configuration", "default_map", "user_file"]
@@ -23,6 +25,8 @@ _NAME = "receptor-runner.toml"
 #: What a mesh is described by, and which of it are paths.
 _MESH = ("socket", "config", "tls-client", "rootcas", "key", "cert", "insecureskipverify")
 _PATHS = ("socket", "config", "rootcas", "key", "cert")
+#: What a file of the working directory cannot say.
+_TRUSTED = ("binary", "container-auth-data", "key", "log-file", "logfile", "vault-id", "vault-password-file")
 _SCHEMES = ("tcp:", "tls:", "unix:", "/", "~")
 
 
@@ -46,8 +50,10 @@ class Configuration(NamedTuple):
         """
         if name not in self.meshes:
             known = ", ".join(sorted(self.meshes)) or "none"
+            default = self.defaults.get("mesh")
+            where = f"{default.file}: defaults.mesh: " if default is not None and default.value == name else ""
             raise ConfigurationError(
-                f"there is no mesh {name!r} in the configuration; known are: {known}",
+                f"{where}there is no mesh {name!r} in the configuration; known are: {known}",
                 hint=f"describe it as [mesh.{name}] in {user_file()}",
             )
         return {key.replace("-", "_"): found.value for key, found in self.meshes[name].items()}
@@ -67,34 +73,42 @@ def configuration() -> Configuration:
     :raises ConfigurationError: one of them cannot be used.
     """
     found = Configuration({}, {})
-    for path in (user_file(), os.path.abspath(_NAME)):
+    here = os.path.abspath(_NAME)
+    for path in (user_file(), here):
         try:
-            content = _content(path)
+            if path != here or _is_ours(path):
+                _take(found, read_regular(path, MAX_INPUT_FILE), path, anything=path != here)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as exc:
             if not os.path.lexists(path):
                 continue  # a directory on the way is closed to us
             raise ConfigurationError(f"cannot read the configuration {path}: {exc.strerror}") from exc
-        if content is not None:
-            _take(found, content, path)
     return found
 
 
-def _content(path: str) -> bytes | None:
-    with open(path, "rb") as file:
-        if os.path.basename(path) == _NAME and os.stat(os.path.dirname(path)).st_mode & stat.S_IWOTH:
-            complain(f"{path} is not read: everybody may write to its directory")
-            return None
-        return file.read()
+def _is_ours(path: str) -> bool:
+    """Whether nobody but this user and root could have written it.
+
+    :raises OSError: it is not there.
+    """
+    for one in (path, os.path.dirname(path)):
+        found = os.stat(one)
+        if found.st_uid not in (0, os.geteuid()) or found.st_mode & stat.S_IWOTH:
+            if not any(name.endswith("_COMPLETE") for name in os.environ):
+                complain(f"{path} is not read: somebody else may write to {one}")
+            return False
+    return True
 
 
-def _take(found: Configuration, content: bytes, path: str) -> None:
+def _take(found: Configuration, content: bytes, path: str, *, anything: bool) -> None:
     data = _parsed(content, path)
     for name in data:
         if name not in ("defaults", "mesh"):
             raise ConfigurationError(f"{path}: {name!r} is not known; there are [defaults] and [mesh.NAME]")
     for key, value in _table(data.get("defaults", {}), path, "defaults").items():
+        if key in _TRUSTED and not anything:
+            raise ConfigurationError(f"{path}: defaults.{key} counts in {user_file()} only: it may run or write files")
         found.defaults[key] = Value(value, path)
     for name, given in _table(data.get("mesh", {}), path, "mesh").items():
         where = f"mesh.{name}"
@@ -115,7 +129,7 @@ def _parsed(content: bytes, path: str) -> dict[str, Any]:
         import tomli as tomllib
     try:
         return tomllib.loads(content.decode("utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except (ValueError, RecursionError) as exc:
         raise ConfigurationError(f"{path} is not TOML: {exc}") from exc
 
 
@@ -145,11 +159,15 @@ def default_map(ctx: click.Context, group: click.Group, name: str) -> dict[str, 
     for key, (value, path) in defaults.items():
         if key in own:
             found[str(own[key].name)] = _checked(own[key], value, f"{path}: defaults.{key}", ctx)
-        elif not any(key in configurable(group.get_command(ctx, one)) for one in group.list_commands(ctx)):
-            raise ConfigurationError(
-                f"{path}: defaults.{key} is no option that can be configured",
-                hint="receptor-runner config show lists them",
-            )
+        else:
+            every = (configurable(group.get_command(ctx, one)) for one in group.list_commands(ctx))
+            other = next((options[key] for options in every if key in options), None)
+            if other is None:
+                raise ConfigurationError(
+                    f"{path}: defaults.{key} is no option that can be configured",
+                    hint="receptor-runner config show lists them",
+                )
+            _checked(other, value, f"{path}: defaults.{key}", ctx)
     return found
 
 
@@ -168,7 +186,9 @@ def configurable(command: click.Command | None) -> dict[str, click.Option]:
 def _checked(param: click.Option, value: Any, where: str, ctx: click.Context) -> Any:
     given = [value] if param.multiple and not isinstance(value, list) else value
     try:
-        if isinstance(value, (dict, list)) and not param.multiple:
+        if not isinstance(value, (str, int, float, list)):
+            raise click.BadParameter(f"a text, number or list is wanted, not {value!r}")
+        if isinstance(value, list) and not param.multiple:
             raise click.BadParameter("one value is wanted")
         param.type_cast_value(ctx, given)
     except click.BadParameter as exc:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..errors import UsageError
 from .help import JOB_ENDS
 from .mesh_options import SocketOptions, socket_options
 from .options import bare_option, command, complete, log_options, option, output_option
@@ -56,18 +55,19 @@ def doctor(  # noqa: PLR0913 - options by keyword
 
     Each finding says what it means and what to do. The page doctor of the documentation has more on each.
     """
-    from ..doctor.examination import examine
+    from ..doctor.examination import TRIAL_SECONDS, examine
     from ..system.signals import stop_on_signals
 
-    if node and not at.given:
-        raise UsageError(f"{node} is a node of a mesh, and no mesh is named", hint="name it with --socket or --mesh")
+    until = time.monotonic() + timeout
 
     def look(flag: StopFlag) -> Iterator[Finding]:
-        return examine(at.mesh() if at.given else None, node, worktype=worktype, image=container_image, flag=flag)
+        mesh = at.mesh() if at.given else None
+        seconds = min(TRIAL_SECONDS, max(1.0, until - time.monotonic())) if wait else TRIAL_SECONDS
+        return examine(mesh, node, worktype=worktype, image=container_image, seconds=seconds, flag=flag)
 
     with stop_on_signals() as flag:
         if wait:
-            found = _well(look, timeout, flag)
+            found = _well(look, until, flag)
         else:
             found = []
             for finding in look(flag):
@@ -83,12 +83,11 @@ def doctor(  # noqa: PLR0913 - options by keyword
     return code
 
 
-def _well(look: Look, timeout: float, flag: StopFlag) -> list[Finding]:
-    """What is found when nothing is at fault, or at the end of the time."""
+def _well(look: Look, until: float, flag: StopFlag) -> list[Finding]:
+    """What is found when nothing is at fault, or at the end of the time, in ``time.monotonic()``."""
     from ..system.signals import pause
 
     line = progress("doctor")
-    until = time.monotonic() + timeout
     try:
         while True:
             found = list(look(flag))

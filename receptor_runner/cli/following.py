@@ -92,17 +92,16 @@ def follow(
         line.close()
     if outcome.explanation:
         complain(outcome.explanation)
-    if on_terminal() or submitted.record.verdict is None:
+    if on_terminal() or (printer is None and outcome.exit_code):
         complain(_last_words(submitted.record))
     return outcome.exit_code
 
 
 def _last_words(record: Record) -> str:
-    """How a job ended, how long it took, and where its artifacts are; or how to come back to it."""
+    """How a job ended, how long it took, and where its artifacts are."""
     from .progress import clock
 
-    if record.verdict is None:
-        return f"{record.id} is {record.state} and goes on; receptor-runner attach {record.id} follows it"
+    assert record.verdict is not None
     rc = f" (rc {record.verdict.rc})" if record.verdict.rc else ""
     took = f" after {clock(record.ended - record.created)}" if record.ended is not None else ""
     return f"{record.state}{rc}{took}; artifacts: {_shown(record.artifact_dir)}"

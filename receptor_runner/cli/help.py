@@ -6,11 +6,17 @@ option once, unless its values add up: which of two was meant nobody knows."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["JOB_ENDS", "Command", "Group", "Option", "write_examples"]
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+#: What completes a value, by what its help calls it.
+_COMPLETED = {"FILE": "file", "PATH": "file", "SOURCE": "file", "DIR": "dir", "DIRS": "dir"}
+
+__all__ = ["JOB_ENDS", "Command", "Group", "Option", "ansible_hint", "write_examples"]
 
 #: How a command ends that ends as its job did.
 JOB_ENDS = (
@@ -22,6 +28,14 @@ JOB_ENDS = (
 
 #: Where an option goes that names no section.
 _REST = "This command"
+#: Options of ansible-playbook and ansible that have no place of their own here.
+_ANSIBLES = (
+    "--syntax-check", "--list-hosts", "--list-tasks", "--list-tags", "--step", "--flush-cache", "--force-handlers",
+    "--private-key", "--key-file", "-T", "--timeout", "-M", "--module-path", "--connection",
+    "--connection-password-file", "--become-password-file", "--ssh-common-args", "--ssh-extra-args",
+    "--scp-extra-args", "--sftp-extra-args",
+    "-B", "--background", "-P", "--poll", "-o", "--one-line", "--task-timeout",
+)  # fmt: skip
 #: The order of the sections.
 _ORDER = (
     _REST,
@@ -41,6 +55,14 @@ class Option(click.Option):
     """An option with a place in the help."""
 
     section = _REST
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Files and directories, where they are wanted."""
+        from click.shell_completion import CompletionItem
+
+        found = super().shell_complete(ctx, incomplete)
+        kind = _COMPLETED.get(str(self.metavar))
+        return found or ([CompletionItem(incomplete, type=kind)] if kind is not None else [])
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         record = super().get_help_record(ctx)
@@ -75,12 +97,27 @@ class Command(click.Command):
         self.ends = ends
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         for param in order:
             several = isinstance(param, click.Option) and (param.multiple or param.count)
             if isinstance(param, click.Option) and not several and order.count(param) > 1:
                 raise click.UsageError(f"{param.opts[-1]} is given {order.count(param)} times; give it once", ctx)
         return super().parse_args(ctx, args)
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        """Whoever comes from ``ansible-playbook`` is told where its other options go."""
+        given = list(args)
+        try:
+            return super().make_context(info_name, args, *rest, **extra)
+        except click.UsageError as exc:
+            if any("--cmdline" in param.opts for param in self.params):
+                hint = ansible_hint(exc, given)
+                exc.message = f"{exc.message.rstrip('.')}; {hint}" if hint else exc.message
+                if hint and isinstance(exc, click.NoSuchOption):
+                    exc.possibilities = None
+            raise
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_help_text(ctx, formatter)
@@ -100,20 +137,37 @@ class Command(click.Command):
                 found.setdefault(getattr(param, "section", _REST), []).append(record)
         return [(title, found[title]) for title in _ORDER if title in found]
 
+    def _a_variable(self, ctx: click.Context) -> tuple[str, str] | None:
+        """One of the command's own variables, with its option."""
+        for param in self.get_params(ctx):
+            for name in param.envvar or () if isinstance(param, Option) and not param.hidden else ():
+                if str(name).startswith(_OWN_VARIABLE):
+                    return str(name), next(one for one in param.opts if one.startswith("--"))
+        return None
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        variables = any(
-            isinstance(param, Option) and any(str(name).startswith(_OWN_VARIABLE) for name in param.envvar or ())
-            for param in self.get_params(ctx)
-        )
-        if variables:
+        example = self._a_variable(ctx)
+        if example is not None:
             with formatter.section("Variables and configuration"):
                 formatter.write_text(
-                    "An option that is not given is taken from its variable (RECEPTOR_RUNNER_LOST_AFTER is "
-                    "--lost-after), then from the configuration file: receptor-runner config show."
+                    f"An option that is not given is taken from its variable ({example[0]} is {example[1]}), then from "
+                    "the configuration file: receptor-runner config show."
                 )
         if self.ends:
             with formatter.section("Exit status"):
                 formatter.write_text(self.ends)
+
+
+def ansible_hint(exc: click.UsageError, args: Sequence[str]) -> str:
+    """What somebody may have meant who types what ``ansible-playbook`` takes; empty if that is not known."""
+    name = str(getattr(exc, "option_name", "") or "")
+    if isinstance(exc, click.NoSuchOption) and name in _ANSIBLES:
+        return f"it is one of ansible-playbook's: --cmdline '{name}'"
+    if "-b" in args and (name == "-b" or "unexpected extra argument" in exc.message):
+        return "-b is the path of a command to run instead of Ansible's; --become is Ansible's -b"
+    if "unexpected extra argument" in exc.message:
+        return "-p names the playbook, and DIR is the private data dir that it is in"
+    return ""
 
 
 class Group(click.Group):

@@ -36,7 +36,7 @@ class JobOptions(NamedTuple):
     hosts: str | None
     limit: str | None
     inventory: tuple[str, ...]
-    forks: str | None
+    forks: int | None
     cmdline: str | None
     verbosity: int
     ident: str | None
@@ -104,7 +104,10 @@ class JobOptions(NamedTuple):
             parameters["container_auth_data"] = load_mapping(file_text(file), f"--container-auth-data {file}")
         if self.role_vars:
             parameters["role_vars"] = role_vars(self.role_vars)
+        if self.forks:
+            parameters["forks"] = str(self.forks)
         self.ansible.apply(parameters, PrivateDataDir(directory).text("env/cmdline") or "")
+        self._remark(directory)
         return parameters
 
     def job(self, directory: str, *, in_place: bool = False) -> Job:
@@ -142,6 +145,17 @@ class JobOptions(NamedTuple):
         check_ident_option(self.ident)
         self.ansible.check_together()
 
+    def _remark(self, directory: str) -> None:
+        """What is probably not what was meant."""
+        here, there = str(self.ident or ""), os.path.join(directory, "inventory", str(self.ident or ""))
+        if here and (os.path.isdir(here) or os.path.exists(there)):
+            complain(f"-i is the ident of the job, and {here} looks like an inventory; --inventory names one")
+        parts = ("project", "inventory", "env", "args")
+        runs = not self.playbook or os.path.isfile(os.path.join(directory, self.playbook))
+        named = self.project_dir or self.inventory or not runs
+        if not named and not any(os.path.exists(os.path.join(directory, part)) for part in parts):
+            complain(f"{os.path.abspath(directory)} has neither project/ nor inventory/; is it a private data dir?")
+
 
 def _meant(file: str) -> str | None:
     """What somebody may have meant who named a playbook."""
@@ -151,16 +165,15 @@ def _meant(file: str) -> str | None:
 
 def check_ident_option(ident: str | None) -> None:
     """:raises click.UsageError: it was meant as an inventory, or cannot be one."""
-    if ident and os.path.isfile(ident):
-        raise click.UsageError(f"-i is the ident of the job, and {ident} is a file; did you mean --inventory?")
+    if ident and (os.path.isfile(ident) or ident.endswith(",")):
+        what = "is a list of hosts" if ident.endswith(",") else "is a file"
+        raise click.UsageError(f"-i is the ident of the job, and {ident} {what}; did you mean --inventory?")
     from ..job.parameters import check_ident
 
     try:
         check_ident(ident or "-")
     except ConfigurationError as exc:
         raise click.UsageError(str(exc)) from exc
-    if ident and (ident.endswith(",") or os.path.isdir(ident)):
-        complain(f"-i is the ident of the job, and {ident} looks like an inventory; --inventory names one")
 
 
 _what = sections(
@@ -184,7 +197,7 @@ _what = sections(
         multiple=True,
         help="An inventory file, directory or script, or host1,host2. They add up.",
     ),
-    option("-f", "--forks", metavar="N", help="How many hosts at once."),
+    option("-f", "--forks", type=click.IntRange(min=1), metavar="N", help="How many hosts at once."),
     option("--cmdline", metavar="OPTIONS", help="Options for ansible-playbook or ansible."),
     option("-v", "verbosity", "--verbosity", count=True, help="More output of Ansible; up to five times."),
 )

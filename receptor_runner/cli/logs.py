@@ -10,17 +10,10 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from ..errors import InputError, LostError
+from ..errors import InputError, LostError, OutputClosedError
 from ..results.artifact_dir import EVENTS
 from .context import name_job
-from .options import (
-    PrintOptions,
-    bare_option,
-    command,
-    job_argument,
-    log_options,
-    print_options,
-)
+from .options import ShowOptions, bare_option, command, job_argument, log_options, show_options
 from .output import complain, job_printer, printed
 
 if TYPE_CHECKING:
@@ -67,39 +60,57 @@ def _matches(pattern: str | None, value: object) -> bool:
 @bare_option("--host", metavar="PATTERN", help="Only results of these hosts.")
 @bare_option("--task", metavar="PATTERN", help="Only results of the tasks with such a name.")
 @bare_option("--failed", is_flag=True, help="Only results that failed, and hosts that were out of reach.")
-@print_options
+@show_options
 @log_options
-def logs(*, job: str, follow: bool, host: str | None, task: str | None, failed: bool, printing: PrintOptions) -> int:
+def logs(*, job: str, follow: bool, host: str | None, task: str | None, failed: bool, shown: ShowOptions) -> int:
     """Show the output of a job again.
 
-    JOB is a submitted job or an artifact directory. Nobody who follows the job is disturbed.
+    JOB is a submitted job or an artifact directory, of which the last run is shown. Nobody who follows the job is
+    disturbed.
     """
-    from ..system.signals import stop_on_signals
+    from ..system.signals import check, stop_on_signals
 
     name_job(job)
-    printer = job_printer(printing)
+    printer = job_printer(shown)
     chosen = _Filter(host, task, failed)
-
-    def take(event: JSONObject, raw: bytes) -> None:
-        if printer is not None and chosen.shows(event):
-            printer.event("", event, raw)
-            if follow:
-                printer.flush()
+    count = 0
 
     with stop_on_signals() as flag:
-        if os.path.isdir(os.path.join(job, EVENTS)):
-            _show_saved(job, take)
-        else:
-            _show_submitted(job, take, follow=follow, flag=flag)
+
+        def take(event: JSONObject, raw: bytes) -> None:
+            nonlocal count
+            check(flag)
+            if printer is not None and chosen.shows(event):
+                count += 1
+                printer.event("", event, raw)
+                if follow:
+                    printer.flush()
+                if printer.closed:
+                    raise OutputClosedError("whoever read the output has gone")
+
+        try:
+            if os.sep in job or os.path.isdir(os.path.join(job, EVENTS)):
+                _show_saved(job, take)
+            else:
+                _show_submitted(job, take, follow=follow, flag=flag)
+        except OutputClosedError:
+            return OutputClosedError.exit_code
     if printer is not None:
         printer.flush()
+    if not count and any(chosen):
+        complain("nothing matches; the whole output is shown without --host, --task and --failed")
     return printed(printer, 0)
 
 
 def _show_submitted(name: str, take: Take, *, follow: bool, flag: StopFlag) -> None:
     from ..mesh.client import Mesh
+    from ..records.store import NoJobError
 
-    job = Mesh.job(name)
+    try:
+        job = Mesh.job(name)
+    except NoJobError as exc:
+        exc.hint = f"receptor-runner jobs lists those there are; of a job of run, name DIR/artifacts/{name}"
+        raise
     if job.record.units and not job.record.released:
         try:
             job.read_events(take, follow=follow, flag=flag)
@@ -118,4 +129,4 @@ def _show_saved(directory: str, take: Take) -> None:
         found = True
         take(data, raw)
     if not found:
-        raise InputError(f"no events are saved in {os.path.join(directory, EVENTS)}")
+        raise InputError(f"there are no events of a job in {directory}")

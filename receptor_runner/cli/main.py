@@ -40,7 +40,9 @@ _EXAMPLES = (
 #: Commands that read no configuration file: a worker and a node run in a daemon's working directory.
 _UNCONFIGURED = ("worker", "serve", "worktype", "completion", "config")
 #: Commands whose only use is what they print.
-_PRINTING = ("transmit", "worker", "submit", "jobs", "status", "nodes", "worktype")
+_PRINTING = (
+    "transmit", "worker", "submit", "jobs", "status", "logs", "nodes", "worktype", "config", "completion", "doctor",
+)  # fmt: skip
 
 
 class _LazyGroup(Group):

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 from click.core import ParameterSource
 
+from ..errors import ConfigurationError
 from ..limits import LOST_AFTER_SECONDS
+from .config_file import user_file
 from .options import bare_option, complete, option, option_group, sections
 
 if TYPE_CHECKING:
     from ..mesh.client import Mesh
-
-_NEARER = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 __all__ = ["RouteOptions", "SocketOptions", "again_option", "lost_after_option", "route_options", "socket_options"]
 
@@ -55,14 +55,30 @@ class SocketOptions(NamedTuple):
 
         sources = {name: ctx.get_parameter_source(name) for name in self._fields}
         typed = [name for name, source in sources.items() if source is ParameterSource.COMMANDLINE]
-        if sources["mesh_name"] is ParameterSource.DEFAULT_MAP:
-            if any(sources[name] in _NEARER for name in ("socket", "config")):
-                return self
-        elif "socket" in typed or "config" in typed:
-            raise click.UsageError("give --mesh, or --socket and --config, not both")
+        if "mesh_name" in typed:
+            if "socket" in typed or "config" in typed:
+                raise click.UsageError("give --mesh, or --socket and --config, not both")
+        elif any(self._is_nearer(name, sources) for name in ("socket", "config")):
+            return self
         values = dict.fromkeys(self._fields) | {"mesh_name": self.mesh_name, "insecureskipverify": False}
         values |= configuration().mesh(self.mesh_name)
         return SocketOptions(**{**values, **{name: getattr(self, name) for name in typed}})
+
+    def _is_nearer(self, name: str, sources: dict[str, ParameterSource | None]) -> bool:
+        """Whether an option that says the mesh, too, comes from a nearer place than ``--mesh``, or from the same."""
+        from .config_file import configuration
+
+        own, mesh = sources[name], sources["mesh_name"]
+        if own is not ParameterSource.DEFAULT_MAP:
+            return own is ParameterSource.COMMANDLINE or (
+                own is ParameterSource.ENVIRONMENT and mesh is ParameterSource.DEFAULT_MAP
+            )
+        if mesh is not ParameterSource.DEFAULT_MAP:
+            return False
+        defaults = configuration().defaults
+        if defaults[name].file == defaults["mesh"].file:
+            raise ConfigurationError(f"{defaults[name].file}: defaults.mesh and defaults.{name} contradict each other")
+        return defaults["mesh"].file == user_file()
 
     def mesh(self) -> Mesh:
         """:raises UnreachableError: no mesh is named."""

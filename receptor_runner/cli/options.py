@@ -18,6 +18,8 @@ from .help import Command, Option
 
 __all__ = [
     "PrintOptions",
+    "ShowOptions",
+    "accepted_print_options",
     "bare_option",
     "command",
     "complete",
@@ -30,6 +32,7 @@ __all__ = [
     "output_option",
     "print_options",
     "sections",
+    "show_options",
     "variable_of",
 ]
 
@@ -78,13 +81,16 @@ def sections(title: str, *options: Callable[[Any], Any]) -> list[Callable[[Any],
     return [placed(one) for one in options]
 
 
-def option_group(kind: type[Any], name: str, options: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
+def option_group(
+    kind: type[Any], name: str, options: Sequence[Callable[[Any], Any]], *, missing: Sequence[str] = ()
+) -> Callable[[F], F]:
     """A decorator that adds ``options`` to a command, which gets them as one argument.
 
     :param kind: a named tuple with a field for each option.
+    :param missing: fields that are no options.
     :param name: what the command calls the argument.
     """
-    fields = kind._fields
+    fields = [field for field in kind._fields if field not in missing]
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
@@ -135,22 +141,40 @@ class PrintOptions(NamedTuple):
     exit_zero: bool
 
 
-print_options = option_group(
-    PrintOptions,
-    "printing",
-    sections(
-        "Output",
-        option("-q", "--quiet", is_flag=True, help="Print nothing of the job's output."),
-        option("-j", "--json", "json_mode", is_flag=True, help="Print the job's events as JSON lines."),
-        option(
-            "--color",
-            type=click.Choice(["auto", "always", "never"]),
-            default="auto",
-            help="Colours in the job's output. auto: on a terminal, unless NO_COLOR is set.",
-        ),
-        option("--exit-zero", is_flag=True, help="Exit 0 however the job ended, as ansible-runner process does."),
-    ),
+class ShowOptions(NamedTuple):
+    """How the output of an earlier job is printed."""
+
+    json_mode: bool
+    color: str
+    quiet: bool = False
+
+
+_quiet = option("-q", "--quiet", is_flag=True, help="Print nothing of the job's output.")
+_json = option("-j", "--json", "json_mode", is_flag=True, help="Print the job's events as JSON lines.")
+_color = option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="Colours in the job's output. auto: on a terminal, unless NO_COLOR is set.",
 )
+_exit_zero = option("--exit-zero", is_flag=True, help="Exit 0 however the job ended, as ansible-runner process does.")
+
+print_options = option_group(PrintOptions, "printing", sections("Output", _quiet, _json, _color, _exit_zero))
+show_options = option_group(ShowOptions, "shown", sections("Output", _json, _color), missing=("quiet",))
+
+
+def accepted_print_options(function: F) -> F:
+    """Options that ``ansible-runner transmit`` has, too, and that mean nothing there."""
+    accepted = [
+        bare_option(
+            *names, is_flag=True, expose_value=False, help="Accepted as ansible-runner does; nothing is printed."
+        )
+        for names in (("-q", "--quiet"), ("-j", "--json", "json_mode"))
+    ]
+    for one in sections("Output", *accepted):
+        function = one(function)
+    return function
+
 
 (output_option,) = sections(
     "Output",

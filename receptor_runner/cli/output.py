@@ -19,7 +19,7 @@ from .context import about
 
 if TYPE_CHECKING:
     from ..results.printer import JobPrinter
-    from .options import PrintOptions
+    from .options import PrintOptions, ShowOptions
 
 __all__ = ["complain", "job_printer", "print_json", "print_table", "printed", "say", "text_of"]
 
@@ -55,7 +55,7 @@ def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def print_json(data: object) -> None:
-    click.echo(json.dumps(data, indent=1))
+    click.echo(json.dumps(data, indent=1, default=str))
 
 
 def printed(printer: JobPrinter | None, code: int) -> int:
@@ -66,7 +66,7 @@ def printed(printer: JobPrinter | None, code: int) -> int:
     return code or OutputError.exit_code
 
 
-def job_printer(options: PrintOptions, output: str = "text") -> JobPrinter | None:
+def job_printer(options: PrintOptions | ShowOptions, output: str = "text") -> JobPrinter | None:
     """What prints the output of a job; None if nothing is to be printed.
 
     :param output: with ``json`` the one object at the end is all that is printed.

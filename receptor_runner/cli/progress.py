@@ -1,8 +1,8 @@
-"""One line on a terminal that says what is going on; nothing anywhere else.
+"""One line on a terminal that says what is going on. Anywhere else, a job that asks something is told about, once.
 
-Rules: it goes to standard error, and only if that is a terminal that can wipe a line. The job's own output comes first:
-the line is wiped before it and drawn again after it. It ticks by itself, once a second. Whatever else this process
-writes to standard error wipes it first."""
+Rules: the line goes to standard error, and only if that is a terminal that can wipe a line. The job's own output comes
+first: the line is wiped before it and drawn again after it. It ticks by itself, once a second. Whatever else this
+process writes to standard error wipes it first."""
 
 from __future__ import annotations
 
@@ -32,7 +32,16 @@ _USUAL_COLUMNS = 80
 
 
 class Progress:
-    """Shows nothing; what a pipe or file gets."""
+    """Shows nothing of what goes on, and tells of a question: what a pipe or file gets. Used by two threads: the one
+    that follows the job, and the one that ticks, or waits for an answer that nobody gives.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._heard_at = time.monotonic()
+        self._question = ""
+        self._asked = False
+        self._waiting: threading.Timer | None = None
 
     def sent(self, size: int) -> None:
         """So many bytes of the payload have left."""
@@ -40,28 +49,55 @@ class Progress:
     def state(self, state: str) -> None:
         """The job is in this state now."""
 
-    def close(self) -> None:
+    def draw(self, *, at_once: bool = False) -> None:
+        """Shows the line as it is now."""
+
+    def clear(self) -> None:
         """Wipes the line."""
+
+    def close(self) -> None:
+        """Wipes the line for good."""
+        with self.lock:
+            self._stop_waiting()
+
+    def heard(self, data: JSONObject) -> None:
+        """One event of the job."""
+        self._stop_waiting()
+        self._heard_at = time.monotonic()
+        self._asked = False
+        self._question = _question(data)
+        if self._question:
+            self._waiting = threading.Timer(_QUIET_SECONDS, self._advise, (self._question,))
+            self._waiting.daemon = True
+            self._waiting.start()
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _advise(self, question: str) -> None:
+        with self.lock:
+            if self._question == question and self._waiting is not None:
+                self._asked = True
+                self.clear()
+                _write(_advice(question))
 
     def wrap(self, printer: EventSink | None) -> EventSink | None:
         """``printer``, taking turns with the line."""
-        return printer
+        return _TurnTaker(self, printer)
 
 
 class _TerminalProgress(Progress):
-    """Used by two threads: the one that follows the job, and the one that ticks."""
-
     def __init__(self, where: str) -> None:
-        self.lock = threading.RLock()
+        super().__init__()
         self._where = where
-        self._begun = self._heard_at = time.monotonic()
+        self._begun = self._heard_at
         self._drawn_at = 0.0
         self._state = "starting"
         self._sent = 0
         self._hosts: set[str] = set()
         self._tasks = 0
-        self._question = ""
-        self._asked = False
         self._shown = False
         self._closed = threading.Event()
         about.wipe = self.clear
@@ -81,10 +117,7 @@ class _TerminalProgress(Progress):
         self.draw(at_once=True)
 
     def heard(self, data: JSONObject) -> None:
-        """One event of the job."""
-        self._heard_at = time.monotonic()
-        self._asked = False
-        self._question = _question(data)
+        super().heard(data)
         details = data.get("event_data")
         if not isinstance(details, dict):
             return
@@ -98,10 +131,11 @@ class _TerminalProgress(Progress):
         with self.lock:
             if self._shown:
                 self._shown = False
-                self._write(_CLEAR)
+                _write(_CLEAR)
 
     def close(self) -> None:
         with self.lock:
+            super().close()
             self._closed.set()
             self.clear()
             about.wipe = about.nothing
@@ -113,11 +147,7 @@ class _TerminalProgress(Progress):
                 return
             self._drawn_at = now
             quiet = now - self._heard_at
-            if self._question and quiet >= _QUIET_SECONDS and not self._asked:
-                self._asked = True
-                self.clear()
-                self._write(_advice(self._question))
-            self._write(_CLEAR + _fitting(self._text(now, quiet), _columns() - 1))
+            _write(_CLEAR + _fitting(self._text(now, quiet), _columns() - 1))
             self._shown = True
 
     def _text(self, now: float, quiet: float) -> list[str]:
@@ -134,20 +164,9 @@ class _TerminalProgress(Progress):
             parts += [_count(self._tasks, "task"), _count(len(self._hosts), "host")]
         return parts
 
-    @staticmethod
-    def _write(text: str) -> None:
-        try:
-            sys.stderr.write(text)
-            sys.stderr.flush()
-        except (OSError, ValueError):
-            return
-
-    def wrap(self, printer: EventSink | None) -> EventSink | None:
-        return _TurnTaker(self, printer)
-
 
 class _TurnTaker(EventSink):
-    def __init__(self, line: _TerminalProgress, printer: EventSink | None) -> None:
+    def __init__(self, line: Progress, printer: EventSink | None) -> None:
         self._line = line
         self._printer = printer
 
@@ -164,6 +183,14 @@ class _TurnTaker(EventSink):
             if self._printer is not None:
                 self._printer.flush()
             self._line.draw()
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (AttributeError, OSError, ValueError):
+        return
 
 
 def _question(data: JSONObject) -> str:

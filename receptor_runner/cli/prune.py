@@ -25,6 +25,7 @@ def prune(at: SocketOptions, yes: bool, output: str) -> int:
 
     That is records, work units of ours on the mesh, and private nodes. Nothing is deleted without --yes.
     """
+    from ..mesh.client import Mesh
     from ..mesh.prunable import find_prunable
 
     worst = 0
@@ -45,4 +46,7 @@ def prune(at: SocketOptions, yes: bool, output: str) -> int:
         print_json(views)
     elif not views:
         complain("nothing is left to delete")
+    kept = sum(not job.record.delivered for job in Mesh.jobs())
+    if kept and output == "text":
+        complain(f"{kept} job(s) stay, because they run or their results were never saved: receptor-runner jobs")
     return worst

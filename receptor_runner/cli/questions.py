@@ -50,7 +50,10 @@ def vault_password(path: str, label: str) -> str:
             content = read_regular(path, MAX_INPUT_FILE)
         except OSError as exc:
             raise InputError(f"cannot read the vault password file {path}: {exc.strerror}") from exc
-    text = content.strip().decode("utf-8", "surrogateescape")
+    try:
+        text = content.strip().decode()
+    except UnicodeDecodeError as exc:
+        raise InputError(f"the vault password file {path} is not UTF-8") from exc
     if not text:
         raise InputError(f"the vault password file {path} is empty")
     if content.startswith(_VAULTED) or "\n" in text:

@@ -11,6 +11,13 @@ from .views import JobView
 __all__ = ["OUTPUTS", "ConfigurationView", "DoctorView", "FindingView", "NodeView", "PrunableView", "WorkerInfo"]
 
 
+class JobError(TypedDict):
+    """A job of which the command could not do what it was asked."""
+
+    id: str
+    error: str
+
+
 class WorktypeView(TypedDict):
     """A worktype that a node offers."""
 
@@ -97,7 +104,8 @@ class ConfigurationView(TypedDict):
 #: By the name of the object: the commands that print it, its type, and whether they print a list of it.
 OUTPUTS: dict[str, tuple[tuple[str, ...], Any, bool]] = {
     "A job": (("run", "submit", "attach", "status"), JobView, False),
-    "Jobs": (("jobs", "wait", "cancel", "release"), JobView, True),
+    "Jobs": (("jobs",), JobView, True),
+    "Jobs, or why not": (("wait", "cancel", "release"), JobView | JobError, True),
     "A node": (("nodes NODE",), NodeView, False),
     "Nodes": (("nodes",), NodeView, True),
     "What may go": (("prune",), PrunableView, True),

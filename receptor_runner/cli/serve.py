@@ -50,7 +50,7 @@ def serve(files: tuple[str, ...], socket: str | None, protocol: str, private: st
             os.write(1, b"ready\n")
             _detach_output()
         else:
-            complain(f"node {config.node} serves on {config.socket}")
+            complain(f"node {config.node} serves; to use it: export RECEPTORCTL_SOCKET={config.socket}")
 
     async def run() -> None:
         stop = asyncio.Event()

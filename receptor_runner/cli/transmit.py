@@ -8,7 +8,7 @@ import stat
 import click
 
 from .job_options import JobOptions, job_options
-from .options import PrintOptions, command, directory_argument, log_options, print_options
+from .options import accepted_print_options, command, directory_argument, log_options
 
 __all__ = ["transmit"]
 
@@ -21,9 +21,9 @@ __all__ = ["transmit"]
 )
 @directory_argument
 @job_options
-@print_options
+@accepted_print_options
 @log_options
-def transmit(directory: str, what: JobOptions, printing: PrintOptions) -> int:
+def transmit(directory: str, what: JobOptions) -> int:
     """Turn a job into a stream on standard output.
 
     The job is in the private data dir DIR, which is only read.

@@ -212,7 +212,10 @@ def _spread(words: list[str], several: set[str]) -> Iterator[str]:
 @click.option("--process-isolation-executable", default="podman", show_default=True, help="The container engine.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be removed.")
 def cleanup(**options: Any) -> int:
-    """Remove what jobs left on this node; the last line is (changed: True) or (changed: False)."""
+    """Remove what jobs left on this node.
+
+    The last line of the output is (changed: True) or (changed: False).
+    """
     from ..cleanup import run_cleanup
 
     run_cleanup(options)

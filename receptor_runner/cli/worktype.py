@@ -28,7 +28,10 @@ def worktype() -> None:
 @bare_option("--name", default="receptor-runner", help="Name of the worktype.")
 @bare_option("--signed", is_flag=True, help="Take signed work only.")
 def print_fragment(name: str, signed: bool) -> int:
-    """Print the work-command for this machine, for a file in receptor.conf.d."""
+    """Print the work-command for this machine.
+
+    It is for a file in receptor.conf.d, or for the daemon's configuration.
+    """
     from ..receptor.worktype import RESTART, fragment
 
     click.echo(fragment(name, signed=signed), nl=False)
@@ -45,7 +48,10 @@ def print_fragment(name: str, signed: bool) -> int:
 @bare_option("--out", metavar="FILE", help="Write FILE as a whole. [default: standard output]")
 @bare_option("--flags", "as_flags", is_flag=True, help="Print --config options for the daemon instead.")
 def render(directory: str, base: str | None, out: str | None, as_flags: bool) -> int:
-    """Join the .yml files of DIR into one checked configuration, because the daemon reads no directory."""
+    """Join the .yml files of DIR into one configuration.
+
+    The daemon reads no directory. What is joined is checked.
+    """
     from ..receptor.worktype import RESTART, flags, fragments
     from ..receptor.worktype import render as render_files
 
@@ -96,11 +102,9 @@ def install(name: str, signed: bool, config: str, drop_ins: str) -> int:
     to it: jobs that run keep theirs.
     """
     from ..receptor.installation import Installation
-    from ..receptor.worktype import RESTART
 
     for step in Installation.of_this_environment(config, drop_ins).install(name, signed=signed):
         say(step)
-    complain(RESTART)
     return 0
 
 
@@ -126,9 +130,7 @@ def uninstall(config: str, drop_ins: str) -> int:
     The environments stay, and so do jobs that run.
     """
     from ..receptor.installation import Installation
-    from ..receptor.worktype import RESTART
 
     for step in Installation.of_this_environment(config, drop_ins).uninstall():
         say(step)
-    complain(RESTART)
     return 0

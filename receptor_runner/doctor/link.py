@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import ssl
 import time
 from collections.abc import Iterator
 from importlib import metadata
 
-from ..errors import ConfigurationError, ReceptorRunnerError, RefusedError, UnreachableError
+from ..errors import ConfigurationError, Interrupted, ReceptorRunnerError, RefusedError, UnreachableError
 from ..mesh.connection import SilenceError
 from ..mesh.endpoint import connect
 from ..mesh.route import MeshStatus
@@ -67,6 +68,8 @@ class Link:
         try:
             self._raw = run(_command(self.address, _CONTROL_SECONDS, command="status"), self._flag)
             self.status = MeshStatus(self._raw)
+        except Interrupted:
+            raise
         except ReceptorRunnerError as exc:
             yield fault(_SOCKET, _socket_check(exc), str(exc), exc.exit_code)
             return
@@ -97,6 +100,8 @@ class Link:
     def _ping(self) -> Iterator[Finding]:
         try:
             reply = run(_command(self.address, _PING_SECONDS, command="ping", target=self.node), self._flag)
+        except Interrupted:
+            raise
         except ReceptorRunnerError as exc:
             reply = {"Error": str(exc)}
         seconds = reply.get("Time")
@@ -116,6 +121,8 @@ class Link:
             told = run(_command(there, _CONTROL_SECONDS, command="status"), self._flag)
             if self.status.node(self.node).worktypes is None:
                 self.status = MeshStatus(_joined(self._raw, told))
+        except Interrupted:
+            raise
         except RefusedError as exc:
             check = "control-tls" if "no tls-client" in str(exc) else tls_check(exc)
             return fault(_WAY, check, str(exc), exc.exit_code)
@@ -142,6 +149,8 @@ def _socket_check(exc: ReceptorRunnerError) -> str:
     cause = exc.__cause__
     if isinstance(exc, ConfigurationError):
         return "mesh-configuration"
+    if "is not a socket" in str(exc):
+        return "socket-other"
     if isinstance(cause, ssl.SSLError):
         return tls_check(exc)
     for kind, check in (
@@ -190,10 +199,8 @@ def seconds_since(moment: str | None) -> float | None:
     import datetime
 
     try:
-        text = str(moment).replace("Z", "+00:00")
-        head, _, rest = text.partition(".")
-        zone = "+" + rest.partition("+")[2] if rest else ""
-        made = datetime.datetime.fromisoformat(head + zone if rest else text)
+        whole = re.sub(r"\.\d+", "", str(moment))  # a fraction may have more digits than Python takes
+        made = datetime.datetime.fromisoformat(whole.replace("Z", "+00:00"))
     except ValueError:
         return None
     return time.time() - made.timestamp() if made.tzinfo is not None else None

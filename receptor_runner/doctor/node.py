@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from .. import __version__
-from ..errors import ConfigurationError, OutputError, ReceptorRunnerError, RefusedError, UnreachableError
+from ..errors import ConfigurationError, Interrupted, OutputError, ReceptorRunnerError, RefusedError, UnreachableError
 from ..mesh.route import RouteRequest, select_route
 from ..mesh.waiting import run
 from ..mesh.worker_queries import ask_worker_info
@@ -53,10 +53,13 @@ class NodeChecks:
         request = RouteRequest(self._link.node, self._worktype, tlsclient=self._link.address.tlsclient)
         try:
             self.route = select_route(lambda: status, request, lambda seconds: pause(self._flag, seconds))
+        except Interrupted:
+            raise
         except RefusedError as exc:
             return fault(_GROUP, "control-tls", str(exc), exc.exit_code)
         except ReceptorRunnerError as exc:
-            return fault(_GROUP, "worktype-missing", str(exc), exc.exit_code)
+            check = "worktype-missing" if self._worktype is None else "worktype-other"
+            return fault(_GROUP, check, str(exc), exc.exit_code)
         node = status.node(self._link.node)
         if node.worktypes is None:
             text = f"{self.route.node} has not told its worktypes yet; {self.route.worktype} is tried"
@@ -85,6 +88,8 @@ class NodeChecks:
         asked = time.time()
         try:
             info = run(ask_worker_info(self._link.address, self.route), self._flag)
+        except Interrupted:
+            raise
         except ReceptorRunnerError as exc:
             yield self._silent(exc)
             return
@@ -109,7 +114,9 @@ class NodeChecks:
     def _told(self, info: JSONObject, asked: float, answered: float) -> Iterator[Finding]:
         node, version = self._link.node, info.get("version")
         if version is None:
-            yield warning(_GROUP, "worker-version", f"the worker of {node} is ansible-runner, {info['runner_version']}")
+            yield warning(
+                _GROUP, "worker-version", f"the worker of {node} is ansible-runner, {info.get('runner_version')}"
+            )
         else:
             python = info.get("python_version", "unknown")
             yield ok(_GROUP, "worker", f"the worker of {node}: receptor-runner {version}, Python {python}")

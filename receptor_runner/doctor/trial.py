@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import ReceptorRunnerError
+from ..errors import Interrupted, ReceptorRunnerError
 from ..mesh.client import Mesh
 from ..mesh.job import Job
 from ..mesh.submitted import Outcome, SubmittedJob
@@ -26,9 +26,12 @@ _GROUP = "A job"
 _INVENTORY = 'localhost ansible_connection=local ansible_python_interpreter="{{ ansible_playbook_python }}"\n'
 
 
-def trial(mesh: Mesh, route: Route | None, image: str | None, flag: StopFlag | None) -> Iterator[Finding]:
+def trial(
+    mesh: Mesh, route: Route | None, image: str | None, flag: StopFlag | None, seconds: float
+) -> Iterator[Finding]:
     """:param route: where it runs; None for the mesh's own choice.
     :param image: the container image to run it in.
+    :param seconds: how long it may run, and how long its node may be silent.
     """
     begun = time.monotonic()
     moments: list[float] = []
@@ -36,7 +39,7 @@ def trial(mesh: Mesh, route: Route | None, image: str | None, flag: StopFlag | N
     with tempfile.TemporaryDirectory(prefix="receptor-runner-", dir=temporary_place()) as directory:
         Path(directory, "inventory").write_text(_INVENTORY, encoding="utf-8")
         isolation: dict[str, Any] = {"process_isolation": True, "container_image": image} if image else {}
-        job = Job(directory, module="ping", host_pattern="localhost", **isolation)
+        job = Job(directory, module="ping", host_pattern="localhost", timeout=seconds, **isolation)
         try:
             submitted = mesh.submit(
                 job,
@@ -46,7 +49,11 @@ def trial(mesh: Mesh, route: Route | None, image: str | None, flag: StopFlag | N
                 flag=flag,
             )
             accepted = time.monotonic() - begun
-            outcome = submitted.follow(event_handler=lambda _: moments.append(time.monotonic()), flag=flag)
+            outcome = submitted.follow(
+                event_handler=lambda _: moments.append(time.monotonic()), flag=flag, lost_after=seconds
+            )
+        except Interrupted:
+            raise
         except ReceptorRunnerError as exc:
             yield fault(_GROUP, _check_of(str(exc), image), f"a job that does nothing failed: {exc}", exc.exit_code)
             return

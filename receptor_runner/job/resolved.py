@@ -16,7 +16,17 @@ from ..errors import ConfigurationError
 from .parameters import Parameters
 from .private_data import PrivateDataDir
 
-__all__ = ["ResolvedJob"]
+__all__ = ["SETTINGS", "ResolvedJob"]
+
+#: What ``env/settings`` may say, here or for ansible-runner.
+SETTINGS = (
+    "job_timeout", "idle_timeout", "pexpect_timeout", "pexpect_use_poll", "suppress_output_file",
+    "suppress_ansible_output", "directory_isolation_cleanup", "fact_cache", "fact_cache_type", "ssh_key",
+    "process_isolation", "process_isolation_executable", "process_isolation_path", "process_isolation_hide_paths",
+    "process_isolation_show_paths", "process_isolation_ro_paths", "directory_isolation_base_path", "container_image",
+    "container_volume_mounts", "container_options", "container_workdir", "container_auth_data", "cli_execenv_cmd",
+    "subprocess_timeout", "omit_event_data", "only_failed_event_data",
+)  # fmt: skip
 
 
 #: What is in the artifact directory beside the fact cache.

@@ -74,7 +74,7 @@ class Mesh:
         if not address:
             raise UnreachableError(
                 "no mesh is named",
-                hint="give --socket, or start a node for this machine with: receptor-runner serve",
+                hint="give --socket or --mesh, or start a node for this machine: receptor-runner serve",
             )
         tlsclient = tlsclient or _configured_tlsclient(items)
         self.address = Address(

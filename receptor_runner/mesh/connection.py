@@ -43,6 +43,8 @@ def refusal(exc: CommandError) -> ReceptorRunnerError:
     text = str(exc)
     if "expired" in text and "token" in text:
         text += "; are the clocks of the nodes apart?"
+    if "signature is empty" in text:
+        text += "; it takes signed work only, and the work was not signed"
     return RefusedError(text) if any(word in text for word in _REFUSALS) else exc
 
 

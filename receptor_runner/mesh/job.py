@@ -6,11 +6,13 @@ Rules: read when it is made, so that a missing directory is an error before anyt
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import os
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from ..job.parameters import check_ident
+from ..errors import UsageError
+from ..job.parameters import DEFAULTS, check_ident, unknown_names
 from ..job.place import Place
 from ..job.private_data import PrivateDataDir
 from ..job.runner_config import absolute
@@ -28,6 +30,7 @@ __all__ = ["Job"]
 class Job:
     """What to run: a private data dir, and parameters by the names of ``ansible_runner.run``.
 
+    :raises UsageError: a parameter has a name that none has.
     :param private_data_dir: a directory; artifacts are saved in its ``artifacts/IDENT``, or in ``artifact_dir``.
     :param ident: the name of the job; default: random.
     :param exclude: globs of what does not travel.
@@ -51,6 +54,9 @@ class Job:
         in_place: bool = False,
         **parameters: Unpack[JobParameters],
     ) -> None:
+        for name in unknown_names(parameters):
+            meant = difflib.get_close_matches(name, DEFAULTS, 1)
+            raise UsageError(f"a job has no parameter {name}" + (f"; did you mean {meant[0]}?" if meant else ""))
         self.private_data = PrivateDataDir.existing(private_data_dir)
         self.ident = check_ident(ident or uuid.uuid4().hex)
         self.parameters: dict[str, Any] = {

@@ -44,7 +44,8 @@ async def read_events(handle: UnitHandle, take: Callable[[JSONObject, bytes], No
             status = await handle.status()
             if reader.offset >= status.stdout_size and status.ended:
                 return
-            if data == b"" or (reader.offset < status.stdout_size and time.monotonic() - heard > RESULTS_LAG_SECONDS):
+            late = time.monotonic() - heard > RESULTS_LAG_SECONDS and (not follow or reader.offset < status.stdout_size)
+            if data == b"" or late:
                 raise UnreachableError(f"the results of {handle.unit} stop at byte {reader.offset}, for now")
 
 

@@ -138,7 +138,7 @@ def select_route(
         absent = status.absent(name)
         absent.hint = "--ttl waits for it"
         raise absent
-    worktype = _worktype(found, request)
+    worktype = _worktype(found, request, status)
     local = name == status.own
     logger.debug("the node %s %s; its worktypes: %s", name, "is ours" if local else "is reachable", found.worktypes)
     tlsclient = None if local else _tlsclient(found, request.tlsclient)
@@ -186,11 +186,11 @@ def _patience(node: NodeStatus) -> float:
     return _ADVERTISEMENT_SECONDS if node.worktypes is None else 0.0
 
 
-def _worktype(node: NodeStatus, request: RouteRequest) -> str:
+def _worktype(node: NodeStatus, request: RouteRequest, mesh: MeshStatus) -> str:
     if node.worktypes is None:
         logger.info("the worktypes of %s are not known; it decides", node.node)
         return request.worktype or DEFAULT_WORKTYPES[0]
-    offered = ", ".join(node.worktypes) or "none"
+    offered = ", ".join(node.worktypes) or "nothing"
     if request.worktype is not None:
         if request.worktype not in node.worktypes and request.ttl is None:
             raise UnreachableError(
@@ -200,7 +200,9 @@ def _worktype(node: NodeStatus, request: RouteRequest) -> str:
     for name in DEFAULT_WORKTYPES:
         if name in node.worktypes:
             return name
+    others = [one.node for one in mesh.nodes() if one.reachable and set(DEFAULT_WORKTYPES) & set(one.worktypes or ())]
+    there = f"name a node that does with --node: {', '.join(others)}" if others else "choose another with --node"
     raise UnreachableError(
-        f"the node {node.node} offers none of {', '.join(DEFAULT_WORKTYPES)}, but: {offered}",
-        hint="choose one with --worktype",
+        f"the node {node.node} runs no jobs: it offers none of {', '.join(DEFAULT_WORKTYPES)}, but: {offered}",
+        hint=f"{there}; or choose what it offers with --worktype" if node.worktypes else there,
     )

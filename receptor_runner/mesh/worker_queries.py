@@ -30,6 +30,7 @@ T = TypeVar("T")
 _ANSWER_SECONDS = 20.0
 #: In bytes.
 _LONGEST_ANSWER = 16 * 1024
+_LARGEST_NUMBER = 2**63
 #: What a node tells, and of what type.
 _TOLD: dict[str, tuple[type, ...]] = {
     "runner_version": (str,),
@@ -118,6 +119,11 @@ def read_probe(answer: bytes) -> bool | None:
     return alive if isinstance(alive, bool) else None
 
 
+def _is_plain(value: object) -> bool:
+    """Whether a number can be reckoned with."""
+    return isinstance(value, str) or (isinstance(value, (int, float)) and abs(value) < _LARGEST_NUMBER)
+
+
 def read_worker_info(answer: bytes) -> JSONObject | None:
     """The known keys of the answer that have their own type, because the answer is a stranger's. Only whole lines
     count: a part of YAML may be YAML.
@@ -130,7 +136,11 @@ def read_worker_info(answer: bytes) -> JSONObject | None:
         return None
     if not isinstance(found, dict) or "cpu_count" not in found:
         return None
-    info: JSONObject = {name: found[name] for name, types in _TOLD.items() if isinstance(found.get(name), types)}
+    info: JSONObject = {
+        name: found[name]
+        for name, types in _TOLD.items()
+        if isinstance(found.get(name), types) and _is_plain(found[name])
+    }
     for name in _LISTS:
         if isinstance(found.get(name), list):
             info[name] = [str(one) for one in found[name] if isinstance(one, (str, int, float))]

@@ -5,17 +5,21 @@ a crash may have torn it, and a job may have written it."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 
 from ..limits import DEFAULT_LIMITS
 from ..stream.messages import JSONObject
-from ..system.below import read_regular
+from ..system.below import open_directory, open_file, read_whole
 from .artifact_dir import EVENTS, ArtifactDir
 from .sinks import EventSink
 
 __all__ = ["EventFiles", "saved_events"]
+
+_NAME = re.compile(r"([1-9][0-9]{0,14})-[0-9A-Za-z_-]{1,64}\.json")
 
 
 class EventFiles(EventSink):
@@ -39,17 +43,33 @@ class EventFiles(EventSink):
 
 
 def saved_events(directory: str) -> Iterator[tuple[JSONObject, bytes]]:
-    """The events in the artifact directory ``directory``, by their counters, each with the content of its file."""
-    top = os.path.join(directory, EVENTS)
+    """The events of the last run in the artifact directory ``directory``, by their counters, each with its line. No
+    link below it is followed.
+    """
     try:
-        names = [name for name in os.listdir(top) if name.endswith(".json") and name.partition("-")[0].isdigit()]
+        with contextlib.ExitStack() as opened:
+            top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            opened.callback(os.close, top)
+            events = open_directory(top, [EVENTS])
+            opened.callback(os.close, events)
+            for name in _last_run(events):
+                with contextlib.suppress(OSError, ValueError, RecursionError):
+                    raw = read_whole(open_file(name, events), DEFAULT_LIMITS.line)
+                    data = json.loads(raw)
+                    if isinstance(data, dict):
+                        yield data, raw
     except OSError:
         return
-    for name in sorted(names, key=lambda name: (int(name.partition("-")[0]), name)):
-        try:
-            raw = read_regular(os.path.join(top, name), DEFAULT_LIMITS.line)
-            data = json.loads(raw)
-        except (OSError, ValueError, RecursionError):
-            continue
-        if isinstance(data, dict):
-            yield data, raw
+
+
+def _last_run(events: int) -> list[str]:
+    """The names of its files, in order. A run begins with the first event, so what is older is of an earlier one."""
+    found: list[tuple[int, int, str]] = []
+    with os.scandir(events) as entries:
+        for entry in entries:
+            match = _NAME.fullmatch(entry.name)
+            if match is not None:
+                found.append((int(match[1]), entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
+    first = min((counter for counter, _, _ in found), default=0)
+    begun = max((changed for counter, changed, _ in found if counter == first), default=0)
+    return [name for _, changed, name in sorted(found) if changed >= begun]

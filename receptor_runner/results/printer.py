@@ -32,6 +32,11 @@ class JobPrinter(EventSink):
         #: Why nothing more is printed, unless the reader has gone.
         self.error: str | None = None
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can be printed."""
+        return self._closed
+
     def write(self, data: bytes) -> None:
         self._guarded(self._file.write, data)
 

@@ -82,7 +82,8 @@ class Omissions:
     def report(self, path: str, reason: str, fatal: bool) -> None:
         """What a job removed meanwhile is no omission."""
         if os.path.lexists(path) or not os.path.isabs(path):
-            shown = os.fsencode(os.path.relpath(path, self._top)).decode("utf-8", "backslashreplace")
+            name = os.path.relpath(path, self._top) if os.path.isabs(path) else path
+            shown = os.fsencode(name).decode("utf-8", "backslashreplace")
             self._names.append(f"{shown} {reason}")
 
     def warnings(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ parameters alone."""
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 import os
@@ -24,7 +25,7 @@ from ..isolation.path_map import CONTAINER_HOME, PathMap
 from ..job.extra_vars import travelling
 from ..job.parameters import Parameters, check_ident, is_collection_playbook, to_wire, unknown_names
 from ..job.private_data import PrivateDataDir
-from ..job.resolved import ResolvedJob
+from ..job.resolved import SETTINGS, ResolvedJob
 from ..preparation.environment import OWN_ROLES
 from ..stream.messages import Extension, JSONObject
 from .outgoing_inventory import OutgoingInventory, relative_to
@@ -197,7 +198,17 @@ class OutgoingJob:
             return
         if not os.path.isfile(self.private_data.cwd / playbook):
             none = "" if self.private_data.cwd != self.private_data.path else ", which has no project directory"
-            raise MissingError(f"the playbook {playbook} does not exist in {self.private_data.cwd}{none}")
+            raise MissingError(
+                f"the playbook {playbook} does not exist in {self.private_data.cwd}{none}", hint=self._meant(playbook)
+            )
+
+    def _meant(self, playbook: str) -> str | None:
+        """What was meant, if the path is one of the working directory, or begins with ``project/``."""
+        for found in (os.path.abspath(playbook), os.path.join(self.private_data.path, playbook)):
+            relative = os.path.relpath(found, self.private_data.cwd)
+            if os.path.isfile(found) and not relative.startswith("../"):
+                return f"did you mean -p {relative}?"
+        return None
 
     def _is_project_elsewhere(self) -> bool:
         """Whether the job may see another project than the one that travels: another working directory in its
@@ -294,6 +305,10 @@ class OutgoingJob:
     def _check_resolved(self) -> None:
         """What the worker would refuse is told here, with the names that the files have here."""
         job = ResolvedJob.of(Parameters.from_wire(self.kwargs), self.private_data)
+        for name in job.settings:
+            meant = difflib.get_close_matches(str(name), SETTINGS, 1, 0.8) if name not in SETTINGS else []
+            if meant:
+                logger.warning("%s/settings: %s is not known; did you mean %s?", self.private_data.env, name, meant[0])
         if job.ssh_key is not None and "PRIVATE KEY" not in job.ssh_key:
             logger.warning("%s/ssh_key does not look like a private key; ssh-add may refuse it", self.private_data.env)
 

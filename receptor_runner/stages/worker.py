@@ -52,6 +52,8 @@ from .worker_stop import WorkerOptions, WorkerStop
 
 __all__ = ["Worker", "WorkerOptions"]
 
+#: What is left of the time of a stopped job for its last words.
+_LAST_SECONDS = 1.5
 _PARSE_ERROR = "Failed to JSON parse a line from transmit stream."
 _EXTRACT_ERROR = "Failed to extract private data directory on worker."
 
@@ -121,7 +123,7 @@ class Worker:
                 self._ident = parameters.ident
                 spec = self._prepared(work_dir, parameters, opened)
                 artifacts = opened.enter_context(ArtifactDir(spec.artifact_dir))
-                collector = opened.enter_context(contextlib.closing(self._collector(work_dir)))
+                collector = opened.enter_context(contextlib.closing(self._collector(work_dir, spec)))
                 self._execute(work_dir, spec, parameters, artifacts, collector)
             except OutputClosedError:
                 raise
@@ -131,22 +133,21 @@ class Worker:
                 self._fail(exc)
                 if artifacts is not None:
                     artifacts.write_fault(ERROR, self.exit_code, self.verdict.explanation)
-            if artifacts is not None:
-                self._hand_back(artifacts, collector)
+            if artifacts is not None and not self._options.in_place:
+                more = collector.entries() if collector is not None else ()
+                ArtifactSender(self._writer, self._stop.in_time, self._extension.archives).send(artifacts, more)
 
-    def _collector(self, work_dir: WorkDir) -> Collector:
+    def _collector(self, work_dir: WorkDir, spec: RunSpec) -> Collector:
         """What finds the files that are wanted back, once the job has made them."""
         place = Place.from_json(self._extension.place) if self._options.in_place else None
         directory = place.private_data_dir if place is not None else work_dir.path
-        return Collector(directory, self._extension.collect, time.time_ns())
+        artifacts = os.path.dirname(spec.artifact_dir)
+        return Collector(directory, self._extension.collect, artifacts, time.time_ns(), self._is_time_left)
 
-    def _hand_back(self, artifacts: ArtifactDir, collector: Collector | None) -> None:
-        """The artifacts travel; those of a job in place are where they belong."""
-        if not self._options.in_place:
-            more = collector.entries() if collector is not None else ()
-            ArtifactSender(self._writer, self._stop.in_time, self._extension.archives).send(artifacts, more)
-        elif collector is not None:
-            collector.copy(artifacts)
+    def _is_time_left(self) -> bool:
+        """Says that we are there. A job that is being stopped has a deadline."""
+        self._writer.tick()
+        return self._stop.in_time(_LAST_SECONDS)
 
     def _prepared(self, work_dir: WorkDir, parameters: Parameters, opened: contextlib.ExitStack) -> RunSpec:
         if self._options.in_place:
@@ -206,9 +207,10 @@ class Worker:
         if self._temporary or self._options.delete:
             written = dropped_files(work_dir.path, since, spec.artifact_dir)
             dropped = [name for name in written if not collector.matches(name)]
-        self._finish(
-            result.status, result.rc, result.events, result.stopped_because, command_warnings(spec, result, dropped)
-        )
+        warnings = command_warnings(spec, result, dropped)
+        if self._options.in_place:
+            warnings += collector.copy(artifacts)
+        self._finish(result.status, result.rc, result.events, result.stopped_because, warnings)
 
     def _finish(
         self, status: str, rc: int, events: int = 0, because: str | None = None, warnings: tuple[str, ...] = ()

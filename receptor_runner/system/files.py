@@ -15,8 +15,9 @@ from pathlib import Path
 __all__ = ["create_file", "make_private", "replace_file"]
 
 
-def replace_file(path: str | os.PathLike[str], content: bytes, *, mode: int = 0o600) -> None:
+def replace_file(path: str | os.PathLike[str], content: bytes, *, mode: int = 0o600, keep_owner: bool = False) -> None:
     """:param mode: of a new file, as far as the umask permits it.
+    :param keep_owner: whether a file that is replaced keeps its user and group, too.
     :raises OSError: it cannot be written, and the old file is untouched.
     """
     directory, name = os.path.split(os.fspath(path))
@@ -25,7 +26,10 @@ def replace_file(path: str | os.PathLike[str], content: bytes, *, mode: int = 0o
         fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         with os.fdopen(fd, "wb") as file:
             with contextlib.suppress(FileNotFoundError):
-                os.fchmod(fd, stat.S_IMODE(os.stat(path).st_mode))
+                found = os.stat(path)
+                if keep_owner:
+                    os.fchown(fd, found.st_uid, found.st_gid)
+                os.fchmod(fd, stat.S_IMODE(found.st_mode))
             file.write(content)
         os.rename(aside, path)
     except OSError:

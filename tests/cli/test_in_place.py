@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -200,3 +201,50 @@ def test_a_full_disk_leaves_the_job_and_says_so(make_dir: DirFactory, tmp_path: 
 def test_options_of_a_mesh_need_one(option: list[str], make_dir: DirFactory) -> None:
     done = ours("run", make_dir(HELLO), "-p", "test.yml", *option)
     assert (done.returncode, b"name it with --socket or --node" in done.stderr) == (64, True)
+
+
+def test_files_that_cannot_be_brought_are_told_and_change_nothing(make_dir: DirFactory, tmp_path: Path) -> None:
+    play = tasks(
+        "copy: {content: one, dest: '{{ playbook_dir }}/a.txt'}",
+        "command: truncate -s 3G {{ playbook_dir }}/holes.txt",
+        "file: {src: /etc, dest: '{{ playbook_dir }}/../artifacts/k/collected', state: link}",
+    )
+    directory = make_dir(play)
+    done = ours("run", directory, "-p", "test.yml", "-i", "k", "-q", "--collect", "*.txt")
+    assert done.returncode == 0, done.stderr
+    assert b"cannot be copied" in done.stderr
+    assert not Path("/etc/project").exists()
+    link = tmp_path / "link"
+    link.symlink_to(directory)
+    play = tasks(
+        "copy: {content: two, dest: '{{ playbook_dir }}/b.txt'}", "command: truncate -s 3G {{ playbook_dir }}/holes.txt"
+    )
+    (directory / "project" / "test.yml").write_text(play)
+    options: list[str | Path] = ["--artifact-dir", directory / "out", "--collect", "*", "--exclude", "artifacts"]
+    done = ours("run", link, "-p", "test.yml", "-i", "k", "-q", *options)
+    assert done.returncode == 0, done.stderr
+    collected = directory / "out" / "k" / "collected"
+    assert (collected / "project" / "b.txt").read_text() == "two"
+    assert not (collected / "out").exists(), "artifacts are none of the files"
+    holes = (collected / "project" / "holes.txt").stat()
+    assert holes.st_size == 3 * 2**30
+    assert holes.st_blocks < 1000, "what takes no room takes none in the copy"
+
+
+def test_a_failure_has_its_line_also_without_output(make_dir: DirFactory) -> None:
+    done = ours("run", make_dir(tasks("command: /bin/false")), "-p", "test.yml", "-q")
+    assert done.returncode == 2
+    assert re.fullmatch(rb"receptor-runner: failed \(rc 2\) after 0:\d\d; artifacts: \S+\n", done.stderr)
+
+
+def test_a_job_that_asks_is_told_of_without_a_terminal(make_dir: DirFactory, tmp_path: Path) -> None:
+    question = (
+        "- hosts: all\n  gather_facts: no\n  vars_prompt: [{name: word, prompt: Which word}]\n  tasks: [debug: ]\n"
+    )
+    with (tmp_path / "err").open("wb") as err:
+        words = [*OURS, "run", str(make_dir(question)), "-p", "test.yml", "-q"]
+        job = subprocess.Popen(words, stderr=err, stdin=subprocess.DEVNULL)
+        wait_for(lambda: b"env/passwords answers it" in (tmp_path / "err").read_bytes(), "the question is told")
+        job.send_signal(signal.SIGINT)
+        assert job.wait(30) == 130
+    assert (tmp_path / "err").read_bytes().count(b"looks like a question") == 1

@@ -145,3 +145,77 @@ def test_a_log_beside_the_status_line_stays_readable(make_dir: DirFactory) -> No
     assert text.count("DEBUG: ") > 3
     assert re.search(r"this machine: running", text)
     assert not re.search(r"[^\n\rK]receptor-runner: DEBUG", text)
+
+
+@pytest.mark.slow
+def test_what_was_typed_wins_over_a_file(make_dir: DirFactory, tmp_path: Path) -> None:
+    directory = make_dir(tasks('debug: {msg: "{{ hidden }}"}'), env__passwords="'^Vault password:\\s*?$': wrong\n")
+    (tmp_path / "pw").write_text("geheim")
+    (directory / "env" / "extravars").write_text("hidden: found it\n")
+    vault = [str(BIN / "ansible-vault"), "encrypt", "--vault-password-file", str(tmp_path / "pw")]
+    subprocess.run([*vault, str(directory / "env" / "extravars")], check=True, capture_output=True)
+    child = on_terminal("run", directory, "-p", "test.yml", "--ask-vault-password")
+    child.expect("Vault password: ")
+    child.sendline("geheim")
+    assert ended(child)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"p\xe4ss", "is not UTF-8"), (b" \n", "is empty"), (None, "cannot read")]
+)
+def test_a_vault_password_that_cannot_be_used(
+    content: bytes | None, words: str, make_dir: DirFactory, tmp_path: Path
+) -> None:
+    file = tmp_path / "pw"
+    if content is not None:
+        file.write_bytes(content)
+    done = ours("transmit", make_dir(HELLO), "-p", "test.yml", "--vault-password-file", file)
+    assert (done.returncode, done.stdout) == (66, b"")
+    assert words in done.stderr.decode()
+    file.write_text("two\nlines\n")
+    assert ours("transmit", make_dir(HELLO), "-p", "test.yml", "--vault-password-file", file).returncode == 64
+
+
+def test_a_program_says_the_vault_password(make_dir: DirFactory, tmp_path: Path) -> None:
+    """And one whose name ends in -client is told the label."""
+    program = tmp_path / "keyring-client.sh"
+    program.write_text('#!/bin/sh\necho "secret of $2"\n')
+    program.chmod(0o755)
+    done = ours("transmit", make_dir(HELLO), "-p", "test.yml", "--vault-id", f"dev@{program}")
+    kwargs = stream_lines(done.stdout)[0]["kwargs"]
+    assert kwargs["cmdline"] == "--vault-id dev@prompt"
+    assert list(kwargs["passwords"].values()) == ["secret of dev"]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--syntax-check"], "it is one of ansible-playbook's: --cmdline '--syntax-check'"),
+        (["-b", "-p", "test.yml"], "--become is Ansible's -b"),
+        (["test.yml"], "-p names the playbook"),
+        (["-i", "web,"], "did you mean --inventory?"),
+        (["-f", "many"], "'many' is not a valid integer"),
+    ],
+)
+def test_habits_from_ansible_playbook_are_understood(words: list[str], hint: str, make_dir: DirFactory) -> None:
+    done = ours(
+        "run",
+        make_dir(HELLO),
+        "-p" if "-p" not in words else "-q",
+        *(["test.yml"] if "-p" not in words else []),
+        *words,
+    )
+    assert done.returncode == 64
+    assert hint in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_slip_is_remarked_upon(make_dir: DirFactory, tmp_path: Path) -> None:
+    directory = make_dir(HELLO, env__settings="job_timeuot: 3")
+    done = ours("transmit", directory, "-p", "test.yml", "-i", "hosts")
+    assert b"job_timeuot is not known; did you mean job_timeout?" in done.stderr
+    assert b"hosts looks like an inventory" in done.stderr
+    wrong = ours("transmit", directory, "-p", "project/test.yml")
+    assert (wrong.returncode, b"did you mean -p test.yml?" in wrong.stderr) == (66, True)
+    inside = ours("transmit", directory / "project", "-p", "test.yml")
+    assert b"neither project/ nor inventory/; is it a private data dir?" in inside.stderr

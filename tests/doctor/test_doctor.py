@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 
 from receptor_runner.doctor.finding import ADVICE
-from tests.support.commands import OURS, ROOT, ours
+from tests.support.commands import BIN, OURS, ROOT, ours
 from tests.support.disks import small_disk
 from tests.support.engines import podman_in
 from tests.support.nodes import BOTH, SHELL, WORKER, Mesh, running, running_with, worktype
@@ -125,7 +126,7 @@ def test_a_socket_that_is_missing_refused_mute_or_closed(tmp_path: Path) -> None
         path.chmod(0)
         is_fault(doctor("--socket", path, preexec_fn=obey_permissions), "socket-permission", 77)
     (tmp_path / "file").write_text("")
-    is_fault(doctor("--socket", tmp_path / "file"), "socket-refused", 69)
+    is_fault(doctor("--socket", tmp_path / "file"), "socket-other", 69)
 
 
 def test_a_control_service_that_is_mute_behind_a_firewall() -> None:
@@ -153,29 +154,73 @@ def test_certificates_with_faults(tmp_path: Path) -> None:
 
 def test_a_daemon_of_another_age(tmp_path: Path) -> None:
     """A stand-in: no such daemon can be had."""
-    status = {"NodeID": "old", "Version": "1.1.0", "Advertisements": [], "RoutingTable": {}}
+    with answering(tmp_path / "old", {**STATUS, "Version": "1.1.0"}):
+        assert "1.1.0" in is_fault(doctor("--socket", tmp_path / "old"), "daemon-version", 78)
+
+
+@contextlib.contextmanager
+def answering(path: Path, reply: dict[str, Any]) -> Iterator[None]:
+    """Something that greets like a daemon, and answers everything with ``reply``."""
     script = (
-        "import json, socket, sys\n"
+        "import socket, sys\n"
         "server = socket.socket(socket.AF_UNIX); server.bind(sys.argv[1]); server.listen()\n"
         "while True:\n"
         "    client, _ = server.accept()\n"
-        "    client.sendall(b'Receptor Control, node old\\n'); client.recv(4096)\n"
-        f"    client.sendall(json.dumps({status!r}).encode() + b'\\n'); client.close()\n"
+        "    client.sendall(b'Receptor Control, node me\\n'); client.recv(4096)\n"
+        "    client.sendall(sys.argv[2].encode() + b'\\n'); client.close()\n"
     )
-    path = tmp_path / "old"
-    server = subprocess.Popen([sys.executable, "-c", script, str(path)])
+    server = subprocess.Popen([sys.executable, "-c", script, str(path), json.dumps(reply)])
     try:
         wait_for(path.exists, "it serves")
-        assert "1.1.0" in is_fault(doctor("--socket", path), "daemon-version", 78)
+        yield
     finally:
         server.kill()
         server.wait()
 
 
-def test_a_node_without_a_mesh_is_a_usage_error() -> None:
-    done = ours("doctor", "--node", "exec1")
-    assert done.returncode == 64
-    assert b"no mesh is named" in done.stderr
+def test_a_node_without_a_mesh_has_none() -> None:
+    found = doctor("--node", "exec1")
+    assert "exec1" in is_fault(found, "mesh-unnamed", 69)
+    assert "versions" in found[1]
+
+
+STATUS: dict[str, Any] = {
+    "NodeID": "me", "Version": "1.4.9", "RoutingTable": {"you": "you"},
+    "Advertisements": [{"NodeID": "you", "Service": "control", "Time": "now", "ConnType": 1, "WorkCommands": [{"WorkType": "receptor-runner", "Secure": False}]}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"KnownConnectionCosts": {"me": 5}},
+        {"KnownConnectionCosts": [1]},
+        {"Version": "1.\u00b2"},
+        {"Version": {"a": 1}},
+        {"Advertisements": 5},
+        {"Advertisements": [{"NodeID": "you", "WorkCommands": 7}]},
+        {"RoutingTable": 3},
+        {"Time": 10**400, "Success": True},
+        {"Time": "soon", "Success": True},
+    ],
+)
+def test_odd_answers_are_findings(odd: dict[str, Any], tmp_path: Path) -> None:
+    with answering(tmp_path / "s", {**STATUS, **odd}):
+        code, findings = doctor("--socket", tmp_path / "s", "--node", "you")
+    assert code in (69, 70)
+    assert any(one["level"] == "fault" for one in findings.values())
+
+
+def test_an_interrupt_is_no_finding(tmp_path: Path) -> None:
+    with listening(tmp_path / "s"):
+        waiting = subprocess.Popen([*OURS, "doctor", "--socket", str(tmp_path / "s")], stdout=subprocess.PIPE)
+        assert waiting.stdout is not None
+        while b"temporary files" not in waiting.stdout.readline():
+            pass
+        waiting.send_signal(signal.SIGINT)
+        rest, _ = waiting.communicate(timeout=30)
+    assert waiting.returncode == 130
+    assert b"fault" not in rest
 
 
 # the way
@@ -241,7 +286,7 @@ def until_known(mesh: Mesh) -> Mesh:
 def test_a_node_without_the_worktype(kind: str) -> None:
     with running_with(kind, [SHELL]) as mesh:
         assert "sh" in is_fault(examined(until_known(mesh)), "worktype-missing", 69)
-        is_fault(examined(mesh, "--worktype", "other"), "worktype-missing", 69)
+        is_fault(examined(mesh, "--worktype", "other"), "worktype-other", 69)
 
 
 @pytest.mark.slow
@@ -408,3 +453,16 @@ def test_it_waits_until_all_is_well(tmp_path: Path) -> None:
 def test_the_page_has_a_place_for_every_check() -> None:
     page = (ROOT / "docs" / "doctor.md").read_text()
     assert set(re.findall(r"^### (\S+)$", page, re.M)) == set(ADVICE)
+
+
+@pytest.mark.slow
+def test_a_job_that_hangs_does_not_hold_the_doctor_up(tmp_path: Path) -> None:
+    """Its time is up long before that of its worker."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "ansible").write_text("#!/bin/sh\nexec sleep 600\n")
+    (tmp_path / "bin" / "ansible").chmod(0o755)
+    (tmp_path / "bin" / "ansible-playbook").symlink_to(BIN / "ansible-playbook")
+    env = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    code, findings = doctor("--wait", "--timeout", "3", env=env)
+    assert code == 124
+    assert findings["job"]["level"] == "fault"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import receptor_runner
-from receptor_runner.errors import LostError
+from receptor_runner.errors import LostError, UsageError
 from receptor_runner.job.parameters import DEFAULTS, LOCAL
 from receptor_runner.job.typed import JobParameters, RunParameters
 from tests.support.commands import ROOT
@@ -112,6 +113,48 @@ def test_a_task_that_is_cancelled_leaves_the_job_to_itself(
 
 
 @pytest.mark.slow
+def test_a_read_that_is_cancelled_takes_no_event(
+    mesh: Mesh, client: receptor_runner.Mesh, make_dir: DirFactory
+) -> None:
+    """And however many jobs say nothing, none of them holds a thread that another one needs."""
+    quiet = tasks("command: sleep 100")
+    job = client.submit(receptor_runner.Job(make_dir(PLAY), playbook="test.yml"), mesh.executor.name)
+    silent = [
+        client.submit(receptor_runner.Job(make_dir(quiet, name=f"q{number}"), playbook="test.yml"), mesh.executor.name)
+        for number in range(3)
+    ]
+
+    async def follow() -> list[int]:
+        counters = []
+        async with contextlib.AsyncExitStack() as stack:
+            held = [await stack.enter_async_context(one.following()) for one in silent]
+            waiting = [asyncio.ensure_future(anext(one)) for one in held for _ in range(12)]
+            followed = await stack.enter_async_context(job.following())
+            while True:
+                try:
+                    counters.append((await asyncio.wait_for(anext(followed), 0.02))["counter"])
+                except asyncio.TimeoutError:
+                    continue
+                except StopAsyncIteration:
+                    break
+            for one in waiting:
+                one.cancel()
+        return counters
+
+    counters = asyncio.run(asyncio.wait_for(follow(), 60))
+    assert counters == list(range(1, len(counters) + 1))
+    assert len(counters) > 5
+    for one in silent:
+        one.cancel()
+
+
+def test_a_following_that_was_not_entered_says_so() -> None:
+    followed = receptor_runner.Following(lambda **_: None)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="enter it first"):
+        next(followed)
+
+
+@pytest.mark.slow
 def test_a_fault_of_following_is_raised(mesh: Mesh, client: receptor_runner.Mesh, make_dir: DirFactory) -> None:
     job = client.submit(receptor_runner.Job(make_dir(PLAY), playbook="test.yml", ident="gone"), mesh.executor.name)
     units = job.record.units
@@ -126,6 +169,11 @@ def test_every_parameter_has_a_type() -> None:
     ours = {"private_data_dir", "ident"}
     behaviour = set(RunParameters.__annotations__) - set(JobParameters.__annotations__) - ours
     assert behaviour <= set(LOCAL)
+
+
+def test_a_job_has_no_parameter_of_a_wrong_name(make_dir: DirFactory) -> None:
+    with pytest.raises(UsageError, match="no parameter playbok; did you mean playbook"):
+        receptor_runner.Job(make_dir(PLAY), playbok="test.yml")  # type: ignore[call-arg]
 
 
 def test_a_type_checker_refuses_a_wrong_name(tmp_path: Path) -> None:

@@ -132,3 +132,33 @@ def test_files_come_back_if_they_are_asked_for(here: bool, mesh: Mesh, make_dir:
     assert found == {"project/out/a.txt": "one", "project/report.html": "three"}
     if not here:
         assert b"1 file(s) (project/out/b.log)" in done.stderr, "what was not asked for is dropped, and told"
+
+
+def test_only_the_last_run_of_a_name_is_shown(mesh: Mesh, make_dir: DirFactory) -> None:
+    """And nothing that a link in the artifacts leads to."""
+    longer = tasks(*[f"debug: {{msg: old{number}}}" for number in range(5)])
+    assert mesh.run("run", make_dir(longer), "-p", "test.yml", "-i", "same", "-q").returncode == 0
+    directory = make_dir(tasks("debug: {msg: new}"))
+    last = mesh.run("run", directory, "-p", "test.yml", "-i", "same")
+    artifacts = directory / "artifacts" / "same"
+    (directory / "secret").write_text(json.dumps({"stdout": "SECRET", "counter": 999}))
+    for name in ("999-a.json", "\u00b2-x.json", "1000-dir.json", "x.json"):
+        (artifacts / "job_events" / name).symlink_to(directory / "secret")
+    shown = ours("logs", artifacts)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout == last.stdout
+
+
+def test_a_reader_that_leaves_ends_the_output(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("debug: {msg: hello}"))
+    assert mesh.run("run", directory, "-p", "test.yml", "-i", "r", "-q").returncode == 0
+    script = f"{' '.join(OURS)} logs {directory}/artifacts/r | head -1"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, timeout=60)
+    assert done.stderr == b""
+    nothing = ours("logs", directory / "artifacts" / "r", "--host", "nosuch")
+    assert (nothing.returncode, nothing.stdout) == (0, b"")
+    assert b"nothing matches" in nothing.stderr
+    missing = ours("logs", directory / "artifacts" / "none")
+    assert missing.returncode == 66
+    assert b"artifacts/none" in missing.stderr
+    assert b"DIR/artifacts/nojob" in ours("logs", "nojob").stderr

@@ -50,9 +50,9 @@ def test_what_is_installed_goes_again(tmp_path: Path, places: list[str]) -> None
     first = environment(tmp_path / "opt", "1.0")
     done = worktype(first, "install", *places)
     assert done.returncode == 0, done.stderr
-    assert b"restart the daemon" in done.stderr
+    assert b"systemctl daemon-reload && systemctl restart receptor" in done.stdout
     written = config.read_text()
-    assert written.startswith(before.rstrip()), "what was there is as it was"
+    assert written.startswith(before), "what was there is as it was"
     assert "# and a remark" in written
     assert f"command: {tmp_path}/opt/worker" in written
     assert (
@@ -64,11 +64,80 @@ def test_what_is_installed_goes_again(tmp_path: Path, places: list[str]) -> None
     again = worktype(first, "install", *places)
     assert again.returncode == 0
     assert config.read_text() == written, "twice is once"
+    assert b"restart the daemon" not in again.stdout
     removed = worktype(first, "uninstall", *places)
     assert removed.returncode == 0, removed.stderr
-    assert config.read_text().rstrip() == before.rstrip()
+    assert config.read_text() == before
+    assert b"nothing to take away" in worktype(first, "uninstall", *places).stdout
     assert sorted(path.name for path in (tmp_path / "opt").iterdir()) == ["1.0"]
-    assert not list((tmp_path / "systemd" / "receptor.service.d").iterdir())
+    assert not list((tmp_path / "systemd").iterdir())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- local-only",
+        "- local-only\n",
+        "- local-only\n\n\n",
+        "- local-only\r\n- trace\r\n",
+        "---\n# x \n- trace\n  # y",
+    ],
+)
+def test_every_byte_that_was_there_stays(text: str, tmp_path: Path, places: list[str]) -> None:
+    config = tmp_path / "receptor.conf"
+    config.write_bytes(text.encode())
+    first = environment(tmp_path / "opt", "1.0")
+    for _ in range(2):
+        done = worktype(first, "install", *places)
+        assert done.returncode == 0, done.stderr
+        assert config.read_bytes().startswith(text.encode())
+    assert worktype(first, "uninstall", *places).returncode == 0
+    assert config.read_bytes() == text.encode()
+
+
+def test_the_configuration_keeps_its_place_mode_and_owner(tmp_path: Path, places: list[str]) -> None:
+    real = tmp_path / "real.conf"
+    (tmp_path / "receptor.conf").rename(real)
+    (tmp_path / "receptor.conf").symlink_to(real)
+    real.chmod(0o640)
+    owner = (12345, 12345) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    os.chown(real, *owner)
+    first = environment(tmp_path / "a home", "1.0")
+    assert worktype(first, "install", *places).returncode == 0
+    assert (tmp_path / "receptor.conf").is_symlink()
+    found = real.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (*owner, 0o640)
+    started = subprocess.run([tmp_path / "a home" / "worker", "--version"], capture_output=True)
+    assert started.stdout.startswith(b"receptor-runner "), "a path may have a space"
+
+
+def test_an_installation_that_fails_leaves_what_was_there(tmp_path: Path, places: list[str]) -> None:
+    first = environment(tmp_path / "opt", "1.0")
+    again = subprocess.run(
+        [tmp_path / "opt" / "1.0" / "bin" / "python", "-m", "receptor_runner", "worktype", "install", *places],
+        cwd="/",
+        capture_output=True,
+    )
+    assert again.returncode == 0
+    linked = subprocess.run(
+        [tmp_path / "opt" / "current" / "bin" / "python", "-m", "receptor_runner", "worktype", "install", *places],
+        cwd="/",
+        capture_output=True,
+    )
+    assert linked.returncode == 0
+    assert os.readlink(tmp_path / "opt" / "current") == "1.0", "never a link to itself"
+    config = tmp_path / "receptor.conf"
+    other = environment(tmp_path / "other", "1.0")
+    refused = worktype(other, "install", *places)
+    assert (refused.returncode, b"has the worker of" in refused.stderr) == (78, True)
+    assert not (tmp_path / "other" / "current").exists()
+    config.write_text(config.read_text().replace("# end of", "# and of"))
+    for command in ("install", "uninstall"):
+        damaged = worktype(first, command, *places)
+        assert (damaged.returncode, b"damaged marks" in damaged.stderr) == (78, True)
+    assert (tmp_path / "opt" / "worker").exists()
+    hidden = worktype(environment(tmp_path / "opt", ".venv"), "install", *places)
+    assert hidden.returncode == 78
 
 
 def test_what_cannot_be_installed_changes_nothing(tmp_path: Path, places: list[str]) -> None:
