@@ -128,7 +128,8 @@ def _parsed(content: bytes, path: str) -> dict[str, Any]:
     else:
         import tomli as tomllib
     try:
-        return tomllib.loads(content.decode("utf-8-sig"))
+        found: dict[str, Any] = tomllib.loads(content.decode("utf-8-sig"))
+        return found
     except (ValueError, RecursionError) as exc:
         raise ConfigurationError(f"{path} is not TOML: {exc}") from exc
 

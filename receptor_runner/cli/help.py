@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: What completes a value, by what its help calls it.
 _COMPLETED = {"FILE": "file", "PATH": "file", "SOURCE": "file", "DIR": "dir", "DIRS": "dir"}
 
-__all__ = ["JOB_ENDS", "Command", "Group", "Option", "ansible_hint", "write_examples"]
+__all__ = ["JOB_ENDS", "Command", "Group", "Option", "write_examples"]
 
 #: How a command ends that ends as its job did.
 JOB_ENDS = (
@@ -28,14 +28,6 @@ JOB_ENDS = (
 
 #: Where an option goes that names no section.
 _REST = "This command"
-#: Options of ansible-playbook and ansible that have no place of their own here.
-_ANSIBLES = (
-    "--syntax-check", "--list-hosts", "--list-tasks", "--list-tags", "--step", "--flush-cache", "--force-handlers",
-    "--private-key", "--key-file", "-T", "--timeout", "-M", "--module-path", "--connection",
-    "--connection-password-file", "--become-password-file", "--ssh-common-args", "--ssh-extra-args",
-    "--scp-extra-args", "--sftp-extra-args",
-    "-B", "--background", "-P", "--poll", "-o", "--one-line", "--task-timeout",
-)  # fmt: skip
 #: The order of the sections.
 _ORDER = (
     _REST,
@@ -113,6 +105,8 @@ class Command(click.Command):
             return super().make_context(info_name, args, *rest, **extra)
         except click.UsageError as exc:
             if any("--cmdline" in param.opts for param in self.params):
+                from .habits import ansible_hint
+
                 hint = ansible_hint(exc, given)
                 exc.message = f"{exc.message.rstrip('.')}; {hint}" if hint else exc.message
                 if hint and isinstance(exc, click.NoSuchOption):
@@ -156,18 +150,6 @@ class Command(click.Command):
         if self.ends:
             with formatter.section("Exit status"):
                 formatter.write_text(self.ends)
-
-
-def ansible_hint(exc: click.UsageError, args: Sequence[str]) -> str:
-    """What somebody may have meant who types what ``ansible-playbook`` takes; empty if that is not known."""
-    name = str(getattr(exc, "option_name", "") or "")
-    if isinstance(exc, click.NoSuchOption) and name in _ANSIBLES:
-        return f"it is one of ansible-playbook's: --cmdline '{name}'"
-    if "-b" in args and (name == "-b" or "unexpected extra argument" in exc.message):
-        return "-b is the path of a command to run instead of Ansible's; --become is Ansible's -b"
-    if "unexpected extra argument" in exc.message:
-        return "-p names the playbook, and DIR is the private data dir that it is in"
-    return ""
 
 
 class Group(click.Group):
