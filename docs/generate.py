@@ -23,6 +23,7 @@ PACKAGE = DOCS.parent / "receptor_runner"
 sys.path[:0] = [str(DOCS.parent)]
 
 from receptor_runner import errors  # noqa: E402
+from receptor_runner.cli.config_file import configurable  # noqa: E402
 from receptor_runner.cli.help import Option  # noqa: E402
 from receptor_runner.cli.main import cli  # noqa: E402
 from receptor_runner.cli.schemas import OUTPUTS  # noqa: E402
@@ -93,6 +94,39 @@ def _option(option: click.Option, ctx: click.Context) -> str:
 
 def _paragraphs(text: str) -> str:
     return "\n\n".join(" ".join(part.split()) for part in re.split(r"\n\s*\n", text.strip()))
+
+
+# variables
+
+
+def variables_page() -> str:
+    rows: dict[str, tuple[click.Option, list[str]]] = {}
+    ctx = click.Context(cli, info_name="receptor-runner")
+    for name in cli.list_commands(ctx):
+        for key, option in configurable(cli.get_command(ctx, name)).items():
+            rows.setdefault(key, (option, []))[1].append(name)
+    parts = [
+        "# Variables and configuration keys\n",
+        _NEVER,
+        "Each key can stand in `[defaults]` of the [configuration](configuration.md). A variable wins over a file, and an option of a command line over both.\n",
+    ]
+    for key, (option, names) in sorted(rows.items()):
+        variables = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or ())
+        told = ", ".join(f"`{name}`" for name in variables)
+        parts.append(f"- `{key}`: {told}. {(option.help or '').partition(' [default: ')[0]} For {', '.join(names)}.")
+    parts.append("\n## Other variables\n")
+    parts += [f"- `{name}`: {text}" for name, text in _OTHERS.items()]
+    return "\n".join(parts) + "\n"
+
+
+#: Variables that are no options.
+_OTHERS = {
+    "ANSIBLE_RUNNER_KEEPALIVE_SECONDS": "the keep-alive of a worker that is not told one, in seconds, as for ansible-runner.",
+    "NO_COLOR": "no colours on a terminal, if it is not empty.",
+    "TERM": "with `dumb`, the terminal gets no status line and no colours.",
+    "XDG_CONFIG_HOME": "where the configuration file is; default: `~/.config`.",
+    "XDG_STATE_HOME": "where jobs are noted; default: `~/.local/state`.",
+}
 
 
 # messages
@@ -326,7 +360,12 @@ def schema_of(kind: Any) -> dict[str, Any]:
     return {}
 
 
-PAGES = {"commands.md": commands_page, "messages.md": messages_page, "json.md": json_page}
+PAGES = {
+    "commands.md": commands_page,
+    "variables.md": variables_page,
+    "messages.md": messages_page,
+    "json.md": json_page,
+}
 
 
 def main() -> None:

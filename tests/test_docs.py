@@ -169,7 +169,7 @@ def _understand(words: list[str], where: str) -> None:
             raise AssertionError(f"{where}: {exc.message}") from exc
 
 
-@pytest.mark.parametrize("page", ["commands.md", "messages.md", "json.md"])
+@pytest.mark.parametrize("page", ["commands.md", "variables.md", "messages.md", "json.md"])
 def test_a_page_that_is_made_from_the_code_is_up_to_date(page: str, tmp_path: Path) -> None:
     script = "import sys, runpy; from pathlib import Path\n"
     script += f"made = runpy.run_path({str(TOP / 'docs' / 'generate.py')!r})\n"
