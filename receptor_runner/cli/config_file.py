@@ -26,7 +26,16 @@ _NAME = "receptor-runner.toml"
 _MESH = ("socket", "config", "tls-client", "rootcas", "key", "cert", "insecureskipverify")
 _PATHS = ("socket", "config", "rootcas", "key", "cert")
 #: What a file of the working directory cannot say.
-_TRUSTED = ("binary", "container-auth-data", "key", "log-file", "logfile", "vault-id", "vault-password-file")
+_TRUSTED = (
+    "binary",
+    "container-auth-data",
+    "key",
+    "log-file",
+    "logfile",
+    "vault-id",
+    "vault-pass-file",
+    "vault-password-file",
+)
 _SCHEMES = ("tcp:", "tls:", "unix:", "/", "~")
 
 
