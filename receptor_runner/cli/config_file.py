@@ -27,15 +27,8 @@ _MESH = ("socket", "config", "tls-client", "rootcas", "key", "cert", "insecuresk
 _PATHS = ("socket", "config", "rootcas", "key", "cert")
 #: What a file of the working directory cannot say.
 _TRUSTED = (
-    "binary",
-    "container-auth-data",
-    "key",
-    "log-file",
-    "logfile",
-    "vault-id",
-    "vault-pass-file",
-    "vault-password-file",
-)
+    "binary", "container-auth-data", "key", "log-file", "logfile", "vault-id", "vault-pass-file", "vault-password-file",
+)  # fmt: skip
 _SCHEMES = ("tcp:", "tls:", "unix:", "/", "~")
 
 
