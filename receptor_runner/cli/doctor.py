@@ -61,7 +61,7 @@ def doctor(  # noqa: PLR0913 - options by keyword
     until = time.monotonic() + timeout
 
     def look(flag: StopFlag) -> Iterator[Finding]:
-        mesh = at.mesh() if at.given else None
+        mesh = at.mesh if at.given else None
         seconds = min(TRIAL_SECONDS, max(1.0, until - time.monotonic())) if wait else TRIAL_SECONDS
         return examine(mesh, node, worktype=worktype, image=container_image, seconds=seconds, flag=flag)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..errors import Interrupted, ReceptorRunnerError, UnreachableError
 from ..mesh.client import Mesh
@@ -20,7 +20,7 @@ TRIAL_SECONDS = 60.0
 
 
 def examine(
-    mesh: Mesh | None,
+    named: Callable[[], Mesh] | None,
     node: str | None = None,
     *,
     worktype: str | None = None,
@@ -30,23 +30,28 @@ def examine(
 ) -> Iterator[Finding]:
     """Every finding, as soon as it is made.
 
-    :param mesh: None if no mesh is named: then jobs run on this machine.
+    :param named: makes the mesh; None if none is named: then jobs run on this machine.
     :param node: where jobs are to run; None for the node of the socket.
     :param image: the container image that they are to run in.
     :param seconds: how long the job at the end may run.
     :raises Interrupted: ``flag`` was raised.
     """
     broken = False
-    for finding in machine_findings(runs_jobs=mesh is None and not node and not image):
+    for finding in machine_findings(runs_jobs=named is None and not node and not image):
         broken = broken or finding.level == FAULT
         yield finding
-    if mesh is None and node:
+    if named is None and node:
         text = f"{node} is a node of a mesh, and no mesh is named"
         yield fault("The mesh", "mesh-unnamed", text, UnreachableError.exit_code)
-    elif mesh is None:
+    elif named is None:
         if not broken:
             yield from _trial_here(image, flag, seconds)
     else:
+        try:
+            mesh = named()
+        except ReceptorRunnerError as exc:
+            yield fault("The mesh", "mesh-configuration", str(exc), exc.exit_code)
+            return
         yield from _understood(_examine_mesh(mesh, node, worktype, image, flag, None if broken else seconds))
 
 

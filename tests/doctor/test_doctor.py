@@ -178,6 +178,10 @@ def answering(path: Path, reply: dict[str, Any]) -> Iterator[None]:
         server.wait()
 
 
+def test_a_configuration_that_cannot_be_used(tmp_path: Path) -> None:
+    assert "none.conf" in is_fault(doctor("-c", tmp_path / "none.conf"), "mesh-configuration", 66)
+
+
 def test_a_node_without_a_mesh_has_none() -> None:
     found = doctor("--node", "exec1")
     assert "exec1" in is_fault(found, "mesh-unnamed", 69)
