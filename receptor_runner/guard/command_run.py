@@ -297,7 +297,8 @@ class CommandRun:
         if child.rc is None:
             self._check_stop(now)
         elif not self._stopper.started:
-            left = descendants()
+            # whoever changes its parent while the first list is made may be missing in it
+            left = descendants() or descendants()
             if not left:
                 return False
             if self._is_short_while(now):

@@ -67,9 +67,11 @@ class _Sandboxed(RunningJob):
 def _is_helper(process: psutil.Process) -> bool:
     """Whether it serves connections only: an agent with the job's key, or a master of ssh's that others share."""
     try:
-        return process.name() == "ssh-agent" or process.cmdline()[-1:] == ["[mux]"] or "[mux]" in process.cmdline()[0]
-    except (psutil.Error, IndexError):
+        name, words = process.name(), process.cmdline()
+    except psutil.Error:
         return True
+    # one that is just starting a program has no words
+    return name == "ssh-agent" or words[-1:] == ["[mux]"] or (bool(words) and "[mux]" in words[0])
 
 
 class _Contained(RunningJob):
