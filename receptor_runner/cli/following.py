@@ -109,5 +109,8 @@ def _last_words(record: Record) -> str:
 
 def _shown(path: str) -> str:
     """As somebody would type it here."""
-    relative = os.path.relpath(path)
+    try:
+        relative = os.path.relpath(path)
+    except OSError:  # the working directory is gone
+        return path
     return path if relative.startswith("..") else relative
