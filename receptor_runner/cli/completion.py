@@ -110,6 +110,7 @@ def _yaml_files(project: str) -> list[str]:
 
 def _offered(ctx: click.Context) -> list[NodeStatus]:
     """The nodes of the mesh that the line names so far."""
+    from ..mesh import client as _loaded_before_the_time_counts  # noqa: F401
     from .config_file import configuration
     from .mesh_options import SocketOptions
 

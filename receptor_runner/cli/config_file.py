@@ -1,8 +1,8 @@
 """The configuration files: defaults of options, and meshes by name.
 
-Rules: the user's file comes first, and that of the working directory is put over it. The latter is not read if
-somebody else could have written it, and what runs or writes files cannot stand in it. What a file says wrong is an
-error that names file and key. A worker reads none, because it runs in a daemon's working directory."""
+Rules: the user's file comes first, and that of the working directory is put over it. The latter is not read if it is
+somebody else's, and options that name programs, secrets or places to write to cannot stand in it. What a file says
+wrong is an error that names file and key. A worker reads none, because it runs in a daemon's working directory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ _MESH = ("socket", "config", "tls-client", "rootcas", "key", "cert", "insecuresk
 _PATHS = ("socket", "config", "rootcas", "key", "cert")
 #: What a file of the working directory cannot say.
 _TRUSTED = (
-    "binary", "container-auth-data", "key", "log-file", "logfile", "vault-id", "vault-pass-file", "vault-password-file",
+    "artifact-dir", "binary", "cmdline", "container-auth-data", "container-option", "key", "log-file", "logfile",
+    "vault-id", "vault-pass-file", "vault-password-file",
 )  # fmt: skip
 _SCHEMES = ("tcp:", "tls:", "unix:", "/", "~")
 
@@ -90,7 +91,8 @@ def configuration() -> Configuration:
 
 
 def _is_ours(path: str) -> bool:
-    """Whether nobody but this user and root could have written it.
+    """Whether it belongs to this user or root, and not everybody may write to it. A group is trusted: a umask of 002
+    is common.
 
     :raises OSError: it is not there.
     """
@@ -110,7 +112,9 @@ def _take(found: Configuration, content: bytes, path: str, *, anything: bool) ->
             raise ConfigurationError(f"{path}: {name!r} is not known; there are [defaults] and [mesh.NAME]")
     for key, value in _table(data.get("defaults", {}), path, "defaults").items():
         if key in _TRUSTED and not anything:
-            raise ConfigurationError(f"{path}: defaults.{key} counts in {user_file()} only: it may run or write files")
+            raise ConfigurationError(
+                f"{path}: defaults.{key} counts in {user_file()} only: it names a program, a secret or a place"
+            )
         found.defaults[key] = Value(value, path)
     for name, given in _table(data.get("mesh", {}), path, "mesh").items():
         where = f"mesh.{name}"

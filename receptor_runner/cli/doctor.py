@@ -21,6 +21,8 @@ Look: TypeAlias = "Callable[[StopFlag], Iterator[Finding]]"
 __all__ = ["doctor"]
 
 _AGAIN_SECONDS = 2.0
+#: A healthy node is not called ill because the time was nearly over.
+_LEAST_SECONDS = 5.0
 _PAGE = "doctor"
 
 
@@ -62,7 +64,7 @@ def doctor(  # noqa: PLR0913 - options by keyword
 
     def look(flag: StopFlag) -> Iterator[Finding]:
         mesh = at.mesh if at.given else None
-        seconds = min(TRIAL_SECONDS, max(1.0, until - time.monotonic())) if wait else TRIAL_SECONDS
+        seconds = min(TRIAL_SECONDS, max(_LEAST_SECONDS, until - time.monotonic())) if wait else TRIAL_SECONDS
         return examine(mesh, node, worktype=worktype, image=container_image, seconds=seconds, flag=flag)
 
     with stop_on_signals() as flag:

@@ -94,7 +94,7 @@ def logs(*, job: str, follow: bool, host: str | None, task: str | None, failed: 
             else:
                 _show_submitted(job, take, follow=follow, flag=flag)
         except OutputClosedError:
-            return OutputClosedError.exit_code
+            return printed(printer, OutputClosedError.exit_code)
     if printer is not None:
         printer.flush()
     if not count and any(chosen):

@@ -1,4 +1,4 @@
-"""The commands ``worktype print`` and ``worktype render``."""
+"""The commands of ``worktype``."""
 
 from __future__ import annotations
 

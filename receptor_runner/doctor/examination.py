@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ..errors import Interrupted, ReceptorRunnerError, UnreachableError
+from ..errors import SHORTAGES, Interrupted, ReceptorRunnerError, UnreachableError
 from ..mesh.client import Mesh
 from ..system.signals import StopFlag
 from .finding import FAULT, Finding, fault
@@ -78,6 +78,10 @@ def _understood(findings: Iterator[Finding]) -> Iterator[Finding]:
     try:
         yield from findings
     except Interrupted:
+        raise
+    except ReceptorRunnerError as exc:
+        yield fault("The mesh", "answer", str(exc), exc.exit_code)
+    except SHORTAGES:
         raise
     except Exception as exc:
         yield fault("The mesh", "answer", f"an answer cannot be understood: {exc!r}", ReceptorRunnerError.exit_code)

@@ -55,9 +55,12 @@ class Following:
         following = self._thread is not None and self._thread.is_alive()
         return f"<Following {self.outcome or ('following' if following else 'not following')}>"
 
-    def _start(self) -> None:
+    def _check_new(self) -> None:
         if self._thread is not None:
             raise UsageError("this following was entered before; ask the job for another")
+
+    def _start(self) -> None:
+        self._check_new()
         self._flag = StopFlag()
         self._thread = threading.Thread(
             target=self._run, args=(self._flag,), name="receptor-runner-following", daemon=True
@@ -97,6 +100,12 @@ class Following:
             if self._flag is not None and not self._read_out:
                 self._flag.raise_(signal.SIGHUP)
 
+    def _end_reading(self) -> None:
+        """Lets every other reader of the loop know, too."""
+        assert self._awaited is not None
+        self._read_out = True
+        self._awaited.put_nowait(None)
+
     def _conclude(self) -> None:
         """All events were read."""
         self._read_out = True
@@ -126,12 +135,14 @@ class Following:
             raise UsageError("enter it first: with job.following() as followed")
         event = None if self._read_out else self._events.get()
         if event is None:
+            self._events.put(None)  # for another reader
             self._conclude()
             raise StopIteration
         self._room.release()
         return event
 
     async def __aenter__(self) -> Following:
+        self._check_new()
         self._loop, self._awaited = asyncio.get_running_loop(), asyncio.Queue()
         self._start()
         return self
@@ -142,6 +153,7 @@ class Following:
         assert self._thread is not None
         while not self._read_out and await self._awaited.get() is not None:
             continue
+        self._end_reading()
         self._thread.join()
         self._check_left(kind)
 
@@ -153,6 +165,7 @@ class Following:
             raise UsageError("enter it first: async with job.following() as followed")
         event = None if self._read_out else await self._awaited.get()
         if event is None:
+            self._end_reading()
             self._conclude()
             raise StopAsyncIteration
         self._room.release()

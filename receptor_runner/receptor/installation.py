@@ -15,7 +15,7 @@ import secrets
 import shlex
 import subprocess
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,18 +86,22 @@ class Installation(NamedTuple):
         # the launcher is not there yet
         check_items(read_text(_text(self._joined(before, worktype, sys.executable, signed=signed)), str(self.config)))
         after = self._joined(before, worktype, str(self.launcher), signed=signed)
+        version = _version(_this_environment())
         with contextlib.ExitStack() as undo:
             self._put_launcher(undo)
             steps = [f"wrote {self.launcher}, which starts the worker of {self.current}"]
-            steps += self._switch(_this_environment(), undo)
+            steps += self._switch(_this_environment(), version, undo)
             if after != before:
                 _replace(self.config, after)
                 instead = f" in the place of {replaced}" if replaced not in (None, worktype) else ""
                 steps.append(f"wrote the worktype {worktype} into {self.config}{instead}")
+                undo.callback(_replace, self.config, before)
+            added = self._add_drop_in()
             undo.pop_all()
         yield from steps
-        added = yield from self._add_drop_in()
-        if after != before or added:
+        if added is not None:
+            yield added
+        if after != before or added is not None:
             yield _NEXT
 
     def switch(self, environment: Path) -> list[str]:
@@ -106,12 +110,12 @@ class Installation(NamedTuple):
         :raises ConfigurationError: it has no worker that starts, or is not one of this node's.
         :raises OutputError: ``current`` cannot be written.
         """
-        return self._switch(Path(os.path.realpath(environment)), contextlib.ExitStack())
+        found = Path(os.path.realpath(environment))
+        if found.parent != self.home:
+            raise ConfigurationError(f"{found} is not in {self.home}, where the environments of this node are")
+        return self._switch(found, _version(found), contextlib.ExitStack())
 
-    def _switch(self, environment: Path, undo: contextlib.ExitStack) -> list[str]:
-        if environment.parent != self.home:
-            raise ConfigurationError(f"{environment} is not in {self.home}, where the environments of this node are")
-        version = _version(environment)
+    def _switch(self, environment: Path, version: str, undo: contextlib.ExitStack) -> list[str]:
         old = os.readlink(self.current) if os.path.islink(self.current) else None
         undo.callback(self._link, old)
         self._link(environment.name)
@@ -145,6 +149,7 @@ class Installation(NamedTuple):
             raise ConfigurationError(
                 f"{self.config} names {self.launcher} outside of what worktype install wrote; take that out by hand"
             )
+        read_text(_text(after), str(self.config))
         if after != before:
             _replace(self.config, after)
             yield f"took the worktype out of {self.config}"
@@ -174,13 +179,15 @@ class Installation(NamedTuple):
         :raises ConfigurationError: the marks are damaged, or another installation made them.
         """
         found = _BLOCK.search(content)
-        if found is None:
-            if _BEGIN.encode() in content or _END.encode() in content:
-                raise ConfigurationError(
-                    f"{self.config} has damaged marks of worktype install; take the work-command out by hand"
-                )
+        items = read_text(_text(found[2]), str(self.config)) if found is not None and found[2].strip() else []
+        marks = content.count(_BEGIN.encode()), content.count(_END.encode())
+        if found is None and marks == (0, 0):
             return None
-        (item,) = read_text(_text(found[2]), str(self.config))
+        if marks != (1, 1) or len(items) != 1:
+            raise ConfigurationError(
+                f"{self.config} has damaged marks of worktype install; take the work-command out by hand"
+            )
+        (item,) = items
         if item.text("command") != str(self.launcher):
             raise ConfigurationError(
                 f"{self.config} has the worker of {item.text('command')}",
@@ -203,22 +210,20 @@ class Installation(NamedTuple):
                 undo.callback(self.launcher.unlink, missing_ok=True)
             os.chmod(self.launcher, 0o755)
 
-    def _add_drop_in(self) -> Generator[str, None, bool]:
-        """Returns whether the daemon's unit is another one now."""
+    def _add_drop_in(self) -> str | None:
+        """What was done; None if it was done before."""
         path = self.drop_ins / _DROP_IN_FILE
         if not os.path.isdir(self.drop_ins.parent):
-            yield f"there is no {self.drop_ins.parent}: see to it that a restart of the daemon ends no job"
-            return False
+            return f"there is no {self.drop_ins.parent}: see to it that a restart of the daemon ends no job"
         with _written(path):
-            if os.path.isfile(path) and path.read_text(encoding="utf-8") == DROP_IN:
-                return False
+            if os.path.isfile(path) and path.read_bytes() == DROP_IN.encode():
+                return None
             if not os.path.isdir(self.drop_ins):
                 self.drop_ins.mkdir()
                 self.drop_ins.chmod(0o755)
             replace_file(path, DROP_IN.encode())
             path.chmod(0o644)
-        yield f"wrote {path}: from the next restart on, a restart of the daemon ends no job"
-        return True
+        return f"wrote {path}: from the next restart on, a restart of the daemon ends no job"
 
 
 def _this_environment() -> Path:
@@ -233,7 +238,8 @@ def _without_block(content: bytes) -> bytes:
     """``content`` as it was before the installation."""
 
     def before(match: re.Match[bytes]) -> bytes:
-        taken = b"\n\n" if match[1] else b"\n"
+        # what was appended meanwhile needs the end of the line that it stands below
+        taken = b"\n\n" if match[1] and match.end() == len(content) else b"\n"
         return match[0][: len(match[0]) - len(match[0].lstrip(b"\n"))].removesuffix(taken)
 
     return _BLOCK.sub(before, content)
@@ -272,4 +278,4 @@ def _version(environment: Path) -> str:
     if done.returncode:
         last = said.splitlines()[-1:] or ["it says nothing"]
         raise ConfigurationError(f"{environment} has no receptor-runner that starts: {last[0]}")
-    return said.split()[-1]
+    return said.rpartition(" ")[2]

@@ -63,13 +63,16 @@ def saved_events(directory: str) -> Iterator[tuple[JSONObject, bytes]]:
 
 
 def _last_run(events: int) -> list[str]:
-    """The names of its files, in order. A run begins with the first event, so what is older is of an earlier one."""
+    """The names of its files, in order. A run begins with the first event: where there are several of them, what is
+    older than the newest is of an earlier run."""
     found: list[tuple[int, int, str]] = []
     with os.scandir(events) as entries:
         for entry in entries:
             match = _NAME.fullmatch(entry.name)
             if match is not None:
-                found.append((int(match[1]), entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
+                with contextlib.suppress(FileNotFoundError):
+                    found.append((int(match[1]), entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
     first = min((counter for counter, _, _ in found), default=0)
-    begun = max((changed for counter, changed, _ in found if counter == first), default=0)
+    begins = [changed for counter, changed, _ in found if counter == first]
+    begun = max(begins) if len(begins) > 1 else 0
     return [name for _, changed, name in sorted(found) if changed >= begun]

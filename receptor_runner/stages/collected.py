@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ..archive.collect import collect, excluded
 from ..archive.entry import Entry
-from ..errors import ReceptorRunnerError
+from ..errors import OutputClosedError, ReceptorRunnerError
 from ..limits import MAX_MEMBERS, MAX_UNPACKED
 from ..results.artifact_dir import ArtifactDir
 from .job_warnings import Omissions
@@ -33,19 +33,26 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 class Collector:
     """Looks for files that match ``patterns``, by path below ``directory`` or by name.
 
-    :param artifacts: the directory of the artifacts of all jobs, which is left out.
+    :param artifacts: directories of artifacts, which are left out.
     :param since_ns: files that changed before are not wanted; nanoseconds since the epoch.
     :param go_on: called for each file that is looked at, and for each piece that is copied; false ends the search.
     """
 
     def __init__(
-        self, directory: str, patterns: Sequence[str], artifacts: str, since_ns: int, go_on: Callable[[], bool]
+        self,
+        directory: str,
+        patterns: Sequence[str],
+        artifacts: Sequence[str],
+        since_ns: int,
+        go_on: Callable[[], bool],
     ) -> None:
         self._patterns = patterns
         self._since = since_ns
         self._go_on = go_on
+        #: Whether there was no time to look at everything.
+        self._cut = False
         top = os.path.realpath(directory)
-        self._skip = frozenset(["artifacts", os.path.relpath(os.path.realpath(artifacts), top)])
+        self._skip = frozenset(["artifacts", *(os.path.relpath(os.path.realpath(one), top) for one in artifacts)])
         self._fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if patterns else -1
 
     def close(self) -> None:
@@ -58,6 +65,7 @@ class Collector:
             return
         for entry in collect(self._fd, lambda *_: None, skip=self._skip):
             if not self._go_on():
+                self._cut = True
                 return
             if stat.S_ISREG(entry.mode) and self._wants(entry):
                 yield dataclasses.replace(entry, name=f"{COLLECTED}/{entry.name}")
@@ -88,8 +96,12 @@ class Collector:
                 break
             try:
                 self._copy(entry, artifacts)
+            except OutputClosedError:
+                raise
             except (OSError, ReceptorRunnerError) as exc:
                 omissions.report(entry.name, f"cannot be copied: {getattr(exc, 'strerror', None) or exc}", False)
+        if self._cut:
+            omissions.report(COLLECTED, "has not everything, because there was no time", False)
         return omissions.warnings()
 
     def _copy(self, entry: Entry, artifacts: ArtifactDir) -> None:

@@ -141,7 +141,7 @@ class Worker:
         """What finds the files that are wanted back, once the job has made them."""
         place = Place.from_json(self._extension.place) if self._options.in_place else None
         directory = place.private_data_dir if place is not None else work_dir.path
-        artifacts = os.path.dirname(spec.artifact_dir)
+        artifacts = (os.path.dirname(spec.artifact_dir), spec.artifact_dir)
         return Collector(directory, self._extension.collect, artifacts, time.time_ns(), self._is_time_left)
 
     def _is_time_left(self) -> bool:
