@@ -134,8 +134,9 @@ def test_an_interrupt_while_the_node_accepts_a_job_leaves_all_or_nothing(
     for number in range(4):
         mark, name = tmp_path / f"mark{number}", f"moment{number}"
         words = ["-p", "test.yml", "-i", name, "-e", f"mark={mark}"]
+        before = set(mesh.controller.units())
         process = mesh.popen(command, directory, *words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(mesh.controller.units, "the unit is there")
+        wait_for(lambda known=before: set(mesh.controller.units()) - known, "the unit is there")  # type: ignore[misc]
         time.sleep(moments.uniform(0, 0.012))
         process.send_signal(signal.SIGINT)
         if process.wait(90) == 0:

@@ -43,7 +43,11 @@ class SlowLink:
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", self.to)
-        await asyncio.gather(self._pass_on(reader, back), self._pass_on(there, writer), return_exceptions=True)
+        try:
+            await asyncio.gather(self._pass_on(reader, back), self._pass_on(there, writer), return_exceptions=True)
+        finally:
+            for end in (writer, back):
+                end.transport.abort()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
