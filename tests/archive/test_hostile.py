@@ -7,7 +7,6 @@ import os
 import stat
 import struct
 import tempfile
-import traceback
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -20,8 +19,7 @@ from receptor_runner.archive.unpack import unpack_zip, zip_member
 from receptor_runner.errors import ArchiveError, LimitError
 from receptor_runner.limits import MAX_DEPTH, MAX_HOLES, StreamLimits
 from tests.support.archives import DIRECTORY, FILE, LINK, headers_only, zip_of
-
-_NOBODY = 65534
+from tests.support.permissions import NOBODY, as_nobody
 
 
 def extract(data: bytes, target: Path, *, artifacts: bool = False, members: int = 1000) -> None:
@@ -101,19 +99,13 @@ def test_a_directory_that_its_owner_may_not_write_is_extracted_twice() -> None:
     )  # fmt: skip
     with tempfile.TemporaryDirectory(dir="/var/tmp") as top:
         if os.geteuid() == 0:
-            os.chown(top, _NOBODY, -1)
-        child = os.fork()
-        if not child:
-            try:
-                if os.geteuid() == 0:
-                    os.setuid(_NOBODY)
-                extract(data, Path(top))
-                extract(data, Path(top))
-                os._exit(0)
-            finally:
-                traceback.print_exc()
-                os._exit(1)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            os.chown(top, NOBODY, -1)
+
+        def extract_twice() -> None:
+            extract(data, Path(top))
+            extract(data, Path(top))
+
+        as_nobody(extract_twice)
         assert stat.S_IMODE(os.stat(f"{top}/closed").st_mode) == 0o555
         assert Path(top, "closed", "below", "f").read_text() == "x"
 

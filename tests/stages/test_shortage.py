@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
-import traceback
-from collections.abc import Callable
 
 import pytest
 
@@ -15,25 +13,12 @@ from receptor_runner.guard.client import Guard
 from receptor_runner.records.state_dir import state_directory
 from tests.support.commands import OURS
 from tests.support.jobs import job, statuses
+from tests.support.permissions import as_nobody
 from tests.support.private_data import DirFactory, tasks
 
 pytestmark = pytest.mark.slow
 
 NOBODY = 54321
-
-
-def as_nobody(check: Callable[[], None]) -> None:
-    """Runs ``check`` in a fork, as a user who is in no list; fails if it fails."""
-    child = os.fork()
-    if not child:
-        try:
-            os.setuid(NOBODY)
-            check()
-            os._exit(0)
-        finally:
-            traceback.print_exc()
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.parametrize("stage", ["worker", "transmit"])
@@ -60,7 +45,7 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
             state_directory()
         assert "XDG_STATE_HOME" in str(caught.value.hint)
 
-    as_nobody(check)
+    as_nobody(check, NOBODY)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the limit counts all processes of a user")
@@ -70,4 +55,4 @@ def test_no_process_to_be_had_is_73() -> None:
         with pytest.raises(OutputError, match="cannot start a process"):
             Guard()
 
-    as_nobody(check)
+    as_nobody(check, NOBODY)
