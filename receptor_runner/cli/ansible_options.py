@@ -38,13 +38,6 @@ class AnsibleOptions(NamedTuple):
     vault_password_file: str | None
     vault_id: tuple[str, ...]
 
-    def words(self, before: str) -> str:
-        """The options for Ansible's command line.
-
-        :param before: those that the job has anyway.
-        """
-        return f"{before} {shlex.join(self._words())}".strip()
-
     def _words(self) -> Iterator[str]:
         for name, value in self._asdict().items():
             word = f"--{name.replace('_', '-')}"
@@ -77,7 +70,8 @@ class AnsibleOptions(NamedTuple):
         if self.ask_become_pass:
             method = re.escape((self.become_method or "become").upper())
             question = rf"^(?:BECOME|{method}) password(?:\[defaults to SSH password\])?:\s*?${_MARK}"
-            answers[question] = self._become_password()
+            suffix = "[defaults to SSH password]" if self.ask_pass else ""
+            answers[question] = ask(f"BECOME password{suffix}: ", "-K")
         if self.ask_vault_pass:
             answers[rf"^Vault password:\s*?${_MARK}"] = ask("Vault password: ", "-J")
         for label, source in self._vaults():
@@ -85,12 +79,6 @@ class AnsibleOptions(NamedTuple):
             known = ask(question, "--vault-id") if source == _ASKED else vault_password(source, label)
             answers[rf"^Vault password \({re.escape(label)}\):\s*?${_MARK}"] = known
         return answers
-
-    def _become_password(self) -> str:
-        from .questions import ask
-
-        suffix = "[defaults to SSH password]" if self.ask_pass else ""
-        return ask(f"BECOME password{suffix}: ", "-K")
 
     def check_together(self) -> None:
         """:raises click.UsageError: the options contradict each other."""
@@ -103,14 +91,17 @@ class AnsibleOptions(NamedTuple):
                     f"two vault passwords have the label {label}; give each its own: --vault-id LABEL@FILE"
                 )
 
-    def apply(self, parameters: dict[str, Any], configured: str) -> None:
-        """Adds all of it to the parameters of a job.
+    def apply(self, parameters: dict[str, Any], directory: str) -> None:
+        """Adds all of it to the parameters of a job, behind the options that it has anyway.
 
-        :param configured: what ``env/cmdline`` says.
+        :param directory: its private data dir.
         """
-        words = self.words(str(parameters.get("cmdline") or configured))
+        words = shlex.join(self._words())
         if words:
-            parameters["cmdline"] = words
+            from ..job.private_data import PrivateDataDir
+
+            before = PrivateDataDir(directory).cmdline(parameters.get("cmdline"))
+            parameters["cmdline"] = f"{before} {words}".strip()
         passwords = self.passwords()
         if passwords:
             parameters["passwords"] = passwords

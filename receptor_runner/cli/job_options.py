@@ -77,7 +77,6 @@ class JobOptions(NamedTuple):
         """
         import uuid
 
-        from ..job.private_data import PrivateDataDir
         from .variables import file_text, load_mapping, role_vars
 
         self._check(directory)
@@ -106,7 +105,7 @@ class JobOptions(NamedTuple):
             parameters["role_vars"] = role_vars(self.role_vars)
         if self.forks:
             parameters["forks"] = str(self.forks)
-        self.ansible.apply(parameters, PrivateDataDir(directory).text("env/cmdline") or "")
+        self.ansible.apply(parameters, directory)
         self._remark(directory)
         return parameters
 

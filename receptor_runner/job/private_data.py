@@ -87,6 +87,13 @@ class PrivateDataDir:
         except UnicodeDecodeError as exc:
             raise InputError(f"cannot read {self.path / name}: not UTF-8 at byte {exc.start}") from exc
 
+    def cmdline(self, given: object) -> str:
+        """The options for Ansible's command: what was given, else what ``env/cmdline`` says.
+
+        :raises InputError: the file cannot be read.
+        """
+        return str(given or self.text("env/cmdline") or "")
+
     def settings(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The settings of the job: ``given``, and what ``env/settings`` says wins over it.
 

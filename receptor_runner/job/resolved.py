@@ -70,7 +70,7 @@ class ResolvedJob:
             envvars={**parameters["envvars"], **(private_data.mapping("env/envvars") or {})},
             prompts=_prompts({**parameters["passwords"], **(private_data.mapping("env/passwords") or {})}),
             ssh_key=parameters["ssh_key"] or private_data.text("env/ssh_key") or None,
-            cmdline=str(parameters["cmdline"] or private_data.text("env/cmdline") or ""),
+            cmdline=private_data.cmdline(parameters["cmdline"]),
             job_timeout=_seconds("timeout", parameters["timeout"])
             or _seconds("job_timeout", settings.get("job_timeout")),
             idle_timeout=_seconds("idle_timeout", settings.get("idle_timeout")),

@@ -6,7 +6,6 @@ Rules: read when it is made, so that a missing directory is an error before anyt
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -55,7 +54,9 @@ class Job:
         **parameters: Unpack[JobParameters],
     ) -> None:
         for name in unknown_names(parameters):
-            meant = difflib.get_close_matches(name, DEFAULTS, 1)
+            from difflib import get_close_matches
+
+            meant = get_close_matches(name, DEFAULTS, 1)
             raise UsageError(f"a job has no parameter {name}" + (f"; did you mean {meant[0]}?" if meant else ""))
         self.private_data = PrivateDataDir.existing(private_data_dir)
         self.ident = check_ident(ident or uuid.uuid4().hex)

@@ -6,7 +6,6 @@ parameters alone."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 import os
@@ -299,16 +298,17 @@ class OutgoingJob:
         ad_hoc = self.kwargs.get("module") or not os.path.isdir(self.private_data.project)
         words, entries = travelling(texts, "" if ad_hoc else "../")
         self._extra.append(entries)
-        options = self.kwargs.get("cmdline") or self.private_data.text("env/cmdline") or ""
+        options = self.private_data.cmdline(self.kwargs.get("cmdline"))
         self.kwargs["cmdline"] = f"{options} {shlex.join(words)}".strip()
 
     def _check_resolved(self) -> None:
         """What the worker would refuse is told here, with the names that the files have here."""
         job = ResolvedJob.of(Parameters.from_wire(self.kwargs), self.private_data)
-        for name in job.settings:
-            meant = difflib.get_close_matches(str(name), SETTINGS, 1, 0.8) if name not in SETTINGS else []
-            if meant:
-                logger.warning("%s/settings: %s is not known; did you mean %s?", self.private_data.env, name, meant[0])
+        for name in job.settings.keys() - set(SETTINGS):
+            from difflib import get_close_matches
+
+            for meant in get_close_matches(str(name), SETTINGS, 1, 0.8):
+                logger.warning("%s/settings: %s is not known; did you mean %s?", self.private_data.env, name, meant)
         if job.ssh_key is not None and "PRIVATE KEY" not in job.ssh_key:
             logger.warning("%s/ssh_key does not look like a private key; ssh-add may refuse it", self.private_data.env)
 
