@@ -86,7 +86,7 @@ def _option(option: click.Option, ctx: click.Context) -> str:
     default = said.rstrip("]")
     if not default and isinstance(option, Option) and option.has_default_to_show():
         default = f"{option.default:g}" if isinstance(option.default, float) else str(option.default)
-    variables = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or ())
+    variables = option.variables if isinstance(option, Option) else []
     notes = [f"Default: {default}."] if default else []
     notes += [f"Variable: {', '.join(f'`{name}`' for name in variables)}."] if variables else []
     return " ".join([f"- `{names}`: {text}", *notes])
@@ -100,7 +100,7 @@ def _paragraphs(text: str) -> str:
 
 
 def variables_page() -> str:
-    rows: dict[str, tuple[click.Option, list[str]]] = {}
+    rows: dict[str, tuple[Option, list[str]]] = {}
     ctx = click.Context(cli, info_name="receptor-runner")
     for name in cli.list_commands(ctx):
         for key, option in configurable(cli.get_command(ctx, name)).items():
@@ -111,8 +111,7 @@ def variables_page() -> str:
         "Each key can stand in `[defaults]` of the [configuration](configuration.md). A variable wins over a file, and an option of a command line over both.\n",
     ]
     for key, (option, names) in sorted(rows.items()):
-        variables = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or ())
-        told = ", ".join(f"`{name}`" for name in variables)
+        told = ", ".join(f"`{name}`" for name in option.variables)
         parts.append(f"- `{key}`: {told}. {(option.help or '').partition(' [default: ')[0]} For {', '.join(names)}.")
     parts.append("\n## Other variables\n")
     parts += [f"- `{name}`: {text}" for name, text in _OTHERS.items()]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
+from .context import COMPLETION
 from .help import Command
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ __all__ = ["completion", "directories", "jobs", "meshes", "nodes", "playbooks", 
 
 T = TypeVar("T")
 
-_VARIABLE = "_RECEPTOR_RUNNER_COMPLETE"
 _MESH_SECONDS = 0.3
 #: How deep playbooks are looked for in a project, and how many files are looked at.
 _DEPTH, _MOST = 3, 2000
@@ -48,7 +48,7 @@ def completion(ctx: click.Context, shell: str) -> int:
     """
     kind = get_completion_class(shell)
     assert kind is not None
-    click.echo(kind(ctx.find_root().command, {}, "receptor-runner", _VARIABLE).source())
+    click.echo(kind(ctx.find_root().command, {}, "receptor-runner", COMPLETION).source())
     return 0
 
 

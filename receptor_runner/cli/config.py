@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .config_file import Configuration, configurable, configuration, user_file
-from .help import Command, Group
+from .help import Command, Group, Option
 from .options import output_option
 from .output import print_json, say
 
@@ -46,18 +46,17 @@ def show(ctx: click.Context, output: str) -> int:
     return 0
 
 
-def _all_options(ctx: click.Context) -> dict[str, click.Option]:
+def _all_options(ctx: click.Context) -> dict[str, Option]:
     group = ctx.find_root().command
     assert isinstance(group, click.Group)
-    found: dict[str, click.Option] = {}
+    found: dict[str, Option] = {}
     for name in group.list_commands(ctx):
         found.update(configurable(group.get_command(ctx, name)))
     return dict(sorted(found.items()))
 
 
-def _value(name: str, param: click.Option, found: Configuration) -> dict[str, Any]:
-    variables = [param.envvar] if isinstance(param.envvar, str) else list(param.envvar or ())
-    for variable in variables:
+def _value(name: str, param: Option, found: Configuration) -> dict[str, Any]:
+    for variable in param.variables:
         if os.environ.get(variable):
             return {"value": os.environ[variable], "source": f"variable {variable}"}
     if name in found.defaults:

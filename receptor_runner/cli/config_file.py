@@ -17,6 +17,8 @@ import click
 from ..errors import ConfigurationError
 from ..limits import MAX_INPUT_FILE
 from ..system.below import read_regular
+from .context import COMPLETION
+from .help import Option
 from .output import complain
 
 __all__ = ["Configuration", "Value", "configurable", "configuration", "default_map", "user_file"]
@@ -99,7 +101,7 @@ def _is_ours(path: str) -> bool:
     for one in (path, os.path.dirname(path)):
         found = os.stat(one)
         if found.st_uid not in (0, os.geteuid()) or found.st_mode & stat.S_IWOTH:
-            if not any(name.endswith("_COMPLETE") for name in os.environ):
+            if COMPLETION not in os.environ:
                 complain(f"{path} is not read: somebody else may write to {one}")
             return False
     return True
@@ -178,13 +180,13 @@ def default_map(ctx: click.Context, group: click.Group, name: str) -> dict[str, 
     return found
 
 
-def configurable(command: click.Command | None) -> dict[str, click.Option]:
+def configurable(command: click.Command | None) -> dict[str, Option]:
     """The options of a command that have a variable, by their long names."""
     params = command.params if command is not None else []
     return {
         name.lstrip("-"): param
         for param in params
-        if isinstance(param, click.Option) and param.envvar
+        if isinstance(param, Option) and param.envvar
         for name in param.opts
         if name.startswith("--")
     }

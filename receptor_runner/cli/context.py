@@ -6,7 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["about", "name_job"]
+__all__ = ["COMPLETION", "about", "name_job"]
+
+#: Set by a shell that asks what completes a line.
+COMPLETION = "_RECEPTOR_RUNNER_COMPLETE"
 
 
 class _About:

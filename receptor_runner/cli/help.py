@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: What completes a value, by what its help calls it.
 _COMPLETED = {"FILE": "file", "PATH": "file", "SOURCE": "file", "DIR": "dir", "DIRS": "dir"}
 
-__all__ = ["JOB_ENDS", "Command", "Group", "Option", "write_examples"]
+__all__ = ["JOB_ENDS", "OWN_VARIABLE", "Command", "Group", "Option", "write_examples"]
 
 #: How a command ends that ends as its job did.
 JOB_ENDS = (
@@ -40,13 +40,19 @@ _ORDER = (
     "Isolation",
     "Limits of a stream",
 )
-_OWN_VARIABLE = "RECEPTOR_RUNNER_"
+#: What each variable of ours begins with.
+OWN_VARIABLE = "RECEPTOR_RUNNER_"
 
 
 class Option(click.Option):
     """An option with a place in the help."""
 
     section = _REST
+
+    @property
+    def variables(self) -> list[str]:
+        """The variables that it is read from, its own first."""
+        return [self.envvar] if isinstance(self.envvar, str) else list(self.envvar or ())
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Files and directories, where they are wanted."""
@@ -62,8 +68,7 @@ class Option(click.Option):
             return None
         names, text = record
         notes = [f"default: {_short(self.default)}"] if self.has_default_to_show() else []
-        variables = [self.envvar] if isinstance(self.envvar, str) else list(self.envvar or ())
-        notes += [f"also {name}" for name in variables if not name.startswith(_OWN_VARIABLE)]
+        notes += [f"also {name}" for name in self.variables if not name.startswith(OWN_VARIABLE)]
         return names, f"{text} [{'; '.join(notes)}]" if notes else text
 
     def has_default_to_show(self) -> bool:
@@ -134,9 +139,9 @@ class Command(click.Command):
     def _a_variable(self, ctx: click.Context) -> tuple[str, str] | None:
         """One of the command's own variables, with its option."""
         for param in self.get_params(ctx):
-            for name in param.envvar or () if isinstance(param, Option) and not param.hidden else ():
-                if str(name).startswith(_OWN_VARIABLE):
-                    return str(name), next(one for one in param.opts if one.startswith("--"))
+            for name in param.variables if isinstance(param, Option) and not param.hidden else ():
+                if name.startswith(OWN_VARIABLE):
+                    return name, next(one for one in param.opts if one.startswith("--"))
         return None
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

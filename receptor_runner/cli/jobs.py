@@ -10,7 +10,7 @@ import click
 from .options import bare_option, command, log_options, output_option
 from .output import print_json, print_table
 from .progress import clock
-from .views import job_view
+from .views import AT_ONCE, job_view
 
 if TYPE_CHECKING:
     from ..mesh.submitted import SubmittedJob
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["jobs"]
 
-#: How many nodes are asked at once.
-_AT_ONCE = 16
 _STATES = (
     "pending", "running", "detached", "unreachable", "successful", "failed", "canceled", "timeout", "error", "lost",
     "truncated",
@@ -59,7 +57,7 @@ def _refreshed(known: list[SubmittedJob]) -> list[Record]:
     """Several nodes are asked at once, because one that is away takes its time."""
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(lambda job: job.refresh(), known))
 
 

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from ..errors import ConfigurationError
 from ..limits import LOST_AFTER_SECONDS
-from .config_file import user_file
+from .config_file import configuration, user_file
 from .options import bare_option, complete, option, option_group, sections
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ class SocketOptions(NamedTuple):
         """
         if not self.mesh_name:
             return self
-        from .config_file import configuration
-
         sources = {name: ctx.get_parameter_source(name) for name in self._fields}
         typed = [name for name, source in sources.items() if source is ParameterSource.COMMANDLINE]
         if "mesh_name" in typed:
@@ -66,8 +64,6 @@ class SocketOptions(NamedTuple):
 
     def _is_nearer(self, name: str, sources: dict[str, ParameterSource | None]) -> bool:
         """Whether an option that says the mesh, too, comes from a nearer place than ``--mesh``, or from the same."""
-        from .config_file import configuration
-
         own, mesh = sources[name], sources["mesh_name"]
         if own is not ParameterSource.DEFAULT_MAP:
             return own is ParameterSource.COMMANDLINE or (

@@ -14,12 +14,13 @@ import click
 
 from ..limits import StreamLimits
 from . import log_setup
-from .help import Command, Option
+from .help import OWN_VARIABLE, Command, Option
 
 __all__ = [
     "PrintOptions",
     "ShowOptions",
     "accepted_print_options",
+    "add_options",
     "bare_option",
     "command",
     "complete",
@@ -33,7 +34,6 @@ __all__ = [
     "print_options",
     "sections",
     "show_options",
-    "variable_of",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -56,15 +56,11 @@ def complete(what: str) -> Callable[[click.Context, click.Parameter, str], list[
     return found
 
 
-def variable_of(name: str) -> str:
-    """The variable of the long option ``name``."""
-    return "RECEPTOR_RUNNER_" + name.lstrip("-").replace("-", "_").upper()
-
-
 def option(*names: str, envvar: Sequence[str] = (), **attributes: Any) -> Callable[[F], F]:
     """A click option that also reads its variable."""
     long = next(name for name in names if name.startswith("--")).split("/")[0]
-    return click.option(*names, cls=Option, envvar=[variable_of(long), *envvar], **attributes)
+    own = OWN_VARIABLE + long.lstrip("-").replace("-", "_").upper()
+    return click.option(*names, cls=Option, envvar=[own, *envvar], **attributes)
 
 
 def sections(title: str, *options: Callable[[Any], Any]) -> list[Callable[[Any], Any]]:
@@ -81,16 +77,20 @@ def sections(title: str, *options: Callable[[Any], Any]) -> list[Callable[[Any],
     return [placed(one) for one in options]
 
 
-def option_group(
-    kind: type[Any], name: str, options: Sequence[Callable[[Any], Any]], *, missing: Sequence[str] = ()
-) -> Callable[[F], F]:
+def add_options(function: Any, options: Sequence[Callable[[Any], Any]]) -> Any:
+    """``function`` with ``options``, which stand in its help in this order."""
+    for one in reversed(options):
+        function = one(function)
+    return function
+
+
+def option_group(kind: type[Any], name: str, options: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
     """A decorator that adds ``options`` to a command, which gets them as one argument.
 
     :param kind: a named tuple with a field for each option.
-    :param missing: fields that are no options.
     :param name: what the command calls the argument.
     """
-    fields = [field for field in kind._fields if field not in missing]
+    fields = kind._fields
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
@@ -98,10 +98,7 @@ def option_group(
             values[name] = kind(**{field: values.pop(field) for field in fields})
             return function(*arguments, **values)
 
-        decorated: Any = command
-        for one in reversed(options):
-            decorated = one(decorated)
-        return decorated  # type: ignore[no-any-return]
+        return add_options(command, options)  # type: ignore[no-any-return]
 
     return decorate
 
@@ -117,19 +114,18 @@ def job_argument(name: str = "job", metavar: str = "JOB", **attributes: Any) -> 
 
 def log_options(function: F) -> F:
     """The options of the log, which take effect by themselves."""
-    for one in sections(
+    options = sections(
         "Output",
-        option(
-            "--log-file", "--logfile", "log_file", metavar="FILE", help="Append the log to FILE.",
-            callback=log_setup.configure, expose_value=False,
-        ),
         option(
             "--debug/--no-debug", default=False, help="Log what happens, to standard error or the log file.",
             callback=log_setup.configure, expose_value=False,
         ),
-    ):  # fmt: skip
-        function = one(function)
-    return function
+        option(
+            "--log-file", "--logfile", "log_file", metavar="FILE", help="Append the log to FILE.",
+            callback=log_setup.configure, expose_value=False,
+        ),
+    )  # fmt: skip
+    return add_options(function, options)  # type: ignore[no-any-return]
 
 
 class PrintOptions(NamedTuple):
@@ -146,7 +142,11 @@ class ShowOptions(NamedTuple):
 
     json_mode: bool
     color: str
-    quiet: bool = False
+
+    @property
+    def quiet(self) -> bool:
+        """Whoever asks for the output wants it."""
+        return False
 
 
 _quiet = option("-q", "--quiet", is_flag=True, help="Print nothing of the job's output.")
@@ -160,7 +160,7 @@ _color = option(
 _exit_zero = option("--exit-zero", is_flag=True, help="Exit 0 however the job ended, as ansible-runner process does.")
 
 print_options = option_group(PrintOptions, "printing", sections("Output", _quiet, _json, _color, _exit_zero))
-show_options = option_group(ShowOptions, "shown", sections("Output", _json, _color), missing=("quiet",))
+show_options = option_group(ShowOptions, "shown", sections("Output", _json, _color))
 
 
 def accepted_print_options(function: F) -> F:
@@ -169,11 +169,9 @@ def accepted_print_options(function: F) -> F:
         bare_option(
             *names, is_flag=True, expose_value=False, help="Accepted as ansible-runner does; nothing is printed."
         )
-        for names in (("-q", "--quiet"), ("-j", "--json", "json_mode"))
+        for names in (("-j", "--json", "json_mode"), ("-q", "--quiet"))
     ]
-    for one in sections("Output", *accepted):
-        function = one(function)
-    return function
+    return add_options(function, sections("Output", *accepted))  # type: ignore[no-any-return]
 
 
 (output_option,) = sections(

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from ..mesh.submitted import SubmittedJob
     from ..records.record import Record
 
-__all__ = ["JobView", "chosen", "iso_time", "job_view", "show_each"]
+__all__ = ["AT_ONCE", "JobView", "chosen", "iso_time", "job_view", "show_each"]
 
 #: How many jobs are worked on at once.
-_AT_ONCE = 16
+AT_ONCE = 16
 
 
 class JobView(TypedDict):
@@ -116,7 +116,7 @@ def show_each(names: Sequence[str], action: Callable[[str], Record], output: str
         name_job(names[0])
     worst = 0
     views: list[JobView | dict[str, str]] = []
-    with ThreadPoolExecutor(min(_AT_ONCE, len(names) or 1)) as pool:
+    with ThreadPoolExecutor(min(AT_ONCE, len(names) or 1)) as pool:
         tried = [pool.submit(action, name) for name in names]
     for name, one in zip(names, tried, strict=True):
         try:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from .help import Command, Group
-from .options import bare_option, complete, sections
+from .options import add_options, bare_option, complete, sections
 from .output import complain, say
 
 __all__ = ["worktype"]
@@ -79,9 +79,7 @@ _where = sections(
 
 def _place(function: F) -> F:
     """The options that say where the daemon's files are."""
-    for one in reversed(_where):
-        function = one(function)
-    return function
+    return add_options(function, _where)  # type: ignore[no-any-return]
 
 
 @worktype.command(
