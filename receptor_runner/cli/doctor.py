@@ -68,17 +68,8 @@ def doctor(  # noqa: PLR0913 - options by keyword
         return examine(mesh, node, worktype=worktype, image=container_image, seconds=seconds, flag=flag)
 
     with stop_on_signals() as flag:
-        if wait:
-            found = _well(look, until, flag)
-        else:
-            found = []
-            for finding in look(flag):
-                if output == "text":
-                    _show(finding, found)
-                found.append(finding)
-    if wait and output == "text":
-        for number, finding in enumerate(found):
-            _show(finding, found[:number])
+        findings = iter(_well(look, until, flag)) if wait else look(flag)
+        found = list(_shown(findings) if output == "text" else findings)
     code = next((finding.exit_code for finding in found if finding.exit_code), 0)
     if output == "json":
         print_json({"ok": code == 0, "exit_code": code, "findings": [finding._asdict() for finding in found]})
@@ -102,9 +93,14 @@ def _well(look: Look, until: float, flag: StopFlag) -> list[Finding]:
         line.close()
 
 
-def _show(finding: Finding, before: list[Finding]) -> None:
-    if not before or before[-1].group != finding.group:
-        say(finding.group)
-    say(f"  {finding.level:8} {finding.text}")
-    if finding.advice:
-        say(f"{'':11}-> {finding.advice}  ({_PAGE}#{finding.check})")
+def _shown(findings: Iterator[Finding]) -> Iterator[Finding]:
+    """The same, each printed as it comes, below the name of its group."""
+    group = ""
+    for finding in findings:
+        if finding.group != group:
+            group = finding.group
+            say(group)
+        say(f"  {finding.level:8} {finding.text}")
+        if finding.advice:
+            say(f"{'':11}-> {finding.advice}  ({_PAGE}#{finding.check})")
+        yield finding

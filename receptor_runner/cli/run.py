@@ -6,6 +6,8 @@ runs the job, in DIR itself unless a copy is asked for."""
 from __future__ import annotations
 
 import contextlib
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -30,7 +32,9 @@ from .output import job_printer, print_json, printed
 from .views import job_view
 
 if TYPE_CHECKING:
+    from ..mesh.job import Job
     from ..mesh.submitted import SubmittedJob
+    from ..system.forking import Standby
     from ..system.signals import StopFlag
 
 __all__ = ["run"]
@@ -88,18 +92,13 @@ def run(  # noqa: PLR0913 - a group of options each
         job = what.job(directory, in_place=in_place)
         name_job(job.ident)
 
-        def start(flag: StopFlag, *, again: bool = again) -> SubmittedJob:
-            if not in_place:
-                from ..mesh.client import Mesh
-
-                job.check()
-                return submit_job(Mesh.private() if local else at.mesh(), job, to, flag, again=again)
-            from ..mesh.in_place import start_in_place
-
-            return start_in_place(job, again=again, flag=flag, standby=standby)
-
+        start: Callable[..., SubmittedJob]
+        if in_place:
+            start = functools.partial(_start_here, job, standby)
+        else:
+            start = functools.partial(_start_there, job, None if local else at, to)
         if detach:
-            return submit_and_leave(start, output)
+            return submit_and_leave(functools.partial(start, again=again), output)
         with stop_on_signals(*FOLLOW_STOPS) as flag:
             with writable(job.artifact_dir):
                 submitted = start(flag, again=True)
@@ -112,3 +111,18 @@ def run(  # noqa: PLR0913 - a group of options each
     if output == "json":
         print_json(job_view(submitted.record))
     return 0 if printing.exit_zero else code
+
+
+def _start_here(job: Job, standby: Standby | None, flag: StopFlag, *, again: bool) -> SubmittedJob:
+    """On this machine, in the private data dir itself."""
+    from ..mesh.in_place import start_in_place
+
+    return start_in_place(job, again=again, flag=flag, standby=standby)
+
+
+def _start_there(job: Job, at: SocketOptions | None, to: RouteOptions, flag: StopFlag, *, again: bool) -> SubmittedJob:
+    """On a node of the mesh, or on a private one of this machine, which works on a copy."""
+    from ..mesh.client import Mesh
+
+    job.check()
+    return submit_job(Mesh.private() if at is None else at.mesh(), job, to, flag, again=again)

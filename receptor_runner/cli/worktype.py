@@ -115,8 +115,7 @@ def switch(environment: str) -> int:
     """
     from ..receptor.installation import Installation
 
-    for step in Installation.of_this_environment("", "").switch(Path(environment)):
-        say(step)
+    say(Installation.of_this_environment("", "").switch(Path(environment)))
     return 0
 
 

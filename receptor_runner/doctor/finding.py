@@ -6,9 +6,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["ADVICE", "FAULT", "OK", "WARNING", "Finding", "fault", "ok", "warning"]
+from ..errors import OutputError
+
+__all__ = ["ADVICE", "FAULT", "OK", "WARNING", "Finding", "fault", "ok", "room", "signature_check", "warning"]
 
 OK, WARNING, FAULT = "ok", "warning", "fault"
+#: A job's artifacts need more than this; below the first the next job fails.
+_NO_BYTES, _LITTLE_BYTES = 16 * 1024**2, 512 * 1024**2
 
 #: What to do, by the name of the check.
 ADVICE = {
@@ -73,3 +77,19 @@ def warning(group: str, check: str, text: str) -> Finding:
 
 def fault(group: str, check: str, text: str, exit_code: int) -> Finding:
     return Finding(group, check, FAULT, text, ADVICE[check], exit_code)
+
+
+def room(group: str, check: str, where: str, free: int) -> Finding:
+    """:param free: so many bytes are free ``where``."""
+    size = f"{free / 2**30:.1f} GiB" if free >= 2**30 else f"{free / 2**20:.0f} MiB"
+    text = f"{size} are free {where}"
+    if free < _NO_BYTES:
+        return fault(group, check, text, OutputError.exit_code)
+    return warning(group, check, text) if free < _LITTLE_BYTES else ok(group, check, text)
+
+
+def signature_check(text: str) -> str | None:
+    """The check that a refusal of signed work is about; None if it is about something else."""
+    if "signature" in text or "signing key" in text:
+        return "clock" if "expired" in text else "worktype-signature"
+    return None

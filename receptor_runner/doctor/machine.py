@@ -15,13 +15,11 @@ from ..preparation.ansible_version import core_version
 from ..preparation.environment import bare_environment_filled
 from ..records.state_dir import jobs_directory
 from ..system.places import temporary_place
-from .finding import Finding, fault, ok, warning
+from .finding import Finding, fault, ok, room
 
-__all__ = ["LITTLE_BYTES", "NO_BYTES", "machine_findings", "size"]
+__all__ = ["machine_findings"]
 
 _GROUP = "This machine"
-#: A job's artifacts need more than this; below the first the next job fails.
-NO_BYTES, LITTLE_BYTES = 16 * 1024**2, 512 * 1024**2
 
 
 def machine_findings(*, runs_jobs: bool) -> Iterator[Finding]:
@@ -56,10 +54,7 @@ def _room(what: str, directory: str) -> Finding:
         free = shutil.disk_usage(directory).free
     except OSError as exc:
         return fault(_GROUP, "disk", f"{what}, {directory}, cannot be used: {exc.strerror}", OutputError.exit_code)
-    text = f"{size(free)} are free in {what}, {directory}"
-    if free < NO_BYTES:
-        return fault(_GROUP, "disk", text, OutputError.exit_code)
-    return warning(_GROUP, "disk", text) if free < LITTLE_BYTES else ok(_GROUP, "disk", text)
+    return room(_GROUP, "disk", f"in {what}, {directory}", free)
 
 
 def _ansible() -> Finding:
@@ -68,8 +63,3 @@ def _ansible() -> Finding:
         text = "no mesh is named, so jobs run here, and there is no ansible-playbook on PATH or beside this program"
         return fault(_GROUP, "ansible-here", text, ConfigurationError.exit_code)
     return ok(_GROUP, "ansible-here", f"ansible-core {version}")
-
-
-def size(count: float) -> str:
-    """``1.5 GiB``."""
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -6,16 +6,15 @@ import time
 from collections.abc import Iterator
 
 from .. import __version__
-from ..errors import ConfigurationError, Interrupted, OutputError, ReceptorRunnerError, RefusedError, UnreachableError
+from ..errors import ConfigurationError, Interrupted, ReceptorRunnerError, RefusedError, UnreachableError
 from ..mesh.route import RouteRequest, select_route
 from ..mesh.waiting import run
 from ..mesh.worker_queries import ask_worker_info
 from ..records.record import Route
 from ..stream.messages import JSONObject
 from ..system.signals import StopFlag, pause
-from .finding import Finding, fault, ok, warning
+from .finding import FAULT, Finding, fault, ok, room, signature_check, warning
 from .link import Link, seconds_since
-from .machine import LITTLE_BYTES, NO_BYTES, size
 
 __all__ = ["NodeChecks"]
 
@@ -98,8 +97,9 @@ class NodeChecks:
 
     def _silent(self, exc: ReceptorRunnerError) -> Finding:
         text = str(exc)
-        if "signature" in text or "signing key" in text:
-            return fault(_GROUP, "clock" if "expired" in text else "worktype-signature", text, RefusedError.exit_code)
+        signature = signature_check(text)
+        if signature is not None:
+            return fault(_GROUP, signature, text, RefusedError.exit_code)
         if "params" in text and "not allowed" in text:
             self.works = True
             return warning(_GROUP, "worktype-params", f"{self._link.node} takes jobs and no questions: {text}")
@@ -143,12 +143,9 @@ class NodeChecks:
         free = info.get("disk_free_in_bytes")
         if not isinstance(free, int):
             return
-        text = f"{size(free)} are free on {self._link.node} where jobs work"
-        if free < NO_BYTES:
-            self.works = False
-            yield fault(_GROUP, "node-disk", text, OutputError.exit_code)
-        else:
-            yield warning(_GROUP, "node-disk", text) if free < LITTLE_BYTES else ok(_GROUP, "node-disk", text)
+        found = room(_GROUP, "node-disk", f"on {self._link.node} where jobs work", free)
+        self.works = self.works and found.level != FAULT
+        yield found
 
     def _told_engines(self, info: JSONObject) -> Iterator[Finding]:
         if not self._container:

@@ -18,7 +18,7 @@ from ..mesh.submitted import Outcome, SubmittedJob
 from ..records.record import Route
 from ..system.places import temporary_place
 from ..system.signals import StopFlag
-from .finding import Finding, fault, ok
+from .finding import Finding, fault, ok, signature_check
 
 __all__ = ["trial"]
 
@@ -33,6 +33,9 @@ def trial(
     :param image: the container image to run it in.
     :param seconds: how long it may run, and how long its node may be silent.
     """
+    to: dict[str, Any] = {}
+    if route is not None:
+        to = {"node": route.node, "worktype": route.worktype, "signwork": route.signwork}
     begun = time.monotonic()
     moments: list[float] = []
     submitted: SubmittedJob | None = None
@@ -41,13 +44,7 @@ def trial(
         isolation: dict[str, Any] = {"process_isolation": True, "container_image": image} if image else {}
         job = Job(directory, module="ping", host_pattern="localhost", timeout=seconds, **isolation)
         try:
-            submitted = mesh.submit(
-                job,
-                route.node if route is not None else None,
-                worktype=route.worktype if route is not None else None,
-                signwork=route.signwork if route is not None else None,
-                flag=flag,
-            )
+            submitted = mesh.submit(job, flag=flag, **to)
             accepted = time.monotonic() - begun
             outcome = submitted.follow(
                 event_handler=lambda _: moments.append(time.monotonic()), flag=flag, lost_after=seconds
@@ -74,6 +71,4 @@ def _verdict(outcome: Outcome, image: str | None, accepted: float, first: float,
 
 
 def _check_of(text: str, image: str | None) -> str:
-    if "signature" in text or "signing key" in text:
-        return "clock" if "expired" in text else "worktype-signature"
-    return "job-image" if image and image in text else "job"
+    return signature_check(text) or ("job-image" if image and image in text else "job")

@@ -24,16 +24,16 @@ from ..system.files import replace_file
 from .configuration import read_text
 from .worktype import check_items, fragment
 
-__all__ = ["DROP_IN", "Installation"]
+__all__ = ["Installation"]
 
 _BEGIN = "# begin of what receptor-runner worktype install wrote"
 #: Says that the line before had no end.
 _ENDED_A_LINE = " (and the end of the line above)"
 _END = "# end of what receptor-runner worktype install wrote"
-_BLOCK = re.compile(rf"\n?\n{_BEGIN}({re.escape(_ENDED_A_LINE)})?\n(.*?){_END}\n".encode(), re.S)
+_BLOCK = re.compile(rf"(\n?\n){_BEGIN}({re.escape(_ENDED_A_LINE)})?\n(.*?){_END}\n".encode(), re.S)
 _DROP_IN_FILE = "receptor-runner.conf"
 #: Written into the directory of drop-ins of the daemon's unit (systemd.kill(5)).
-DROP_IN = "# A restart of the daemon ends no job.\n[Service]\nKillMode=process\n"
+_DROP_IN = "# A restart of the daemon ends no job.\n[Service]\nKillMode=process\n"
 _LAUNCHER = """#!/bin/sh
 # Starts the worker of receptor-runner. A job keeps the version that it began with.
 exec "$(readlink -f {current})/bin/python" -m receptor_runner "$@"
@@ -81,16 +81,17 @@ class Installation(NamedTuple):
         :raises OutputError: something cannot be written, and nothing is changed.
         """
         before = self._configuration()
-        read_text(_text(before), str(self.config))
+        read_text(before.decode(), str(self.config))
         replaced = self._check_block(before)
         # the launcher is not there yet
-        check_items(read_text(_text(self._joined(before, worktype, sys.executable, signed=signed)), str(self.config)))
+        check_items(read_text(self._joined(before, worktype, sys.executable, signed=signed).decode(), str(self.config)))
         after = self._joined(before, worktype, str(self.launcher), signed=signed)
         version = _version(_this_environment())
         with contextlib.ExitStack() as undo:
             self._put_launcher(undo)
             steps = [f"wrote {self.launcher}, which starts the worker of {self.current}"]
-            steps += self._switch(_this_environment(), version, undo)
+            undo.callback(self._link, os.readlink(self.current) if os.path.islink(self.current) else None)
+            steps.append(self._switch(_this_environment(), version))
             if after != before:
                 _replace(self.config, after)
                 instead = f" in the place of {replaced}" if replaced not in (None, worktype) else ""
@@ -104,7 +105,7 @@ class Installation(NamedTuple):
         if after != before or added is not None:
             yield _NEXT
 
-    def switch(self, environment: Path) -> list[str]:
+    def switch(self, environment: Path) -> str:
         """New jobs get the worker of ``environment``; returns what was done.
 
         :raises ConfigurationError: it has no worker that starts, or is not one of this node's.
@@ -113,13 +114,11 @@ class Installation(NamedTuple):
         found = Path(os.path.realpath(environment))
         if found.parent != self.home:
             raise ConfigurationError(f"{found} is not in {self.home}, where the environments of this node are")
-        return self._switch(found, _version(found), contextlib.ExitStack())
+        return self._switch(found, _version(found))
 
-    def _switch(self, environment: Path, version: str, undo: contextlib.ExitStack) -> list[str]:
-        old = os.readlink(self.current) if os.path.islink(self.current) else None
-        undo.callback(self._link, old)
+    def _switch(self, environment: Path, version: str) -> str:
         self._link(environment.name)
-        return [f"new jobs get receptor-runner {version} of {environment}"]
+        return f"new jobs get receptor-runner {version} of {environment}"
 
     def _link(self, name: str | None) -> None:
         """Makes ``current`` a link to ``name``, at once; none if there is to be none."""
@@ -149,7 +148,7 @@ class Installation(NamedTuple):
             raise ConfigurationError(
                 f"{self.config} names {self.launcher} outside of what worktype install wrote; take that out by hand"
             )
-        read_text(_text(after), str(self.config))
+        read_text(after.decode(), str(self.config))
         if after != before:
             _replace(self.config, after)
             yield f"took the worktype out of {self.config}"
@@ -179,7 +178,7 @@ class Installation(NamedTuple):
         :raises ConfigurationError: the marks are damaged, or another installation made them.
         """
         found = _BLOCK.search(content)
-        items = read_text(_text(found[2]), str(self.config)) if found is not None and found[2].strip() else []
+        items = read_text(found[3].decode(), str(self.config)) if found is not None and found[3].strip() else []
         marks = content.count(_BEGIN.encode()), content.count(_END.encode())
         if found is None and marks == (0, 0):
             return None
@@ -216,12 +215,12 @@ class Installation(NamedTuple):
         if not os.path.isdir(self.drop_ins.parent):
             return f"there is no {self.drop_ins.parent}: see to it that a restart of the daemon ends no job"
         with _written(path):
-            if os.path.isfile(path) and path.read_bytes() == DROP_IN.encode():
+            if os.path.isfile(path) and path.read_bytes() == _DROP_IN.encode():
                 return None
             if not os.path.isdir(self.drop_ins):
                 self.drop_ins.mkdir()
                 self.drop_ins.chmod(0o755)
-            replace_file(path, DROP_IN.encode())
+            replace_file(path, _DROP_IN.encode())
             path.chmod(0o644)
         return f"wrote {path}: from the next restart on, a restart of the daemon ends no job"
 
@@ -230,17 +229,12 @@ def _this_environment() -> Path:
     return Path(os.path.realpath(sys.prefix))
 
 
-def _text(content: bytes) -> str:
-    return content.decode()
-
-
 def _without_block(content: bytes) -> bytes:
     """``content`` as it was before the installation."""
 
     def before(match: re.Match[bytes]) -> bytes:
         # what was appended meanwhile needs the end of the line that it stands below
-        taken = b"\n\n" if match[1] and match.end() == len(content) else b"\n"
-        return match[0][: len(match[0]) - len(match[0].lstrip(b"\n"))].removesuffix(taken)
+        return match[1].removesuffix(b"\n\n" if match[2] and match.end() == len(content) else b"\n")
 
     return _BLOCK.sub(before, content)
 
