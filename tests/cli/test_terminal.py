@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pexpect
 import pytest
 
-from tests.support.commands import BIN, ours
-from tests.support.private_data import DirFactory, tasks
+from tests.support.commands import ours
+from tests.support.private_data import DirFactory, encrypt, tasks
 from tests.support.streams import stream_lines
 from tests.support.terminal import CONTROLS, on_terminal
 
@@ -102,8 +101,7 @@ def test_a_vault_password_is_asked_here(make_dir: DirFactory, tmp_path: Path) ->
     (tmp_path / "pw").write_text("geheim\n")
     (directory / "env").mkdir()
     (directory / "env" / "extravars").write_text("hidden: found it\n")
-    vault = [str(BIN / "ansible-vault"), "encrypt", "--vault-password-file", str(tmp_path / "pw")]
-    subprocess.run([*vault, str(directory / "env" / "extravars")], check=True, capture_output=True)
+    encrypt(directory / "env" / "extravars", tmp_path / "pw")
     child = on_terminal("run", directory, "-p", "test.yml", "-J")
     child.expect("Vault password: ")
     child.sendline("geheim")
@@ -152,8 +150,7 @@ def test_what_was_typed_wins_over_a_file(make_dir: DirFactory, tmp_path: Path) -
     directory = make_dir(tasks('debug: {msg: "{{ hidden }}"}'), env__passwords="'^Vault password:\\s*?$': wrong\n")
     (tmp_path / "pw").write_text("geheim")
     (directory / "env" / "extravars").write_text("hidden: found it\n")
-    vault = [str(BIN / "ansible-vault"), "encrypt", "--vault-password-file", str(tmp_path / "pw")]
-    subprocess.run([*vault, str(directory / "env" / "extravars")], check=True, capture_output=True)
+    encrypt(directory / "env" / "extravars", tmp_path / "pw")
     child = on_terminal("run", directory, "-p", "test.yml", "--ask-vault-password")
     child.expect("Vault password: ")
     child.sendline("geheim")

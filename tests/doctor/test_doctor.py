@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import venv
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +22,9 @@ from receptor_runner.doctor.finding import ADVICE
 from tests.support.commands import BIN, OURS, ROOT, ours
 from tests.support.disks import small_disk
 from tests.support.engines import podman_in
-from tests.support.nodes import BOTH, SHELL, WORKER, Mesh, running, running_with, worktype
+from tests.support.environments import bare_environment
+from tests.support.listeners import daemon_that_answers
+from tests.support.nodes import BOTH, SHELL, WORKER, Mesh, running, running_with, signing_keys, worktype
 from tests.support.permissions import obey_permissions
 from tests.support.processes import wait_for
 from tests.support.slow_link import SlowLink
@@ -94,10 +95,8 @@ def test_a_state_directory_that_is_closed_to_us(tmp_path: Path) -> None:
 
 
 def test_no_ansible_here(tmp_path: Path) -> None:
-    with bare_environment(tmp_path / "venv") as python:
-        done = subprocess.run(
-            [python, "-m", "receptor_runner", "doctor", "-o", "json"], capture_output=True, env=bare_variables(tmp_path)
-        )
+    words = [str(bare_environment(tmp_path / "venv")), "-m", "receptor_runner", "doctor", "-o", "json"]
+    done = subprocess.run(words, capture_output=True, env=bare_variables(tmp_path))
     findings = {one["check"]: one for one in json.loads(done.stdout)["findings"]}
     is_fault((done.returncode, findings), "ansible-here", 78)
     assert "job" not in findings, "there is no use in trying one"
@@ -154,28 +153,8 @@ def test_certificates_with_faults(tmp_path: Path) -> None:
 
 def test_a_daemon_of_another_age(tmp_path: Path) -> None:
     """A stand-in: no such daemon can be had."""
-    with answering(tmp_path / "old", {**STATUS, "Version": "1.1.0"}):
+    with daemon_that_answers(reply(Version="1.1.0"), tmp_path / "old"):
         assert "1.1.0" in is_fault(doctor("--socket", tmp_path / "old"), "daemon-version", 78)
-
-
-@contextlib.contextmanager
-def answering(path: Path, reply: dict[str, Any]) -> Iterator[None]:
-    """Something that greets like a daemon, and answers everything with ``reply``."""
-    script = (
-        "import socket, sys\n"
-        "server = socket.socket(socket.AF_UNIX); server.bind(sys.argv[1]); server.listen()\n"
-        "while True:\n"
-        "    client, _ = server.accept()\n"
-        "    client.sendall(b'Receptor Control, node me\\n'); client.recv(4096)\n"
-        "    client.sendall(sys.argv[2].encode() + b'\\n'); client.close()\n"
-    )
-    server = subprocess.Popen([sys.executable, "-c", script, str(path), json.dumps(reply)])
-    try:
-        wait_for(path.exists, "it serves")
-        yield
-    finally:
-        server.kill()
-        server.wait()
 
 
 def test_a_configuration_that_cannot_be_used(tmp_path: Path) -> None:
@@ -194,6 +173,10 @@ STATUS: dict[str, Any] = {
 }  # fmt: skip
 
 
+def reply(**odd: Any) -> bytes:
+    return json.dumps({**STATUS, **odd}).encode() + b"\n"
+
+
 @pytest.mark.parametrize(
     "odd",
     [
@@ -209,7 +192,7 @@ STATUS: dict[str, Any] = {
     ],
 )
 def test_odd_answers_are_findings(odd: dict[str, Any], tmp_path: Path) -> None:
-    with answering(tmp_path / "s", {**STATUS, **odd}):
+    with daemon_that_answers(reply(**odd), tmp_path / "s"):
         code, findings = doctor("--socket", tmp_path / "s", "--node", "you")
     assert code in (69, 70)
     assert any(one["level"] == "fault" for one in findings.values())
@@ -345,16 +328,6 @@ def test_a_python_that_is_too_old(kind: str) -> None:
         assert "needs Python 3.10" in is_fault(examined(until_known(mesh)), "worker-python", 78)
 
 
-@contextlib.contextmanager
-def bare_environment(directory: Path) -> Iterator[Path]:
-    """An environment that has this package and what it needs, and no ansible-core beside it."""
-    venv.create(directory, with_pip=False, symlinks=True)
-    (packages,) = directory.glob("lib/python*/site-packages")
-    known = [path for path in sys.path if path.endswith("site-packages")]
-    (packages / "shared.pth").write_text("\n".join([str(ROOT), *known]) + "\n")
-    yield directory / "bin" / "python"
-
-
 def bare_variables(directory: Path) -> dict[str, str]:
     """No ansible-playbook is on the PATH."""
     for name in ("sh", "env"):
@@ -366,10 +339,10 @@ def bare_variables(directory: Path) -> dict[str, str]:
 @pytest.mark.slow
 def test_no_ansible_on_the_node(kind: str, tmp_path: Path) -> None:
     bare_variables(tmp_path)
-    with bare_environment(tmp_path / "venv") as python:
-        command = {"command": "/usr/bin/env", "params": f"PATH={tmp_path}/bin {python} {WORKER}"}
-        with running_with(kind, [worktype(**command)]) as mesh:
-            is_fault(examined(until_known(mesh)), "node-ansible", 78)
+    python = bare_environment(tmp_path / "venv")
+    command = {"command": "/usr/bin/env", "params": f"PATH={tmp_path}/bin {python} {WORKER}"}
+    with running_with(kind, [worktype(**command)]) as mesh:
+        is_fault(examined(until_known(mesh)), "node-ansible", 78)
 
 
 @pytest.mark.slow
@@ -423,15 +396,10 @@ def test_a_node_whose_advertisement_is_of_another_time() -> None:
 @pytest.mark.slow
 @pytest.mark.daemon
 def test_a_worktype_that_believes_another_key(tmp_path: Path) -> None:
-    keys = []
-    for name in ("controller", "other"):
-        private, public = tmp_path / f"{name}.pem", tmp_path / f"{name}.pub"
-        subprocess.run(["openssl", "genrsa", "-out", private, "2048"], check=True, capture_output=True)
-        subprocess.run(["openssl", "rsa", "-in", private, "-pubout", "-out", public], check=True, capture_output=True)
-        keys.append((private, public))
-    theirs = [{"work-verification": {"publickey": str(keys[1][1])}}, worktype(verifysignature=True)]
+    (private, _), (_, public) = (signing_keys(tmp_path / name) for name in ("controller", "other"))
+    theirs = [{"work-verification": {"publickey": str(public)}}, worktype(verifysignature=True)]
     with running_with(
-        "daemon", theirs, [{"work-signing": {"privatekey": str(keys[0][0]), "tokenexpiration": "5m"}}]
+        "daemon", theirs, [{"work-signing": {"privatekey": str(private), "tokenexpiration": "5m"}}]
     ) as mesh:
         is_fault(examined(until_known(mesh)), "worktype-signature", 77)
 

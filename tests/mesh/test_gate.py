@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from receptor_runner.records.state_dir import jobs_directory
 from receptor_runner.records.store import Records
 from receptor_runner.stream.codec import END_OF_STREAM, encode
 from tests.support.commands import ours
+from tests.support.listeners import daemon_that_answers
 from tests.support.nodes import BOTH, Mesh, running
 from tests.support.streams import STARTING
 from tests.support.units import ended_unit
@@ -60,33 +58,6 @@ def test_halves_of_characters_are_no_bytes(locale: str, tmp_path: Path, monkeypa
         done = ours(*words)
         assert done.returncode == 0, done.stderr
         assert b"\x9b" not in done.stdout + done.stderr
-
-
-@contextlib.contextmanager
-def daemon_that_answers(line: bytes, path: Path) -> Iterator[None]:
-    """A control service that answers everything with ``line``."""
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-
-        def serve() -> None:
-            while True:
-                try:
-                    client, _ = listener.accept()
-                except OSError:
-                    return
-                with client:
-                    client.sendall(b"Receptor Control, node x\n")
-                    if client.recv(4096):
-                        client.sendall(line)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
 
 
 @pytest.mark.parametrize("answer", [b"ERROR: " + EVIL.replace("\n", " ").encode() + b"\n", EVIL.encode() + b"\n"])

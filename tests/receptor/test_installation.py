@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import sys
-import venv
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.commands import ROOT, ours
+from tests.support.commands import ours
+from tests.support.environments import bare_environment
 from tests.support.nodes import NO_DAEMON, Mesh, Node, daemon_binary, node_directory
 from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import processes_with, wait_for, words_of
@@ -21,12 +21,9 @@ CONFIG = "---\n# of the administrator\n- node:\n    id: exec-1   # and a remark\
 
 
 def environment(home: Path, version: str) -> Path:
-    """One that has this package and what it needs."""
+    """One that has this package and ansible-core."""
     directory = home / version
-    venv.create(directory, with_pip=False, symlinks=True)
-    (packages,) = directory.glob("lib/python*/site-packages")
-    known = [path for path in sys.path if path.endswith("site-packages")]
-    (packages / "shared.pth").write_text("\n".join([str(ROOT), *known]) + "\n")
+    bare_environment(directory)
     (directory / "bin" / "ansible-playbook").symlink_to(Path(sys.executable).parent / "ansible-playbook")
     return directory
 

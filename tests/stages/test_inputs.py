@@ -13,7 +13,7 @@ import receptor_runner
 from tests.stages.test_transmit import PLAY, api, transmitted
 from tests.support.commands import BIN, ours
 from tests.support.jobs import job, processed, statuses, work
-from tests.support.private_data import DirFactory, tasks
+from tests.support.private_data import DirFactory, encrypt, tasks
 
 #: Two words of a shell's command line for each.
 VARIABLES = (
@@ -54,8 +54,7 @@ def test_variables_mean_what_they_mean_for_ansible(
 def test_vaulted_variables_travel_as_they_are(make_dir: DirFactory, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("geheim\n")
     (tmp_path / "vars.yml").write_text("v: hidden\n")
-    vault = [str(BIN / "ansible-vault"), "encrypt", "--vault-password-file", str(tmp_path / "password")]
-    subprocess.run([*vault, str(tmp_path / "vars.yml")], check=True, capture_output=True)
+    encrypt(tmp_path / "vars.yml", tmp_path / "password")
     directory = make_dir(tasks('debug: {msg: "{{ v | length }}"}'))
     (directory / "project" / "pw").write_text("geheim\n")
     options = ["-e", f"@{tmp_path}/vars.yml", "--cmdline", "--vault-password-file pw"]

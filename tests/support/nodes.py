@@ -197,9 +197,9 @@ def daemon(directory: Path, kind: str) -> Mesh:
     tls: dict[str, Any] = {}
     options: list[str] = []
     if kind == "daemon-signed":
-        _keys(directory)
-        ours_items = [{"work-signing": {"privatekey": str(directory / "private.pem"), "tokenexpiration": "5m"}}]
-        theirs = [{"work-verification": {"publickey": str(directory / "public.pem")}}]
+        private, public = signing_keys(directory)
+        ours_items = [{"work-signing": {"privatekey": str(private), "tokenexpiration": "5m"}}]
+        theirs = [{"work-verification": {"publickey": str(public)}}]
         work = worktype(verifysignature=True)
     if kind == "daemon-tls":
         for name in ("ctl", "exec-1"):
@@ -276,10 +276,13 @@ def _tls_items(directory: Path, name: str) -> list[dict[str, Any]]:
     ]
 
 
-def _keys(directory: Path) -> None:
+def signing_keys(directory: Path) -> tuple[Path, Path]:
+    """Makes a private and a public key for signed work."""
+    directory.mkdir(exist_ok=True)
     private, public = directory / "private.pem", directory / "public.pem"
     subprocess.run(["openssl", "genrsa", "-out", private, "2048"], check=True, capture_output=True)
     subprocess.run(["openssl", "rsa", "-in", private, "-pubout", "-out", public], check=True, capture_output=True)
+    return private, public
 
 
 def _certificate(directory: Path, name: str, command: list[str]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
+
+from tests.support.commands import BIN
 
 INVENTORY = 'localhost ansible_connection=local ansible_python_interpreter="{{ ansible_playbook_python }}"\n'
 
@@ -34,3 +37,9 @@ def tasks(*lines: str, hosts: str = "all", facts: bool = False) -> str:
     """A playbook of one play; each line is one task in YAML's flow style or several lines of block style."""
     head = f"- hosts: {hosts}\n  gather_facts: {str(facts).lower()}\n  tasks:\n"
     return head + "".join("    - " + line.replace("\n", "\n      ") + "\n" for line in lines)
+
+
+def encrypt(file: Path, password: Path) -> None:
+    """Has ``file`` encrypted by ansible-vault with what is in the file ``password``."""
+    vault = [str(BIN / "ansible-vault"), "encrypt", "--vault-password-file", str(password), str(file)]
+    subprocess.run(vault, check=True, capture_output=True)

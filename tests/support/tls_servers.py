@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tests.support.listeners import accepting
 
 __all__ = ["Authority", "serving"]
 
@@ -63,18 +64,5 @@ def serving(context: ssl.SSLContext) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-
-        def serve() -> None:
-            while True:
-                try:
-                    client, _ = listener.accept()
-                except OSError:
-                    return
-                with client, contextlib.suppress(OSError):
-                    context.wrap_socket(client, server_side=True).close()
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield f"tls://localhost:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
+        with accepting(listener, lambda client: context.wrap_socket(client, server_side=True).close()):
+            yield f"tls://localhost:{listener.getsockname()[1]}"
