@@ -3,6 +3,8 @@
 It runs in Ansible's interpreter, wherever that is. So it imports nothing but Ansible and the standard library, and
 loads with Python 3.8 and ansible-core 2.13 as well as with the newest.
 
+It also answers who asks, by a signal, what Ansible works on (``receptor_runner/inspection``).
+
 Rules: the user's stdout callback stays what it is. Its methods and the methods of ``Display`` are put between two
 frames each. Without a key there are no frames. Only the process that read the key writes frames, none of its forks. A
 fault in here never costs the job more than the fields of one event. Ansible forks for each task. After a fork, each
@@ -19,6 +21,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import types
@@ -26,6 +29,8 @@ import uuid
 from contextlib import suppress
 
 from ansible import constants as C
+from ansible.errors import AnsibleError
+from ansible.executor.task_executor import TaskExecutor
 from ansible.executor.task_queue_manager import TaskQueueManager
 from ansible.plugins.callback import CallbackBase
 from ansible.utils.display import Display
@@ -37,6 +42,13 @@ DOCUMENTATION = """
     description:
       - Used by receptor-runner. Does nothing elsewhere.
 """
+
+#: Asks Ansible what each of its processes works on; sent to such a process, it ends the task of its host. A number,
+#: because what SIGRTMIN is differs between the C libraries of a container and of its node.
+ASK_SIGNAL = 44
+#: Where the answer is, beside the key.
+ANSWER = "running"
+ENDED = "receptor-runner kill ended this task for this host"
 
 CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
 
@@ -683,8 +695,87 @@ def _framed(frames, events, name, method):
     return wrapper
 
 
+class _Window:
+    """Lets whoever may signal this process look into it. Until somebody does, this is one handler of a signal, which
+    the processes of tasks inherit.
+    """
+
+    def __init__(self, directory):
+        self._directory = directory
+        self._pid = os.getpid()
+        self.manager = None
+        with suppress(ValueError, OSError):
+            signal.signal(ASK_SIGNAL, self._asked)
+
+    def _asked(self, number, frame):
+        if os.getpid() != self._pid:
+            self._end_task(frame)
+            return
+        with suppress(Exception):
+            self._write(_dump({"workers": list(self._workers())}))
+
+    def _write(self, text):
+        aside = os.path.join(self._directory, ".%s-%s" % (ANSWER, uuid.uuid4()))
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+        os.rename(aside, os.path.join(self._directory, ANSWER))
+
+    def _workers(self):
+        for worker in list(getattr(self.manager, "_workers", None) or ()):
+            with suppress(Exception):
+                if worker is not None and worker.pid:
+                    host, task = worker._host, worker._task
+                    yield {
+                        "pid": worker.pid,
+                        "host": host.get_name(),
+                        "task": _masked(task.get_name()),
+                        "no_log": bool(task.no_log),
+                        "shared": self._shared(task),
+                    }
+
+    def _shared(self, task):
+        """Why the end of a task for one host would be felt by others; empty if it would not."""
+        for word in ("run_once", "any_errors_fatal"):
+            if getattr(task, word, False):
+                return word
+        above = task
+        while above is not None and not hasattr(above, "_play"):
+            above = getattr(above, "_parent", None)
+        play = getattr(above, "_play", None)
+        most = getattr(play, "max_fail_percentage", None)
+        if most is None:
+            return ""
+        hosts = self.manager._inventory.get_hosts(play.hosts or "all")
+        failed = len(self.manager._failed_hosts) + 1
+        return "max_fail_percentage" if failed * 100.0 / max(1, len(hosts)) > float(most) else ""
+
+    @staticmethod
+    def _end_task(frame):
+        """Raises in the process of a task where Ansible makes a failed task of it, and nowhere else: not while it talks
+        to the main process. Whoever asks asks again.
+        """
+        while frame is not None and frame.f_code is not _EXECUTES:
+            if frame.f_code.co_filename.endswith(_TALKS):
+                return
+            frame = frame.f_back
+        if frame is None:
+            return
+        while frame is not None and frame.f_code is not TaskExecutor._run_loop.__code__:
+            frame = frame.f_back
+        if frame is not None:
+            with suppress(Exception):
+                del frame.f_locals["items"][:]  # a loop ends here
+        raise AnsibleError(ENDED)
+
+
+#: What runs a task, inside of what makes a result of its errors.
+_EXECUTES = getattr(TaskExecutor, "_execute_internal", TaskExecutor._execute).__code__
+_TALKS = ("multiprocessing/queues.py", "multiprocessing/connection.py", "multiprocessing/synchronize.py")
+
+
 def _install(key):
     frames, events = Frames(key), Events()
+    window = _Window(os.path.dirname(os.environ["RECEPTOR_RUNNER_KEY_FILE"]))
     _wrap_display(frames, events)
     send = TaskQueueManager.send_callback
 
@@ -692,6 +783,7 @@ def _install(key):
     def send_callback(self, *args, **kwargs):
         if not getattr(self, "_receptor_runner_framed", False):
             self._receptor_runner_framed = True
+            window.manager = self
             callback = getattr(self, "_stdout_callback", None)
             if not isinstance(callback, CallbackBase):
                 callback = self._callback_plugins[0]

@@ -18,8 +18,13 @@ from .options import bare_option, complete, option, option_group, sections
 
 if TYPE_CHECKING:
     from ..mesh.client import Mesh
+    from ..mesh.submitted import SubmittedJob
+    from ..system.signals import StopFlag
 
-__all__ = ["RouteOptions", "SocketOptions", "again_option", "lost_after_option", "route_options", "socket_options"]
+__all__ = [
+    "OtherOptions", "RouteOptions", "SocketOptions", "again_option", "chosen_job", "lost_after_option", "other_options",
+    "route_options", "socket_options",
+]  # fmt: skip
 
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -176,6 +181,41 @@ route_options = option_group(
         option("--signwork/--no-signwork", default=None, help="Sign the work. [default: as the node advertises]"),
     ),
 )
+
+
+class OtherOptions(NamedTuple):
+    """The job of another controller, by its work unit."""
+
+    unit: str | None
+    node: str | None
+
+
+other_options = option_group(
+    OtherOptions,
+    "other",
+    sections(
+        "Mesh",
+        bare_option("--unit", metavar="UNIT", help="The job of another controller, by its work unit ..."),
+        option("--node", metavar="NODE", shell_complete=complete("nodes"), help="... on this node."),
+    ),
+)
+
+
+def chosen_job(job: str | None, other: OtherOptions, at: SocketOptions, flag: StopFlag) -> SubmittedJob:
+    """The job that is named, or that of another controller.
+
+    :raises click.UsageError: neither is named, or both.
+    """
+    from ..mesh.client import Mesh
+
+    if (job is None) == (other.unit is None):
+        raise click.UsageError("name a job, or another controller's work unit by --unit and --node")
+    if job is not None:
+        return Mesh.job(job)
+    if not other.node:
+        raise click.UsageError("--unit needs --node, the node that has the work unit")
+    return at.mesh().other_job(other.node, str(other.unit), flag)
+
 
 #: Without a variable: it is a decision about one job.
 (again_option,) = sections(

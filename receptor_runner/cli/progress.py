@@ -13,6 +13,7 @@ import threading
 import time
 from typing import TextIO
 
+from ..results.questions import last_line
 from ..results.sinks import EventSink
 from ..results.terminal import one_line
 from ..stream.messages import JSONObject
@@ -26,7 +27,6 @@ _TICK_SECONDS = 1.0
 _QUIET_SECONDS = 5.0
 _CLEAR = "\r\x1b[K"
 _UNITS = ("B", "kB", "MB", "GB", "TB")
-_QUESTION = re.compile(r"(?:[:?>\]]|\([^()]*\))\s*$")
 _LONGEST_QUESTION = 60
 _USUAL_COLUMNS = 80
 
@@ -65,7 +65,7 @@ class Progress:
         self._stop_waiting()
         self._heard_at = time.monotonic()
         self._asked = False
-        self._question = _question(data)
+        self._question = last_line(data).question
         if self._question:
             self._waiting = threading.Timer(_QUIET_SECONDS, self._advise, (self._question,))
             self._waiting.daemon = True
@@ -191,15 +191,6 @@ def _write(text: str) -> None:
         sys.stderr.flush()
     except (AttributeError, OSError, ValueError):
         return
-
-
-def _question(data: JSONObject) -> str:
-    """The last line of an event, if it has no end and looks like a question; else nothing."""
-    text, start, end = data.get("stdout"), data.get("start_line"), data.get("end_line")
-    if not isinstance(text, str) or not isinstance(start, int) or not isinstance(end, int):
-        return ""
-    last = one_line(text.rpartition("\n")[2]).strip()
-    return last if end - start == text.count("\n") and _QUESTION.search(last) else ""
 
 
 def _advice(question: str) -> str:

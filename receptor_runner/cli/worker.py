@@ -179,6 +179,32 @@ def probe(unit: str) -> int:
     return 0
 
 
+@worker.command(hidden=True)
+@click.argument("unit")
+def inspect(unit: str) -> int:
+    """Tell in one line of JSON what the job of the work unit UNIT of this node does."""
+    from ..inspection.look import inspect_unit
+
+    return _print_answer("inspection", inspect_unit(unit).to_json())
+
+
+@worker.command(hidden=True)
+@click.argument("unit")
+@click.argument("host")
+def kill(unit: str, host: str) -> int:
+    """End what the job of the work unit UNIT of this node does for HOST, and tell in one line of JSON."""
+    from ..inspection.host_end import end_host
+
+    return _print_answer("ending", end_host(unit, host).to_json())
+
+
+def _print_answer(name: str, data: dict[str, Any]) -> int:
+    """One line, whole."""
+    with os.fdopen(1, "wb", closefd=False) as output:
+        output.write(json.dumps({name: data}).encode() + b"\n")
+    return 0
+
+
 class _SeveralValues(click.Command):
     """Options that may be given several times may also be given several values at once, up to the next option."""
 

@@ -15,7 +15,7 @@ import psutil
 
 from ..isolation.isolated import Isolated
 from ..limits import ENGINE_PATIENCE_SECONDS
-from ..system.process_tree import descendants, signal_descendants
+from ..system.process_tree import descendants, is_helper, signal_descendants
 from .engine import Engine
 from .pty_child import Child
 
@@ -34,7 +34,7 @@ class RunningJob:
 
     def counted(self, left: list[psutil.Process]) -> int:
         """How many of the processes that it left are ones that somebody may miss."""
-        return sum(not _is_helper(process) for process in left)
+        return sum(not is_helper(process) for process in left)
 
     def remove(self, until: float) -> bool:
         """Removes what is left when the processes are gone; False if that cannot be shown.
@@ -62,16 +62,6 @@ class _Sandboxed(RunningJob):
             name = outer.name()
             return {outer.pid, *(process.pid for process in outer.children() if process.name() == name)}
         return set()
-
-
-def _is_helper(process: psutil.Process) -> bool:
-    """Whether it serves connections only: an agent with the job's key, or a master of ssh's that others share."""
-    try:
-        name, words = process.name(), process.cmdline()
-    except psutil.Error:
-        return True
-    # one that is just starting a program has no words
-    return name == "ssh-agent" or words[-1:] == ["[mux]"] or (bool(words) and "[mux]" in words[0])
 
 
 class _Contained(RunningJob):

@@ -34,7 +34,7 @@ from .private_node import PrivateNode
 from .route import MeshStatus, NodeStatus, RouteRequest, select_route
 from .signing import signing_key
 from .submission import Sender, submit
-from .submitted import SubmittedJob
+from .submitted import OtherJob, SubmittedJob
 from .units import JOB_TAG, OWNER_TAG, UnitHandle
 from .waiting import run
 from .worker_queries import ask_worker_info
@@ -171,6 +171,14 @@ class Mesh:
                     records.remove(name)
                     raise
         return SubmittedJob(record, records)
+
+    def other_job(self, node: str, unit: str, flag: StopFlag | None = None) -> SubmittedJob:
+        """A job that another controller submitted, to look at it: nothing is noted here.
+
+        :raises ReceptorRunnerError: as for :meth:`adopt`.
+        """
+        record = self._adopted(check_ident(unit), node, unit, PrivateDataDir("."), flag)
+        return OtherJob(record, Records(jobs_directory()))
 
     def _adopted(self, name: str, node: str, unit: str, private_data: PrivateDataDir, flag: StopFlag | None) -> Record:
         address, status = run(self._reach(node, unit), flag)

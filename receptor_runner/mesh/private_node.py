@@ -18,13 +18,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UnreachableError
+from ..errors import ReceptorRunnerError, UnreachableError
 from ..limits import CONTROL_SECONDS
 from ..node.defaults import PRIVATE, prepare_private
 from ..node.units import Unit, Units
 from ..receptor.address import Address
 from ..system.boot import python_argv
 from ..system.removal import remove_tree
+from .endpoint import connect
+from .waiting import run
 
 if TYPE_CHECKING:
     from ..node.config import WorkCommand
@@ -126,9 +128,17 @@ class PrivateNode:
             self._process.kill()
         reason = b"" if answer else self._process.stderr.read(4096)
         self._process.stderr.close()
-        if not answer:
+        if not answer and not self._is_served():
             text = reason.decode("utf-8", "replace").strip() or "it does not answer"
             raise UnreachableError(f"the private node does not start: {text}")
+
+    def _is_served(self) -> bool:
+        """Whether another process has started it, who looked at the job at the same time."""
+        try:
+            run(connect(self.address)).close()
+        except (ReceptorRunnerError, OSError):
+            return False
+        return True
 
     def _stop(self) -> None:
         """Ends it, if it has no work."""

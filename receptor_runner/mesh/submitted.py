@@ -22,6 +22,7 @@ from ..errors import (
     UsageError,
     WaitTimeoutError,
 )
+from ..inspection.answers import Ending
 from ..job.place import IN_PLACE
 from ..limits import DEFAULT_LIMITS, LOST_AFTER_SECONDS, VERDICT_SECONDS, StreamLimits
 from ..receptor.work_unit import PENDING as UNIT_PENDING
@@ -41,13 +42,15 @@ from .context import Following
 from .endpoint import connect
 from .following.driver import FollowedJob, follow
 from .following.policy import FollowedUnit, FollowPolicy
+from .insight import JobInsight
+from .looking import JobLook, end_host
 from .private_node import PrivateNode
 from .reading import read_events
 from .unit_verdict import ended_unit_verdict
 from .units import UnitGoneError, UnitHandle
 from .waiting import run
 
-__all__ = ["Outcome", "SubmittedJob"]
+__all__ = ["OtherJob", "Outcome", "SubmittedJob"]
 
 logger = logging.getLogger(__name__)
 
@@ -180,7 +183,7 @@ class SubmittedJob:
             options.cancel = policy.cancel
             with Processor(flag, options) as processor:
                 revive = self._private.revive if self._private is not None else None
-                job = FollowedJob(self._handle(), self.record.route, policy, processor, self._note_for(changed), revive)
+                job = FollowedJob(self.handle, self.record.route, policy, processor, self._note_for(changed), revive)
                 follow([job], flag)
                 if job.error is not None:
                     raise job.error
@@ -221,7 +224,9 @@ class SubmittedJob:
             raise LostError(f"the job {self.id} was never accepted: its submitter ended before it had a work unit")
         return self.record.units[0]
 
-    def _handle(self) -> UnitHandle:
+    @property
+    def handle(self) -> UnitHandle:
+        """Its work unit, at the node that we are connected to."""
         return UnitHandle(self.record.address, self._unit().unit)
 
     def _save(self, **changes: Any) -> None:
@@ -251,7 +256,7 @@ class SubmittedJob:
                 self._private.release_later(self._unit().unit)
             else:
                 self._revive()
-                run(self._handle().release())
+                run(self.handle.release())
         except ReceptorRunnerError as exc:
             logger.warning("the work unit of the job %s is not released: %s", self.id, exc)
             return
@@ -269,7 +274,25 @@ class SubmittedJob:
         :raises UnreachableError: the node cannot be asked.
         """
         self._revive(flag)
-        run(read_events(self._handle(), take, follow=follow), flag)
+        run(read_events(self.handle, take, follow=follow), flag)
+
+    def inspect(self, flag: StopFlag | None = None) -> JobInsight:
+        """What the job does now, for which hosts and since when, and its processes at the node. Nothing is saved, and
+        nobody who follows the job is disturbed.
+
+        :raises UnreachableError: the node cannot be asked.
+        """
+        with JobLook(self) as look:
+            return look.look(flag)
+
+    def end_host(self, host: str, flag: StopFlag | None = None) -> Ending:
+        """Ends what the job does for ``host`` now. Ansible reports that host as failed, and goes on with the others.
+
+        :raises UsageError: the job does not run.
+        :raises RefusedError: nothing was done: another host could feel it, or nothing runs for this one.
+        :raises ReceptorRunnerError: it cannot be shown that it worked.
+        """
+        return end_host(self, host, flag)
 
     def refresh(self, flag: StopFlag | None = None, seconds: float = VERDICT_SECONDS) -> Record:
         """What is known now: the node is asked, and the end of a job that nobody followed is looked up.
@@ -306,7 +329,7 @@ class SubmittedJob:
     def _ask(self, flag: StopFlag | None, seconds: float) -> None:
         """Asks the node, and takes in what it says."""
         self._revive(flag)
-        handle = self._handle()
+        handle = self.handle
         status = run(handle.status(), flag)
         logger.debug("the unit of the job %s says: %s", self.id, status)
         if status.ended:
@@ -363,7 +386,7 @@ class SubmittedJob:
         if record.verdict is not None:
             return record
         try:
-            cancel_unit(self._handle(), record, flag)
+            cancel_unit(self.handle, record, flag)
             return self.refresh(flag)
         except UnitGoneError as exc:
             return self._gone(exc)
@@ -408,12 +431,12 @@ class SubmittedJob:
     def _release_unit(self, *, force: bool) -> None:
         """By force only what cannot be released otherwise, because then its node may keep it."""
         if self.record.verdict is None or not force:
-            run(self._handle().release(force=force))
+            run(self.handle.release(force=force))
             return
         try:
-            run(self._handle().release())
+            run(self.handle.release())
         except ReceptorRunnerError:
-            run(self._handle().release(force=True))
+            run(self.handle.release(force=True))
 
     def forget(self) -> None:
         """Removes the record of a job whose units are gone."""
@@ -446,3 +469,12 @@ class SubmittedJob:
                 run(connect(self.record.address), flag).close()
             except UnreachableError:
                 self._private.revive()
+
+
+class OtherJob(SubmittedJob):
+    """A job of another controller, looked at without being taken over: nothing is noted of it."""
+
+    def refresh(self, flag: StopFlag | None = None, seconds: float = VERDICT_SECONDS) -> Record:
+        """:raises ReceptorRunnerError: its node cannot be asked, or has no such unit."""
+        self._ask(flag, seconds)
+        return self.record

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ..errors import LostError
+from ..errors import LostError, UnreachableError
 from ..limits import SLOW_CONTROL_SECONDS
 from ..receptor.address import Address
 from ..receptor.control_protocol import CommandError
@@ -66,6 +66,19 @@ class UnitHandle:
         with await self.connect() as connection:
             return await unit_status(connection, self.unit)
 
+    async def far_unit(self) -> str:
+        """Its id at the node that runs it.
+
+        :raises UnreachableError: the node has not taken it yet, or the daemon cannot be asked.
+        """
+        status = await self.status()
+        remote = status.remote("RemoteUnitID")
+        if status.remote("RemoteNode") and not remote:
+            raise UnreachableError(
+                f"the node {status.remote('RemoteNode')} has not taken the work unit {self.unit} yet"
+            )
+        return str(remote or self.unit)
+
     async def cancel(self) -> str:
         """Asks for a cancel; what the daemon answers: ``cancelled``, ``cancel pending``, or why not."""
         try:
@@ -92,8 +105,10 @@ class UnitHandle:
             raise
         return next(iter(reply), "")
 
-    async def head(self, seconds: float, enough: Callable[[bytes], object]) -> bytes:
+    async def head(self, seconds: float, enough: Callable[[bytes], object], longest: int = _LONGEST_HEAD) -> bytes:
         """The results from their beginning, as far as they come within ``seconds`` or until they are ``enough``.
+
+        :param longest: no more than about so many bytes.
 
         :raises CommandError: there are none to be had.
         """
@@ -101,7 +116,7 @@ class UnitHandle:
         until = time.monotonic() + seconds
         with await self.connect() as connection:
             await connection.ask_for_results(self.unit)
-            while not enough(head) and len(head) < _LONGEST_HEAD and (left := until - time.monotonic()) > 0:
+            while not enough(head) and len(head) < longest and (left := until - time.monotonic()) > 0:
                 data = await connection.read(left)
                 if not data:
                     break

@@ -1,4 +1,5 @@
-"""Questions to a worker on another node, each a small work unit of its own: does it live, and what is the node?
+"""Questions to a worker on another node, each a small work unit of its own: does a job live, what does it do, what is
+the node? And the wish to end what a job does for one host.
 
 Rules: the unit is released whatever comes, and every question has a deadline. The worktype must have
 ``allowruntimeparams``."""
@@ -6,12 +7,14 @@ Rules: the unit is released whatever comes, and every question has a deadline. T
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable
 from typing import TypeVar
 
 import yaml
 
 from ..errors import ReceptorRunnerError, UnreachableError
+from ..inspection.answers import LONGEST_ANSWER, Ending, Inspection, read_ending, read_inspection
 from ..limits import SLOW_CONTROL_SECONDS
 from ..receptor.address import Address
 from ..receptor.control_protocol import CommandError
@@ -22,14 +25,16 @@ from ..stream.messages import JSONObject
 from .endpoint import connect
 from .units import JOB_TAG, OWNER_TAG, UnitHandle
 
-__all__ = ["ask_worker_info", "probe", "read_probe", "read_worker_info"]
+__all__ = ["ask_inspection", "ask_to_end", "ask_worker_info", "probe", "read_probe", "read_worker_info"]
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _ANSWER_SECONDS = 20.0
-#: In bytes.
-_LONGEST_ANSWER = 16 * 1024
+#: A kill takes its time.
+_ENDING_SECONDS = 40.0
+#: What is told of an answer that is not understood, in bytes.
+_LONGEST_TOLD = 16 * 1024
 _LARGEST_NUMBER = 2**63
 #: What a node tells, and of what type.
 _TOLD: dict[str, tuple[type, ...]] = {
@@ -66,7 +71,32 @@ async def ask_worker_info(address: Address, route: Route) -> JSONObject:
     return await _ask(address, route, "--worker-info", read_worker_info)
 
 
-async def _ask(address: Address, route: Route, params: str, understand: Callable[[bytes], T | None]) -> T:
+async def ask_inspection(address: Address, route: Route, far_unit: str) -> Inspection:
+    """What the node knows about the job of ``far_unit``.
+
+    :raises UnreachableError: it does not answer, or its worker is none of this version.
+    """
+    return await _ask(address, route, f"inspect {shlex.quote(far_unit)}", read_inspection, longest=LONGEST_ANSWER)
+
+
+async def ask_to_end(address: Address, route: Route, far_unit: str, host: str) -> Ending:
+    """What became of the wish to end what the job of ``far_unit`` does for ``host``.
+
+    :raises UnreachableError: the node does not answer, or its worker is none of this version.
+    """
+    params = f"kill {shlex.quote(far_unit)} {shlex.quote(host)}"
+    return await _ask(address, route, params, read_ending, seconds=_ENDING_SECONDS)
+
+
+async def _ask(
+    address: Address,
+    route: Route,
+    params: str,
+    understand: Callable[[bytes], T | None],
+    *,
+    seconds: float = _ANSWER_SECONDS,
+    longest: int = _LONGEST_TOLD,
+) -> T:
     """What ``understand`` makes of the answer.
 
     :raises UnreachableError: it makes nothing of it, however long one waits.
@@ -84,9 +114,7 @@ async def _ask(address: Address, route: Route, params: str, understand: Callable
             connection.half_close()
             await connection.readline(SLOW_CONTROL_SECONDS)
             handle = UnitHandle(address, unit)
-            answer = await handle.head(
-                _ANSWER_SECONDS, lambda head: len(head) > _LONGEST_ANSWER or understand(head) is not None
-            )
+            answer = await handle.head(seconds, lambda head: understand(head) is not None, longest)
             understood = understand(answer)
             if understood is None:
                 raise _misunderstood(route, answer, (await handle.status()).detail)
@@ -97,7 +125,7 @@ async def _ask(address: Address, route: Route, params: str, understand: Callable
 
 def _misunderstood(route: Route, answer: bytes, detail: str) -> UnreachableError:
     """What the worktype said instead, or why it said nothing."""
-    lines = answer[-_LONGEST_ANSWER:].decode("utf-8", "replace").strip().splitlines()
+    lines = answer[-_LONGEST_TOLD:].decode("utf-8", "replace").strip().splitlines()
     why = f"it says {lines[-1][:200]!r}" if lines else detail or "it says nothing"
     return UnreachableError(f"{route.node} does not tell about itself: {route.worktype} is no worker ({why})")
 

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["MASK", "Masker"]
+__all__ = ["MASK", "Masker", "is_secret_name"]
 
 MASK = "**********"
 
@@ -67,7 +67,7 @@ class Masker:
 
     def _structure(self, value: object) -> object:
         if isinstance(value, dict):
-            return {name: MASK if one and _secret_name(name) else self._structure(one) for name, one in value.items()}
+            return {name: MASK if one and is_secret_name(name) else self._structure(one) for name, one in value.items()}
         if isinstance(value, list):
             return [self._structure(one) for one in value]
         return self.text(value) if isinstance(value, str) else value
@@ -81,10 +81,11 @@ class Masker:
         return shown
 
     def env(self, env: Mapping[str, str]) -> dict[str, str]:
-        return {name: MASK if _secret_name(name) and value else self.text(value) for name, value in env.items()}
+        return {name: MASK if is_secret_name(name) and value else self.text(value) for name, value in env.items()}
 
 
-def _secret_name(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
+    """Whether what has this name may be secret."""
     return bool(_SECRET_NAME.search(name)) and not _INNOCENT_NAME.search(name)
 
 

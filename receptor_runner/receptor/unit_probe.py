@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 
-__all__ = ["is_worked_on", "own_unit"]
+__all__ = ["is_worked_on", "own_unit", "runners_of"]
 
 
 def own_unit() -> str | None:
@@ -31,12 +31,19 @@ def is_worked_on(unit: str) -> bool | None:
     """Whether a living process has the ``stdin`` of ``unit``, an id; None if that cannot be told.
 
     The unit is looked for beside that of this process, which another node on the same machine has elsewhere."""
+    runners = runners_of(unit)
+    return None if runners is None else bool(runners)
+
+
+def runners_of(unit: str) -> list[int] | None:
+    """The living processes that have the ``stdin`` of ``unit``, an id; None if that cannot be told."""
     own = own_unit()
     if own is None:
         return None
     directory = os.path.join(os.path.dirname(own), unit)
     wanted = os.path.join(directory, "stdin")
     hidden = False
+    runners = []
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
@@ -48,8 +55,8 @@ def is_worked_on(unit: str) -> bool | None:
         except OSError:
             continue
         if found == wanted:
-            return True
-    return None if hidden or not os.path.isdir(directory) else False
+            runners.append(int(name))
+    return runners if runners or not (hidden or not os.path.isdir(directory)) else None
 
 
 def _may_work(process: str, directory: str) -> bool:

@@ -17,7 +17,7 @@ import psutil
 from ..limits import GIVE_UP_SECONDS
 from .subreaper import reap
 
-__all__ = ["Stopper", "descendants", "kill_tree", "signal_descendants", "stop_descendants"]
+__all__ = ["Stopper", "descendants", "is_helper", "kill_tree", "signal_descendants", "stop_descendants", "words_of"]
 
 #: The process that keeps a rootless podman's user namespace, in its two forms, and those of its shared network: names,
 #: and a text in an argument of each.
@@ -57,6 +57,13 @@ def _is_shared(process: psutil.Process) -> bool:
         return False
 
 
+def words_of(process: psutil.Process) -> list[str]:
+    """Its arguments; none if it is just ending, or may not be looked at."""
+    with contextlib.suppress(psutil.Error, OSError):
+        return process.cmdline()
+    return []
+
+
 def signal_descendants(number: int, spared: Collection[int] = ()) -> int:
     """Signals every descendant but those of the process ids ``spared``; returns how many there were."""
     found = descendants()
@@ -89,6 +96,16 @@ def kill_tree(top: psutil.Process) -> None:
     with contextlib.suppress(psutil.Error):
         top.kill()
         top.wait(GIVE_UP_SECONDS)
+
+
+def is_helper(process: psutil.Process) -> bool:
+    """Whether it serves connections only: an agent with the job's key, or a master of ssh's that others share."""
+    try:
+        name, words = process.name(), process.cmdline()
+    except psutil.Error:
+        return True
+    # one that is just starting a program has no words
+    return name == "ssh-agent" or words[-1:] == ["[mux]"] or (bool(words) and "[mux]" in words[0])
 
 
 class Stopper:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
+from typing import Any
 
 import psutil
 import pytest
@@ -14,7 +16,7 @@ from tests.support.commands import ours
 from tests.support.commands_in_isolation import POLITE, STUBBORN
 from tests.support.engines import Engine
 from tests.support.nodes import BOTH, Mesh, running
-from tests.support.private_data import DirFactory, tasks
+from tests.support.private_data import INVENTORY, DirFactory, tasks
 from tests.support.processes import wait_for
 from tests.support.streams import events_of
 
@@ -73,3 +75,29 @@ def test_sigkill_of_the_worker_leaves_nothing_on_the_node(kind: str, engine: Eng
         wait_for(lambda: not engine.left(), "nothing is left", KILL_SECONDS + ENGINE_SECONDS)
         assert ours("wait", job).returncode in (74, 76)
         ours("release", job)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_host_of_an_isolated_job_is_seen_and_ended(kind: str, engine: Engine, make_dir: DirFactory) -> None:
+    book = tasks(
+        "name: hang\ncommand: sleep 600\nwhen: inventory_hostname == 'one'",
+        "name: after\ndebug: {msg: 'on {{ inventory_hostname }}'}",
+    )
+    directory = make_dir(
+        book, inventory=INVENTORY.replace("localhost", "one", 1) + INVENTORY.replace("localhost", "two", 1)
+    )
+    with running(kind) as mesh:
+        mesh.run("submit", directory, "-p", "test.yml", "-i", "c", *engine.options())
+
+        def hangs() -> Any:
+            seen = json.loads(ours("inspect", "c", "-o", "json").stdout)
+            return any(len(one["pids"]) > 1 for one in seen["running"]) and seen
+
+        found = wait_for(hangs, "it hangs")
+        (one_host,) = found["running"]
+        assert any("sleep 600" in one["arguments"] for one in found["processes"] if one["pid"] in one_host["pids"])
+        done = ours("kill", "c", "--host", "one")
+        assert done.returncode == 0, done.stderr
+        followed = ours("attach", "c")
+        assert followed.returncode == 2
+        assert b"on two" in followed.stdout

@@ -1,0 +1,165 @@
+"""The processes of a work unit of this node: who they are, which of them is Ansible, and what each is called inside of
+a container.
+
+Rules: nothing is changed, and no process is asked anything. What may not be looked at is left out. A process belongs to
+the job if it, or one above it, has the name of the job's key in its environment: the processes that look after the job
+have not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import time
+from dataclasses import dataclass, field
+
+import psutil
+
+from ..preparation.environment import KEY_FILE_VARIABLE
+from ..preparation.masking import Masker, is_secret_name
+from ..receptor.unit_probe import runners_of
+
+__all__ = ["ASK_SIGNAL", "UnitProcesses", "answers_signal", "reads_terminal", "unit_processes"]
+
+#: What asks Ansible (``callback/receptor_runner.py``).
+ASK_SIGNAL = 44
+#: The number of read(2).
+_READ_CALL = {"x86_64": "0", "aarch64": "63"}.get(platform.machine())
+
+
+@dataclass
+class UnitProcesses:
+    """The processes of one unit's job, the oldest first.
+
+    :param ansible: that which decides what every other does; None if there is none that can be asked.
+    :param key_file: the path of the key, as that process sees it.
+    :param runners: those that work on the unit itself.
+    """
+
+    processes: list[psutil.Process] = field(default_factory=list)
+    ansible: psutil.Process | None = None
+    key_file: str = ""
+    runners: list[psutil.Process] = field(default_factory=list)
+    masker: Masker = field(default_factory=lambda: Masker([]))
+
+    @property
+    def age(self) -> float | None:
+        """How long somebody has worked on it, in seconds."""
+        return max((time.time() - one.create_time() for one in self.runners), default=None)
+
+    def below(self, top: psutil.Process) -> list[psutil.Process]:
+        """``top`` and all of the job's processes below it."""
+        found = {top.pid}
+        for process in self.processes:
+            with contextlib.suppress(psutil.Error):
+                if process.ppid() in found:
+                    found.add(process.pid)
+        return [one for one in self.processes if one.pid in found]
+
+    def named_inside(self) -> dict[int, psutil.Process]:
+        """The processes below Ansible by the ids that Ansible knows them by (``NSpid``, proc(5))."""
+        return {} if self.ansible is None else {_inner_pid(one.pid): one for one in self.below(self.ansible)}
+
+
+def unit_processes(unit: str) -> UnitProcesses | None:
+    """What works on ``unit``, an id; None if that cannot be told."""
+    holders = runners_of(unit)
+    if holders is None:
+        return None
+    everything = sorted(psutil.process_iter(), key=_created)
+    parents = {process.pid: _parent(process) for process in everything}
+    tree: set[int] = set(holders)
+    for process in everything:
+        if parents[process.pid] in tree:
+            tree.add(process.pid)
+    environments = {one.pid: _environment(one) for one in everything if one.pid in tree and one.pid not in holders}
+    keys = {env[KEY_FILE_VARIABLE] for env in environments.values() if env and KEY_FILE_VARIABLE in env}
+    job = (
+        _job(everything, parents, environments, keys)
+        if keys
+        else [one for one in everything if one.pid in environments]
+    )
+    found = UnitProcesses(job, runners=[one for one in everything if one.pid in holders])
+    found.ansible = next((one for one in job if answers_signal(one.pid)), None)
+    if found.ansible is not None:
+        env = _environment(found.ansible) or {}
+        found.key_file = env.get(KEY_FILE_VARIABLE, "")
+        found.masker = Masker(value for name, value in env.items() if is_secret_name(name))
+    return found
+
+
+def _job(
+    everything: list[psutil.Process],
+    parents: dict[int, int],
+    environments: dict[int, dict[str, str] | None],
+    keys: set[str],
+) -> list[psutil.Process]:
+    """The processes with one of ``keys``, and all below them. An engine that is a daemon starts them elsewhere. What
+    was left alone and may not be looked at is the job's, too.
+    """
+    known: set[int] = set()
+    for process in everything:
+        pid = process.pid
+        if parents[pid] in known:
+            known.add(pid)
+            continue
+        env = environments[pid] if pid in environments else _environment(process)
+        if (env is None and pid in environments) or (env or {}).get(KEY_FILE_VARIABLE) in keys:
+            known.add(pid)
+    return [process for process in everything if process.pid in known]
+
+
+def _created(process: psutil.Process) -> tuple[float, int]:
+    try:
+        return process.create_time(), process.pid
+    except psutil.Error:
+        return 0.0, process.pid
+
+
+def _parent(process: psutil.Process) -> int:
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return 0
+
+
+def _environment(process: psutil.Process) -> dict[str, str] | None:
+    """None if it may not be looked at."""
+    try:
+        return process.environ()
+    except psutil.AccessDenied:
+        return None
+    except (psutil.Error, OSError):
+        return {}
+
+
+def _status_line(pid: int, name: str) -> str:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith(f"{name}:"):
+                return line.partition(":")[2].strip()
+    return ""
+
+
+def answers_signal(pid: int) -> bool:
+    """Whether the process has a handler for :data:`ASK_SIGNAL` (``SigCgt``, proc(5)): any other would die of it. One that
+    has handlers for the signals beside it, too, is a container engine's: programs in Go catch all there are.
+    """
+    with contextlib.suppress(ValueError):
+        return int(_status_line(pid, "SigCgt") or "0", 16) >> (ASK_SIGNAL - 2) & 0b111 == 0b010
+    return False
+
+
+def _inner_pid(pid: int) -> int:
+    with contextlib.suppress(ValueError, IndexError):
+        return int(_status_line(pid, "NSpid").split()[-1])
+    return pid
+
+
+def reads_terminal(pid: int) -> bool:
+    """Whether the process waits for input from a terminal; false if that cannot be told."""
+    with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{pid}/syscall", encoding="ascii") as file:
+        number, descriptor = file.read().split()[:2]
+        if number == _READ_CALL:
+            return os.readlink(f"/proc/{pid}/fd/{int(descriptor, 16)}").startswith(("/dev/pts/", "/dev/tty"))
+    return False

@@ -1,0 +1,89 @@
+"""What is known of a job at one moment: its events, and what its node says, put together.
+
+Rules: no IO. What the node does not tell is left out, and ``note`` says why. Times of both are those of the node, so
+clocks that differ do no harm."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from ..inspection.answers import Inspection, ProcessSeen
+from ..results.history import HostTask, JobHistory
+
+__all__ = ["JobInsight", "RunningTask", "insight_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTask:
+    """What a host works on. ``path`` is FILE:LINE, ``seconds`` how long it has, ``pids`` the processes at the node that
+    work for it: empty if that is not known, or if it waits.
+    """
+
+    host: str
+    play: str
+    task: str
+    path: str
+    seconds: float
+    pids: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class JobInsight:
+    """One job. ``elapsed`` and ``silent_for`` are seconds, None if that is not known. ``hosts`` counts each host once,
+    by the worst that happened to it. ``asks`` is a question of the job that waits for an answer. ``note`` says why the
+    node did not tell about its processes, or about all of them.
+    """
+
+    job: str
+    state: str
+    node: str
+    elapsed: float | None = None
+    silent_for: float | None = None
+    running: list[RunningTask] = field(default_factory=list)
+    hosts: dict[str, int] = field(default_factory=dict)
+    processes: list[ProcessSeen] = field(default_factory=list)
+    asks: str | None = None
+    note: str | None = None
+
+
+def insight_of(
+    job: str, state: str, node: str, history: JobHistory, seen: Inspection | None = None, note: str | None = None
+) -> JobInsight:
+    """:param seen: what the node says, if it was asked and answered.
+    :param note: why it did not.
+    """
+    now = seen.time if seen is not None and seen.time else time.time()
+    running = [_running(one, seen, now) for one in history.running] if seen is not None or note else []
+    known = {one.host for one in running}
+    for work in seen.work if seen is not None else []:
+        if work.host not in known:  # its event is still on its way
+            running.append(RunningTask(work.host, "", work.task, "", 0.0, _pids(work.host, seen)))
+    processes = seen.processes if seen is not None else []
+    line = history.last_line
+    waits = history.question or (line.text if line.open and any(one.reads for one in processes) else "")
+    age = seen.age if seen is not None else None
+    if age is None and history.begun is not None:
+        age = (now if running else history.heard or now) - history.begun
+    ended = seen is None and note is None
+    return JobInsight(
+        job,
+        state,
+        node,
+        max(0.0, age) if age is not None else None,
+        max(0.0, now - history.heard) if history.heard is not None and not ended else None,
+        running,
+        history.totals(),
+        processes,
+        waits or None,
+        note or (seen.silent if seen is not None else "") or None,
+    )
+
+
+def _running(one: HostTask, seen: Inspection | None, now: float) -> RunningTask:
+    seconds = max(0.0, now - one.started) if one.started is not None else 0.0
+    return RunningTask(one.host, one.task.play, one.task.name, one.task.path, seconds, _pids(one.host, seen))
+
+
+def _pids(host: str, seen: Inspection | None) -> list[int]:
+    return [one.pid for one in seen.processes if one.host == host] if seen is not None else []

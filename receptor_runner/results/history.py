@@ -1,0 +1,222 @@
+"""What happened in a job, from its events: plays, tasks, and what each host did when.
+
+Rules: no IO. Events are a stranger's: what has another type than it should counts as missing. A host works on one task
+at a time, so a task whose end was lost has ended when its host begins the next. Times are seconds since the epoch, by
+the clock of the node. Nothing of an event is kept but what is here: results are as large as they like."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..stream.messages import JSONObject
+from .questions import LastLine, last_line
+
+__all__ = [
+    "CHANGED", "FAILED", "IGNORED", "OK", "OUTCOMES", "SKIPPED", "UNREACHABLE", "HostTask", "JobHistory", "TaskRun",
+    "moment", "result_text",
+]  # fmt: skip
+
+OK, CHANGED, SKIPPED, IGNORED = "ok", "changed", "skipped", "ignored"
+UNREACHABLE, FAILED = "unreachable", "failed"
+#: How a task ended for a host, from good to bad.
+OUTCOMES = (SKIPPED, OK, CHANGED, IGNORED, UNREACHABLE, FAILED)
+_RUNNING = "running"
+
+_ENDS = {
+    "runner_on_ok": OK,
+    "runner_on_failed": FAILED,
+    "runner_on_unreachable": UNREACHABLE,
+    "runner_on_skipped": SKIPPED,
+}
+_ITEMS = ("runner_item_on_ok", "runner_item_on_failed", "runner_item_on_skipped")
+_LONGEST_TEXT = 2000
+#: What the module pause says when it waits for a time, and for nobody.
+_INTERRUPTIBLE = "(ctrl+C"
+
+
+@dataclass(slots=True)
+class TaskRun:
+    """One task of one play. ``path`` is FILE:LINE where Ansible told it."""
+
+    uuid: str
+    name: str
+    play: str
+    action: str
+    path: str
+    role: str
+    started: float | None
+
+
+@dataclass(slots=True)
+class HostTask:
+    """One task as one host did it, or does it. ``counter`` is that of the event that ended it."""
+
+    host: str
+    task: TaskRun
+    started: float | None
+    ended: float | None = None
+    outcome: str = _RUNNING
+    text: str = ""
+    items: int = 0
+    retries: int = 0
+    counter: int = 0
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took."""
+        if self.started is None or self.ended is None:
+            return None
+        return max(0.0, self.ended - self.started)
+
+
+class JobHistory:
+    """Feed it events in their order."""
+
+    def __init__(self) -> None:
+        self.playbook = ""
+        #: When the first event came, and the last.
+        self.begun: float | None = None
+        self.heard: float | None = None
+        self.events = 0
+        #: The tasks in the order in which they began.
+        self.tasks: list[TaskRun] = []
+        #: The worst that happened to each host.
+        self.hosts: dict[str, str] = {}
+        #: How often each outcome came for each host.
+        self.counts: dict[str, dict[str, int]] = {}
+        #: The data of ``playbook_on_stats``.
+        self.stats: JSONObject | None = None
+        #: The last line of the output.
+        self.last_line = LastLine("", open=False)
+        self._running: dict[str, HostTask] = {}
+        self._known: dict[tuple[str, str], TaskRun] = {}
+
+    @property
+    def running(self) -> list[HostTask]:
+        """What is being done now, the oldest first."""
+        return sorted(self._running.values(), key=lambda one: (one.started or 0.0, one.host))
+
+    def take(self, event: JSONObject) -> HostTask | None:
+        """What ``event`` is the end of, if it is one."""
+        now = moment(event.get("created"))
+        self.events += 1
+        self.begun = self.begun if self.begun is not None else now
+        self.heard = now if now is not None else self.heard
+        if event.get("stdout"):
+            self.last_line = last_line(event)
+        found = event.get("event_data")
+        data: JSONObject = found if isinstance(found, dict) else {}
+        name = event.get("event")
+        self.playbook = self.playbook or _text(data, "playbook")
+        if name == "playbook_on_task_start":
+            self._task(data, now)
+        elif name == "playbook_on_stats":
+            self.stats = data
+            self._running.clear()
+        elif name in _ENDS and isinstance(data.get("host"), str):
+            return self._end(_ENDS[str(name)], data, now, event.get("counter"))
+        elif isinstance(data.get("host"), str):
+            self._progress(str(name), data, now)
+        return None
+
+    @property
+    def question(self) -> str:
+        """What the job seems to ask; empty if nothing."""
+        line = self.last_line
+        pauses = any(one.task.action.rpartition(".")[2] == "pause" for one in self._running.values())
+        return line.question or (line.text if pauses and not line.text.startswith(_INTERRUPTIBLE) else "")
+
+    def totals(self) -> dict[str, int]:
+        """How many hosts there are of each sort; each is of one, the worst."""
+        found = dict.fromkeys((OK, CHANGED, FAILED, UNREACHABLE, SKIPPED), 0)
+        for outcome in self.hosts.values():
+            found[OK if outcome == IGNORED else outcome] += 1
+        return found
+
+    def failed_hosts(self) -> Iterator[str]:
+        """The hosts that failed or could not be reached."""
+        return (host for host, outcome in self.hosts.items() if outcome in (FAILED, UNREACHABLE))
+
+    def _task(self, data: JSONObject, now: float | None) -> TaskRun:
+        """The task that ``data`` is about. A task of the same identifier in another batch is another one."""
+        uuid = _text(data, "task_uuid") or _text(data, "uuid")
+        key = uuid, _text(data, "play_uuid")
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = TaskRun(
+                uuid,
+                _text(data, "task") or _text(data, "name"),
+                _text(data, "play"),
+                _text(data, "resolved_action") or _text(data, "task_action"),
+                _text(data, "task_path"),
+                _text(data, "role"),
+                now,
+            )
+            self.tasks.append(known)
+        return known
+
+    def _progress(self, name: str, data: JSONObject, now: float | None) -> None:
+        host = str(data["host"])
+        if name == "runner_on_start":
+            self.counts.setdefault(host, {})
+            self._running[host] = HostTask(host, self._task(data, now), now)
+            return
+        current = self._running.get(host)
+        if current is not None:
+            current.items += name in _ITEMS
+            current.retries += name == "runner_retry"
+
+    def _end(self, outcome: str, data: JSONObject, now: float | None, counter: Any) -> HostTask:
+        host, task = str(data["host"]), self._task(data, now)
+        current = self._running.get(host)
+        if current is not None and current.task is task:
+            del self._running[host]
+        else:
+            current = HostTask(host, task, moment(data.get("start")))
+        found = data.get("res")
+        result: JSONObject = found if isinstance(found, dict) else {}
+        if outcome == OK and result.get("changed") is True:
+            outcome = CHANGED
+        elif outcome == FAILED and data.get("ignore_errors") is True:
+            outcome = IGNORED
+        current.outcome = outcome
+        current.ended = moment(data.get("end")) or now
+        current.text = result_text(result)
+        current.counter = counter if type(counter) is int else 0
+        counts = self.counts.setdefault(host, {})
+        counts[outcome] = counts.get(outcome, 0) + 1
+        self.hosts[host] = max(self.hosts.get(host, SKIPPED), outcome, key=OUTCOMES.index)
+        return current
+
+
+def moment(text: object) -> float | None:
+    """Seconds since the epoch, of a time as events have it: ISO 8601, in UTC unless it says otherwise."""
+    if not isinstance(text, str):
+        return None
+    try:
+        found = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+        return (found if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def result_text(result: JSONObject) -> str:
+    """What a result says in a few words: why it failed, or what came out."""
+    for name in ("censored", "msg", "stderr", "module_stderr", "stdout", "module_stdout", "reason", "skip_reason"):
+        value = result.get(name)
+        if isinstance(value, str) and value.strip():
+            more = result.get("stderr") or result.get("module_stdout")
+            if name == "msg" and isinstance(more, str) and more.strip() and result.get("failed"):
+                value = f"{value}\n{more}"
+            return value.strip()[:_LONGEST_TEXT]
+        if isinstance(value, (dict, list, int, float)) and value not in ({}, []):
+            return str(value)[:_LONGEST_TEXT]
+    return ""
+
+
+def _text(data: JSONObject, name: str) -> str:
+    value = data.get(name)
+    return value[:_LONGEST_TEXT] if isinstance(value, str) else ""

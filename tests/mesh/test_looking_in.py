@@ -1,0 +1,297 @@
+"""Looking into running jobs: which host does what, on which processes; and the end of one host's task alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from receptor_runner import Mesh as Client
+from receptor_runner.errors import RefusedError
+from tests.support.commands import ours
+from tests.support.nodes import Mesh
+from tests.support.private_data import INVENTORY, DirFactory, tasks
+from tests.support.processes import is_alive, wait_for
+from tests.support.ssh_hosts import ssh_hosts
+from tests.support.streams import events_of
+
+pytestmark = pytest.mark.slow
+
+STUBBORN = (
+    "name: stubborn\n"
+    "command:\n"
+    "  argv:\n"
+    "    - '{{ ansible_playbook_python }}'\n"
+    "    - '-c'\n"
+    "    - 'import signal, time; [signal.signal(n, signal.SIG_IGN) for n in (1, 2, 15)]; time.sleep(600)'\n"
+)
+AFTER = "name: after\ndebug: {msg: 'on {{ inventory_hostname }}'}"
+
+
+def local(*names: str) -> str:
+    return "".join(INVENTORY.replace("localhost", name, 1) for name in names)
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with ssh_hosts(tmp_path_factory.mktemp("ssh") / "server", 3) as lines:
+        yield lines
+
+
+@pytest.fixture(autouse=True)
+def _no_units_left(mesh: Mesh) -> object:
+    yield
+    ours("cancel", "--all")
+    for job in json.loads(ours("jobs", "-o", "json").stdout):
+        ours("release", job["id"], "--force")
+    wait_for(lambda: not mesh.units(), "no unit is left", 20)
+
+
+def inspected(*words: str) -> dict[str, Any]:
+    done = ours("inspect", *words, "-o", "json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def runs(job: str, **wanted: str) -> Callable[[], dict[str, Any] | None]:
+    """What ``inspect`` says, once each host works on its task and has processes for it."""
+
+    def look() -> dict[str, Any] | None:
+        found = inspected(job)
+        tasks = {one["host"]: one["task"] for one in found["running"] if len(one["pids"]) > 1}
+        return found if tasks == wanted else None
+
+    return look
+
+
+@pytest.mark.parametrize("strategy", ["linear", "free"])
+def test_one_host_is_ended_and_the_others_go_on(strategy: str, mesh: Mesh, hosts: str, make_dir: DirFactory) -> None:
+    """By ssh and locally, and also a module that ignores every signal that can be ignored."""
+    play = tasks(
+        "name: hang\ncommand: sleep 600\nwhen: inventory_hostname == 'ssh1'",
+        STUBBORN + "when: inventory_hostname in ('ssh2', 'here')",
+        AFTER,
+    ).replace("  tasks:", f"  strategy: {strategy}\n  tasks:", 1)
+    directory = make_dir(play, inventory=hosts + local("here", "there"))
+    mesh.run("submit", directory, "-p", "test.yml", "-i", "k")
+    if strategy == "free":
+        wait_for(runs("k", ssh1="hang", ssh2="stubborn", here="stubborn"), "all three hang")
+        order = ["ssh2", "here", "ssh1"]
+    else:
+        wait_for(runs("k", ssh1="hang"), "one hangs")
+        order = ["ssh1", "ssh2", "here"]
+    for number, host in enumerate(order):
+        if strategy == "linear" and number == 1:
+            wait_for(runs("k", ssh2="stubborn", here="stubborn"), "the next two hang")
+        pids = next(one["pids"] for one in inspected("k")["running"] if one["host"] == host)
+        done = ours("kill", "k", "--host", host, timeout=90)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.decode() == f"{host} failed: {'hang' if host == 'ssh1' else 'stubborn'}\n"
+        assert done.stderr == b""
+        assert not any(map(is_alive, pids))
+    assert ours("attach", "k", "-q").returncode == 2
+    events = events_of(directory / "artifacts" / "k")
+    failed = {one["event_data"]["host"] for one in events if one["event"] == "runner_on_failed"}
+    after = [one["event_data"]["host"] for one in events if one["event"] == "runner_on_ok"]
+    assert failed == {"ssh1", "ssh2", "here"}
+    assert sorted(after) == ["ssh3", "there"]
+    assert events[-1]["event_data"]["failures"] == {"ssh1": 1, "ssh2": 1, "here": 1}
+
+
+def test_a_host_that_waits_for_an_asynchronous_task_is_ended(mesh: Mesh, hosts: str, make_dir: DirFactory) -> None:
+    wait = "name: wait\ncommand: sleep 600\nasync: 900\npoll: 30\nwhen: inventory_hostname in ('ssh1', 'here')"
+    directory = make_dir(tasks(wait, AFTER), inventory=hosts + local("here"))
+    mesh.run("submit", directory, "-p", "test.yml", "-i", "a")
+
+    def waits() -> bool:
+        found = inspected("a")["running"]
+        return {one["host"] for one in found} == {"ssh1", "here"} and all(one["seconds"] > 2 for one in found)
+
+    wait_for(waits, "both wait")
+    left = next(one["pids"] for one in inspected("a")["running"] if one["host"] == "here")
+    assert any("sleep 600" in " ".join(psutil.Process(pid).cmdline()) for pid in left), "it is known though it is alone"
+    for host in ("ssh1", "here"):
+        assert ours("kill", "a", "--host", host).returncode == 0
+    assert not any(map(is_alive, left))
+    assert ours("attach", "a", "-q").returncode == 2
+    events = events_of(directory / "artifacts" / "a")
+    assert sorted(one["event_data"]["host"] for one in events if one["event"] == "runner_on_ok") == ["ssh2", "ssh3"]
+
+
+def test_a_loop_and_its_attempts_end_with_their_host(mesh: Mesh, make_dir: DirFactory) -> None:
+    """And what is rescued is rescued."""
+    play = tasks(
+        "block:\n"
+        "  - name: again\n"
+        "    command: sleep 600\n"
+        "    loop: [1, 2, 3]\n"
+        "    retries: 5\n"
+        "    delay: 1\n"
+        "    register: tried\n"
+        "    until: tried is success\n"
+        "    when: inventory_hostname == 'one'\n"
+        "rescue:\n"
+        "  - debug: {msg: rescued}",
+        AFTER,
+    )
+    directory = make_dir(play, inventory=local("one", "two"))
+    mesh.run("submit", directory, "-p", "test.yml", "-i", "l")
+    wait_for(runs("l", one="again"), "it hangs")
+    assert ours("kill", "l", "--host", "one").returncode == 0
+    followed = ours("attach", "l")
+    assert followed.returncode == 0, followed.stderr
+    assert b"rescued" in followed.stdout
+
+
+@pytest.mark.parametrize(
+    ("play", "words"),
+    [
+        ("run_once: true", b"run_once"),
+        ("any_errors_fatal: true", b"any_errors_fatal"),
+        ("max_fail_percentage", b"max_fail_percentage"),
+    ],
+)
+def test_nothing_is_done_where_another_host_would_feel_it(
+    play: str, words: bytes, mesh: Mesh, make_dir: DirFactory
+) -> None:
+    if play == "max_fail_percentage":
+        book = tasks("name: hang\ncommand: sleep 600").replace("  tasks:", "  max_fail_percentage: 30\n  tasks:", 1)
+    else:
+        book = tasks(f"name: hang\ncommand: sleep 600\n{play}")
+    mesh.run("submit", make_dir(book, inventory=local("one", "two")), "-p", "test.yml", "-i", "n")
+    wait_for(lambda: [one for one in inspected("n")["running"] if len(one["pids"]) > 1], "it hangs")
+    before = {tuple(one["pids"]) for one in inspected("n")["running"]}
+    refused = ours("kill", "n", "--host", "one")
+    assert refused.returncode == 77
+    assert words in refused.stderr
+    assert b"nothing was done" in refused.stderr
+    assert b"no" in ours("kill", "n", "--host", "nosuch").stderr
+    assert ours("kill", "n", "--host", "nosuch").returncode == 77
+    assert {tuple(one["pids"]) for one in inspected("n")["running"]} == before
+
+
+def test_what_a_job_does_is_told_from_events_and_from_its_node(mesh: Mesh, hosts: str, make_dir: DirFactory) -> None:
+    book = tasks(
+        "name: quick\ncommand: 'true'",
+        "name: break\ncommand: 'false'\nwhen: inventory_hostname == 'red'",
+        "name: hang\ncommand: sleep 600\nwhen: inventory_hostname == 'ssh1'",
+        "name: hide\ncommand: sleep 601\nno_log: true",
+    )
+    directory = make_dir(book, inventory=hosts + local("red", "blue"))
+    mesh.run("submit", directory, "-p", "test.yml", "-i", "i")
+    found = wait_for(runs("i", ssh1="hang"), "it hangs")
+    assert list(found) == [
+        "job", "state", "node", "elapsed", "silent_for", "running", "hosts", "processes", "asks", "note",
+    ]  # fmt: skip
+    assert (found["job"], found["state"], found["node"]) == ("i", "running", mesh.executor.name)
+    assert found["hosts"] == {"ok": 0, "changed": 4, "failed": 1, "unreachable": 0, "skipped": 0}
+    (hangs,) = found["running"]
+    assert hangs["path"].endswith("/project/test.yml:9")
+    assert 0 <= hangs["seconds"] <= found["elapsed"] < 60
+    assert found["silent_for"] < 60
+    assert (found["asks"], found["note"]) == (None, None)
+    ssh = [one for one in found["processes"] if one["arguments"].startswith("ssh ") and one["pid"] in hangs["pids"]]
+    assert "127.0.0.2" in ssh[0]["arguments"]
+    top = found["processes"][0]
+    assert "ansible-playbook" in top["arguments"]
+    assert top["host"] is None
+    text = ours("inspect", "i").stdout.decode()
+    assert "i: running on" in text
+    assert "ssh1" in text
+    assert "4 changed, 1 failed" in text
+    assert ours("kill", "i", "--host", "ssh1").returncode == 0
+    wait_for(lambda: any("no_log" in one["arguments"] for one in inspected("i")["processes"]), "the hidden task runs")
+    assert "sleep 601" not in ours("inspect", "i", "-o", "json").stdout.decode()
+
+
+def test_a_job_of_another_controller_is_looked_into_and_ended_for_one_host(
+    mesh: Mesh, make_dir: DirFactory, tmp_path: Path
+) -> None:
+    directory = make_dir(
+        tasks("name: hang\ncommand: sleep 600\nwhen: inventory_hostname == 'one'", AFTER), inventory=local("one", "two")
+    )
+    mesh.run("submit", directory, "-p", "test.yml", "-i", "theirs")
+    wait_for(runs("theirs", one="hang"), "it hangs")
+    view = json.loads(ours("status", "theirs", "-o", "json").stdout)
+    unit = view["remote_unit"] or (mesh.executor.units() or [view["unit"]])[0]
+    words = ["--node", mesh.executor.name, "--unit", unit, *mesh.arguments()]
+    if mesh.kind == "daemon-signed":
+        words += ["--config", str(mesh.controller.config)]
+    env = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "another")}
+    seen = ours("inspect", *words, "-o", "json", env=env)
+    assert seen.returncode == 0, seen.stderr
+    assert [one["host"] for one in json.loads(seen.stdout)["running"]] == ["one"]
+    done = ours("kill", *words, "--host", "one", env=env)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(ours("jobs", "-o", "json", env=env).stdout) == [], "nothing was noted there"
+    assert ours("attach", "theirs", "-q").returncode == 2
+
+
+def test_a_question_that_waits_is_shown(mesh: Mesh, make_dir: DirFactory) -> None:
+    book = tasks("name: ask\npause: {prompt: 'Really go on'}")
+    mesh.run("submit", make_dir(book), "-p", "test.yml", "-i", "q")
+    found = wait_for(lambda: (seen := inspected("q"))["asks"] and seen, "it asks")
+    assert "Really go on" in found["asks"]
+    assert b"it asks: Really go on" in ours("inspect", "q").stdout
+
+
+def test_a_job_that_has_ended_is_told_without_its_node(mesh: Mesh, make_dir: DirFactory) -> None:
+    assert mesh.run("submit", make_dir(tasks(AFTER)), "-p", "test.yml", "-i", "e").returncode == 0
+    assert ours("wait", "e").returncode == 0
+    found = inspected("e")
+    assert (found["state"], found["running"], found["processes"]) == ("successful", [], [])
+    assert found["hosts"]["ok"] == 1
+    ended = ours("kill", "e", "--host", "localhost")
+    assert ended.returncode == 64
+    assert b"is successful" in ended.stderr
+    watched = ours("inspect", "e", "--watch", "-o", "json")
+    assert len(watched.stdout.splitlines()) == 1
+
+
+def test_the_same_from_python(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(
+        tasks("name: hang\ncommand: sleep 600\nwhen: inventory_hostname == 'one'", AFTER), inventory=local("one", "two")
+    )
+    mesh.run("submit", directory, "-p", "test.yml", "-i", "p")
+    wait_for(runs("p", one="hang"), "it hangs")
+    job = Client.job("p")
+    seen = job.inspect()
+    assert [(one.host, one.task) for one in seen.running] == [("one", "hang")]
+    with pytest.raises(RefusedError, match="nothing runs for two"):
+        job.end_host("two")
+    assert job.end_host("one").task == "hang"
+
+
+def test_a_job_here_is_looked_into_while_it_is_followed(make_dir: DirFactory, tmp_path: Path) -> None:
+    """Of a stopped Ansible it is told that it does not answer, and nothing is ended."""
+    import subprocess
+
+    from tests.support.commands import OURS
+
+    directory = make_dir(
+        tasks("name: hang\ncommand: sleep 600\nwhen: inventory_hostname == 'one'", AFTER), inventory=local("one", "two")
+    )
+    with subprocess.Popen(
+        [*OURS, "run", str(directory), "-p", "test.yml", "-i", "here"], stdout=subprocess.PIPE
+    ) as run:
+        found = wait_for(lambda: ours("status", "here").returncode == 0 and runs("here", one="hang")(), "it hangs")
+        ansible = found["processes"][0]["pid"]
+        os.kill(ansible, signal.SIGSTOP)
+        asked = time.monotonic()
+        stopped = inspected("here")
+        assert "does not say" in stopped["note"]
+        assert [one["host"] for one in stopped["running"]] == ["one"], "the events tell it"
+        assert ours("kill", "here", "--host", "one").returncode == 77
+        assert time.monotonic() - asked < 30
+        os.kill(ansible, signal.SIGCONT)
+        assert ours("kill", "here", "--host", "one").returncode == 0
+        assert run.communicate(timeout=60)[0].count(b"on two") == 1
+        assert run.returncode == 2
