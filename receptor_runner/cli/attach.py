@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from .context import name_job
-from .following import FOLLOW_STOPS, follow
+from .following import FOLLOW_STOPS, FollowOptions, follow, told_sinks
 from .help import JOB_ENDS
 from .mesh_options import SocketOptions, lost_after_option, socket_options
 from .options import (
     LimitOptions,
     PrintOptions,
+    SinkOptions,
     bare_option,
     command,
     job_argument,
@@ -21,6 +22,8 @@ from .options import (
     option,
     output_option,
     print_options,
+    sink_options,
+    view_option,
 )
 from .output import job_printer, print_json, printed
 from .views import job_view
@@ -46,6 +49,8 @@ __all__ = ["attach"]
 @bare_option("--private-data-dir", default=".", metavar="DIR", help="Where its artifacts go. [default: .]")
 @socket_options
 @print_options
+@view_option
+@sink_options
 @limit_options
 @log_options
 @output_option
@@ -59,6 +64,8 @@ def attach(  # noqa: PLR0913 - a group of options each
     private_data_dir: str,
     at: SocketOptions,
     printing: PrintOptions,
+    view: bool,
+    told: SinkOptions,
     limits: LimitOptions,
     output: str,
     lost_after: float,
@@ -68,6 +75,7 @@ def attach(  # noqa: PLR0913 - a group of options each
     JOB goes on from where its last follower stopped. With --unit U and --node N, the job that another controller
     submitted gets a record here and is followed from its beginning.
     """
+    from ..job.secrets import known_secrets
     from ..mesh.client import Mesh
     from ..system.signals import ignore_signals, stop_on_signals
 
@@ -85,8 +93,9 @@ def attach(  # noqa: PLR0913 - a group of options each
     printer = job_printer(printing, output)
     with stop_on_signals(*FOLLOW_STOPS) as flag:
         submitted = found(flag)
-        code = follow(submitted, printer, flag, limits, lost_after)
-        ignore_signals()
+        with told_sinks(told, submitted.id, known_secrets(submitted.record.private_data_dir)) as sinks:
+            code = follow(submitted, printer, flag, FollowOptions(limits, lost_after, sinks, view))
+            ignore_signals()
     code = printed(printer, code)
     if output == "json":
         print_json(job_view(submitted.record))

@@ -4,9 +4,11 @@ Rules: a line on the terminal says what is going on, and at the end how the job 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ReceptorRunnerError
 from .output import complain, print_json, say
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
     from ..results.sinks import EventSink
     from ..system.signals import StopFlag
     from .mesh_options import RouteOptions
-    from .options import LimitOptions
+    from .options import LimitOptions, SinkOptions
+    from .progress import Progress
 
-__all__ = ["FOLLOW_STOPS", "follow", "submit_and_leave", "submit_job"]
+__all__ = ["FOLLOW_STOPS", "FollowOptions", "follow", "submit_and_leave", "submit_job", "told_sinks"]
 
 #: The signals that end the following of a job.
 FOLLOW_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -69,20 +72,50 @@ def submit_and_leave(submit: Callable[[StopFlag], SubmittedJob], output: str) ->
     return 0
 
 
-def follow(
-    submitted: SubmittedJob, printer: EventSink | None, flag: StopFlag, limits: LimitOptions, lost_after: float
-) -> int:
+class FollowOptions(NamedTuple):
+    """How a job is followed. ``sinks`` hear of it, too. ``view`` shows hosts and tasks instead of the output."""
+
+    limits: LimitOptions
+    lost_after: float
+    sinks: Sequence[EventSink] = ()
+    view: bool = False
+
+
+@contextlib.contextmanager
+def told_sinks(told: SinkOptions, job: str, secrets: Iterable[str]) -> Iterator[Sequence[EventSink]]:
+    """The sinks that were asked for, as long as the context lasts.
+
+    :param secrets: what none of them gets.
+    """
+    if not told.sinks:
+        yield ()
+        return
+    from .. import __version__
+    from ..sinks.choice import SinkChoice, chosen_sinks
+
+    with chosen_sinks(SinkChoice(*told, __version__), job, secrets) as sinks:
+        yield sinks
+
+
+def follow(submitted: SubmittedJob, printer: EventSink | None, flag: StopFlag, options: FollowOptions) -> int:
     """Follows the job to its end, and returns the exit status."""
     from .progress import on_terminal, progress
 
-    line = progress("this machine" if submitted.record.private_node else submitted.record.route.node)
+    where = "this machine" if submitted.record.private_node else submitted.record.route.node
+    if options.view and on_terminal():
+        from .live_view import LiveView
+
+        line: Progress = LiveView(where)
+    else:
+        line = progress(where)
     try:
         outcome = submitted.follow(
             printer=line.wrap(printer),
             flag=flag,
-            lost_after=lost_after,
+            lost_after=options.lost_after,
             changed=line.state,
-            limits=limits.stream_limits(),
+            limits=options.limits.stream_limits(),
+            sinks=options.sinks,
         )
     except ReceptorRunnerError as exc:
         if submitted.record.verdict is None:

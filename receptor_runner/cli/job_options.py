@@ -23,6 +23,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = ["JobOptions", "check_ident_option", "job_options"]
 
+#: ansible/config/base.yml
+_TASK_TIMEOUT = "ANSIBLE_TASK_TIMEOUT"
+
 
 class JobOptions(NamedTuple):
     """What a job is. The names are those of the job's parameters, except for ``exclude``, ``collect``, ``extra_vars``,
@@ -67,6 +70,7 @@ class JobOptions(NamedTuple):
     extra_vars: tuple[str, ...]
     exclude: tuple[str, ...]
     collect: tuple[str, ...]
+    task_timeout: int | None
     ansible: AnsibleOptions
 
     def parameters(self, directory: str) -> dict[str, Any]:
@@ -81,7 +85,7 @@ class JobOptions(NamedTuple):
 
         self._check(directory)
         given = self._asdict()
-        for name in ("exclude", "collect", "extra_vars", "ansible"):
+        for name in ("exclude", "collect", "extra_vars", "ansible", "task_timeout"):
             del given[name]
         parameters = {
             name: list(value) if isinstance(value, tuple) else value
@@ -105,6 +109,7 @@ class JobOptions(NamedTuple):
             parameters["role_vars"] = role_vars(self.role_vars)
         if self.forks:
             parameters["forks"] = str(self.forks)
+        parameters.update(self._timeout(directory))
         self.ansible.apply(parameters, directory)
         self._remark(directory)
         return parameters
@@ -124,6 +129,22 @@ class JobOptions(NamedTuple):
             in_place=in_place,
             **parameters,
         )
+
+    def _timeout(self, directory: str) -> dict[str, Any]:
+        """Ansible's own limit for each task, as a parameter; what is in ``env/envvars`` would win.
+
+        :raises click.UsageError: it says something else.
+        """
+        if not self.task_timeout:
+            return {}
+        from ..job.private_data import PrivateDataDir
+
+        there = (PrivateDataDir(directory).mapping("env/envvars") or {}).get(_TASK_TIMEOUT)
+        if there is not None and str(there) != str(self.task_timeout):
+            raise click.UsageError(
+                f"--task-timeout is {self.task_timeout}, and DIR/env/envvars has {_TASK_TIMEOUT}: {there}"
+            )
+        return {"envvars": {_TASK_TIMEOUT: str(self.task_timeout)}}
 
     def _check(self, directory: str) -> None:
         if not directory:
@@ -282,6 +303,12 @@ _more = sections(
     option("-e", "--extra-vars", metavar="VARS", multiple=True, help="Variables: name=value, JSON, YAML, or @FILE."),
     option(
         "-i", "--ident", metavar="NAME", help="Name of the job, and of its directory of artifacts. [default: random]"
+    ),
+    option(
+        "--task-timeout",
+        type=click.IntRange(min=1),
+        metavar="SECONDS",
+        help="A task fails for a host that takes longer. It is Ansible's own timeout.",
     ),
     option("--exclude", multiple=True, metavar="GLOB", help="Leave out what matches, by path in DIR or by name."),
     option(

@@ -6,21 +6,16 @@ artifacts have it."""
 from __future__ import annotations
 
 import fnmatch
-import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import InputError, LostError, OutputClosedError
-from ..results.artifact_dir import EVENTS
+from ..errors import OutputClosedError
 from .context import name_job
+from .job_source import read_job
 from .options import ShowOptions, bare_option, command, job_argument, log_options, show_options
 from .output import complain, job_printer, printed
 
 if TYPE_CHECKING:
     from ..stream.messages import JSONObject
-    from ..system.signals import StopFlag
-
-Take: TypeAlias = "Callable[[JSONObject, bytes], None]"
 
 __all__ = ["logs"]
 
@@ -89,10 +84,7 @@ def logs(*, job: str, follow: bool, host: str | None, task: str | None, failed: 
                     raise OutputClosedError("whoever read the output has gone")
 
         try:
-            if os.sep in job or os.path.isdir(os.path.join(job, EVENTS)):
-                _show_saved(job, take)
-            else:
-                _show_submitted(job, take, follow=follow, flag=flag)
+            read_job(job, take, follow=follow, flag=flag)
         except OutputClosedError:
             return printed(printer, OutputClosedError.exit_code)
     if printer is not None:
@@ -100,33 +92,3 @@ def logs(*, job: str, follow: bool, host: str | None, task: str | None, failed: 
     if not count and any(chosen):
         complain("nothing matches; the whole output is shown without --host, --task and --failed")
     return printed(printer, 0)
-
-
-def _show_submitted(name: str, take: Take, *, follow: bool, flag: StopFlag) -> None:
-    from ..mesh.client import Mesh
-    from ..records.store import NoJobError
-
-    try:
-        job = Mesh.job(name)
-    except NoJobError as exc:
-        exc.hint = f"receptor-runner jobs lists those there are; of a job of run, name DIR/artifacts/{name}"
-        raise
-    if job.record.units and not job.record.released:
-        try:
-            job.read_events(take, follow=follow, flag=flag)
-            return
-        except LostError as exc:
-            complain(f"{exc}; its artifacts have what was saved")
-    _show_saved(job.record.artifact_dir, take)
-
-
-def _show_saved(directory: str, take: Take) -> None:
-    """:raises InputError: there are none."""
-    from ..results.event_files import saved_events
-
-    found = False
-    for data, raw in saved_events(directory):
-        found = True
-        take(data, raw)
-    if not found:
-        raise InputError(f"there are no events of a job in {directory}")

@@ -27,7 +27,7 @@ __all__ = ["cli", "main"]
 #: Each in the file of its name.
 _COMMANDS = {
     "Run jobs": ("run", "submit", "attach"),
-    "Look after jobs": ("jobs", "status", "inspect", "logs", "wait", "kill", "cancel", "release", "prune"),
+    "Look after jobs": ("jobs", "status", "inspect", "logs", "report", "wait", "kill", "cancel", "release", "prune"),
     "The three stages": ("transmit", "worker", "process"),
     "Mesh and nodes": ("doctor", "nodes", "serve", "worktype"),
     "This tool": ("config", "completion"),
@@ -41,8 +41,8 @@ _EXAMPLES = (
 _UNCONFIGURED = ("worker", "serve", "worktype", "completion", "config")
 #: Commands whose only use is what they print.
 _PRINTING = (
-    "transmit", "worker", "submit", "jobs", "status", "inspect", "logs", "nodes", "worktype", "config", "completion",
-    "doctor",
+    "transmit", "worker", "submit", "jobs", "status", "inspect", "logs", "report", "nodes", "worktype", "config",
+    "completion", "doctor",
 )  # fmt: skip
 
 

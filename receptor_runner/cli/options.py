@@ -19,6 +19,7 @@ from .help import OWN_VARIABLE, Command, Option
 __all__ = [
     "PrintOptions",
     "ShowOptions",
+    "SinkOptions",
     "accepted_print_options",
     "add_options",
     "bare_option",
@@ -34,6 +35,8 @@ __all__ = [
     "print_options",
     "sections",
     "show_options",
+    "sink_options",
+    "view_option",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -137,6 +140,13 @@ class PrintOptions(NamedTuple):
     exit_zero: bool
 
 
+class SinkOptions(NamedTuple):
+    """Where results go besides the artifacts."""
+
+    sinks: tuple[str, ...]
+    webhook_secret_file: str | None
+
+
 class ShowOptions(NamedTuple):
     """How the output of an earlier job is printed."""
 
@@ -160,6 +170,26 @@ _color = option(
 _exit_zero = option("--exit-zero", is_flag=True, help="Exit 0 however the job ended, as ansible-runner process does.")
 
 print_options = option_group(PrintOptions, "printing", sections("Output", _quiet, _json, _color, _exit_zero))
+sink_options = option_group(
+    SinkOptions,
+    "told",
+    sections(
+        "Output",
+        option(
+            "--sink",
+            "sinks",
+            multiple=True,
+            metavar="KIND:TARGET",
+            help="Tell somebody else, too: jsonl:FILE, junit:FILE, webhook:URL, otlp:URL. They add up.",
+        ),
+        option(
+            "--webhook-secret-file", metavar="FILE", help="What is in FILE signs what a webhook gets (HMAC-SHA256)."
+        ),
+    ),
+)
+(view_option,) = sections(
+    "Output", option("--view", is_flag=True, help="Instead of the output, show hosts and tasks live on a terminal.")
+)
 show_options = option_group(ShowOptions, "shown", sections("Output", _json, _color))
 
 

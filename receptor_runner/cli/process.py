@@ -6,11 +6,13 @@ import os
 
 import click
 
+from .following import told_sinks
 from .help import JOB_ENDS
 from .job_options import check_ident_option
 from .options import (
     LimitOptions,
     PrintOptions,
+    SinkOptions,
     bare_option,
     command,
     directory_argument,
@@ -18,6 +20,7 @@ from .options import (
     log_options,
     option,
     print_options,
+    sink_options,
 )
 from .output import complain, job_printer, printed
 
@@ -35,15 +38,25 @@ __all__ = ["process"]
 @option("-i", "--ident", help="Put the artifacts into DIR/artifacts/IDENT. [default: DIR/artifacts]")
 @bare_option("--in", "file", metavar="FILE", help="Read the stream from FILE instead of standard input.")
 @print_options
+@sink_options
 @limit_options
 @log_options
-def process(directory: str, ident: str | None, file: str | None, printing: PrintOptions, limits: LimitOptions) -> int:
+def process(
+    *,
+    directory: str,
+    ident: str | None,
+    file: str | None,
+    printing: PrintOptions,
+    told: SinkOptions,
+    limits: LimitOptions,
+) -> int:
     """Print and save the results on standard input.
 
     The artifacts are saved in the private data dir DIR. The exit status is that of the job.
     """
     from ..errors import InputError
     from ..job.private_data import PrivateDataDir
+    from ..job.secrets import known_secrets
     from ..stages import process as stage
     from ..stream.endpoints import FdInput
     from ..system.signals import stop_on_signals
@@ -63,7 +76,8 @@ def process(directory: str, ident: str | None, file: str | None, printing: Print
         printer=printer,
         limits=limits.stream_limits(),
     )
-    with stop_on_signals() as flag:
+    secrets = known_secrets(directory)
+    with stop_on_signals() as flag, told_sinks(told, ident or "", secrets) as options.sinks:
         source = FdInput(fd, flag)
         result = stage.process(source, flag, options)
         if file is None and result.exit_code != InputError.exit_code:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import click
 
 from .context import name_job
-from .following import FOLLOW_STOPS, follow, submit_and_leave, submit_job
+from .following import FOLLOW_STOPS, FollowOptions, follow, submit_and_leave, submit_job, told_sinks
 from .help import JOB_ENDS
 from .job_options import JobOptions, job_options
 from .mesh_options import RouteOptions, SocketOptions, again_option, lost_after_option, route_options, socket_options
 from .options import (
     LimitOptions,
     PrintOptions,
+    SinkOptions,
     bare_option,
     command,
     directory_argument,
@@ -27,6 +28,8 @@ from .options import (
     log_options,
     output_option,
     print_options,
+    sink_options,
+    view_option,
 )
 from .output import job_printer, print_json, printed
 from .views import job_view
@@ -50,6 +53,8 @@ __all__ = ["run"]
 @directory_argument
 @job_options
 @print_options
+@view_option
+@sink_options
 @limit_options
 @route_options
 @lost_after_option
@@ -64,6 +69,8 @@ def run(  # noqa: PLR0913 - a group of options each
     directory: str,
     what: JobOptions,
     printing: PrintOptions,
+    view: bool,
+    told: SinkOptions,
     limits: LimitOptions,
     to: RouteOptions,
     lost_after: float,
@@ -98,12 +105,17 @@ def run(  # noqa: PLR0913 - a group of options each
         else:
             start = functools.partial(_start_there, job, None if local else at, to)
         if detach:
+            if told.sinks:
+                raise click.UsageError("--sink needs somebody who follows the job; give it to receptor-runner attach")
             return submit_and_leave(functools.partial(start, again=again), output)
-        with stop_on_signals(*FOLLOW_STOPS) as flag:
+        with (
+            stop_on_signals(*FOLLOW_STOPS) as flag,
+            told_sinks(told, job.ident, job.secrets()) as sinks,
+        ):
             with writable(job.artifact_dir):
                 submitted = start(flag, again=True)
             try:
-                code = follow(submitted, printer, flag, limits, lost_after)
+                code = follow(submitted, printer, flag, FollowOptions(limits, lost_after, sinks, view))
             finally:
                 ignore_signals()
                 submitted.forget_finished()

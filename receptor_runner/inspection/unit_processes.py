@@ -142,8 +142,8 @@ def _status_line(pid: int, name: str) -> str:
 
 
 def answers_signal(pid: int) -> bool:
-    """Whether the process has a handler for :data:`ASK_SIGNAL` (``SigCgt``, proc(5)): any other would die of it. One that
-    has handlers for the signals beside it, too, is a container engine's: programs in Go catch all there are.
+    """Whether the process has a handler for :data:`ASK_SIGNAL` (``SigCgt``, proc(5)): any other would die of it. One
+    that has handlers for the signals beside it, too, is a container engine's: programs in Go catch all there are.
     """
     with contextlib.suppress(ValueError):
         return int(_status_line(pid, "SigCgt") or "0", 16) >> (ASK_SIGNAL - 2) & 0b111 == 0b010

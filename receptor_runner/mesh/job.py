@@ -15,6 +15,7 @@ from ..job.parameters import DEFAULTS, check_ident, unknown_names
 from ..job.place import Place
 from ..job.private_data import PrivateDataDir
 from ..job.runner_config import absolute
+from ..job.secrets import known_secrets
 from ..stages.transmit import Transmitter, TransmitterOptions
 from ..stream.messages import Extension
 
@@ -86,6 +87,13 @@ class Job:
             if given:
                 return f"{option}{given}" if isinstance(given, str) else name
         return "args"
+
+    def secrets(self) -> list[str]:
+        """Its passwords and its key, as far as they are known here."""
+        answers = self.parameters.get("passwords") or {}
+        found = [str(answer) for answer in answers.values() if answer] if isinstance(answers, dict) else []
+        key = self.parameters.get("ssh_key")
+        return [*found, *([str(key)] if key else []), *known_secrets(str(self.private_data.path))]
 
     def check(self) -> None:
         """:raises ReceptorRunnerError: it cannot be transmitted, and nothing need be started for it."""

@@ -10,7 +10,7 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import (
@@ -29,8 +29,9 @@ from ..receptor.work_unit import PENDING as UNIT_PENDING
 from ..records.record import DETACHED, PENDING, RUNNING, UNREACHABLE, Record, UnitRef
 from ..records.store import NoJobError, Records
 from ..results.artifact_dir import ArtifactDir
+from ..results.event_files import saved_events
 from ..results.handlers import Handlers
-from ..results.sinks import EventSink
+from ..results.sinks import EventSink, Sinks
 from ..results.verdict import LOST, Evidence, judge, verdict_of
 from ..stages.interrupts import MeshInterrupts
 from ..stages.process import Processor, ProcessorOptions
@@ -129,6 +130,7 @@ class SubmittedJob:
         lost_after: float = LOST_AFTER_SECONDS,
         changed: Callable[[str], None] | None = None,
         limits: StreamLimits = DEFAULT_LIMITS,
+        sinks: Sequence[EventSink] = (),
     ) -> Outcome:
         """Follows the job to its end, from where its last follower stopped; saves artifacts, calls handlers, and
         releases the unit.
@@ -137,6 +139,7 @@ class SubmittedJob:
         :param lost_after: seconds that the mesh may be out of reach.
         :param changed: called with the state when that changes.
         :param limits: what is taken from the stream before it is refused.
+        :param sinks: hear of results, too, before they are saved.
         :raises DetachedError: ``flag`` was raised twice or by SIGHUP, or the mesh was out of reach for too long; the
             job goes on, and another follow goes on from here.
         :raises OutputError: the artifacts cannot be written; another follow goes on from here.
@@ -153,6 +156,7 @@ class SubmittedJob:
                 private_data_dir=self.record.private_data_dir,
                 settings=self.record.settings,
                 printer=printer,
+                sinks=sinks,
                 limits=limits,
                 cancel_callback=cancel_callback,
                 interrupts=MeshInterrupts(),
@@ -179,6 +183,8 @@ class SubmittedJob:
         unit = self._followed_unit(lost_after)
         journal = options.journal = self._records.journal(self.id)
         try:
+            if journal.events:
+                self._catch_up([sink for sink in options.sinks if sink.whole])
             policy = FollowPolicy(unit._replace(offset=journal.offset), time.monotonic())
             options.cancel = policy.cancel
             with Processor(flag, options) as processor:
@@ -195,6 +201,13 @@ class SubmittedJob:
             journal.close()
         self._conclude(processor)
         return Outcome.of(self.record, processor.stats)
+
+    def _catch_up(self, sinks: Sequence[EventSink]) -> None:
+        """Tells ``sinks`` what an earlier follower has saved."""
+        if sinks:
+            earlier = Sinks(sinks)
+            for event, raw in saved_events(self.record.artifact_dir):
+                earlier.event(event, raw)
 
     def _followed_unit(self, lost_after: float) -> FollowedUnit:
         unit = self._unit()

@@ -7,6 +7,7 @@ in the text."""
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,7 +53,7 @@ class Masker:
             return MASK
         found = _json(value)
         if found is not None:
-            return json.dumps(self._structure(found), ensure_ascii=False)
+            return json.dumps(self.structure(found), ensure_ascii=False)
         return self._plain(value)
 
     def _plain(self, value: str) -> str:
@@ -65,11 +66,12 @@ class Masker:
             value = _SCHEME.sub(rf"\1{MASK}", value)
         return self._inside.sub(MASK, value) if self._inside else value
 
-    def _structure(self, value: object) -> object:
+    def structure(self, value: object) -> object:
+        """Data as JSON has them, without the secrets in them."""
         if isinstance(value, dict):
-            return {name: MASK if one and is_secret_name(name) else self._structure(one) for name, one in value.items()}
+            return {name: MASK if one and is_secret_name(name) else self.structure(one) for name, one in value.items()}
         if isinstance(value, list):
-            return [self._structure(one) for one in value]
+            return [self.structure(one) for one in value]
         return self.text(value) if isinstance(value, str) else value
 
     def argv(self, argv: Sequence[str]) -> list[str]:
@@ -84,6 +86,7 @@ class Masker:
         return {name: MASK if is_secret_name(name) and value else self.text(value) for name, value in env.items()}
 
 
+@functools.lru_cache(4096)
 def is_secret_name(name: str) -> bool:
     """Whether what has this name may be secret."""
     return bool(_SECRET_NAME.search(name)) and not _INNOCENT_NAME.search(name)

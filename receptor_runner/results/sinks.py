@@ -26,6 +26,9 @@ class EventSink:
     #: Whether this sink may change the data of an event. The sinks behind it do not get the line as it came, then.
     changes_events = False
 
+    #: Whether this sink needs all events of a job, also those that came to an earlier follower.
+    whole = False
+
     def event(self, name: str, data: JSONObject, raw: bytes) -> bool:
         """One job event. False keeps it from the sinks behind this one.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from receptor_runner import Mesh as Client
 from receptor_runner.errors import RefusedError
-from tests.support.commands import ours
+from tests.support.commands import OURS, ours
 from tests.support.nodes import Mesh
 from tests.support.private_data import INVENTORY, DirFactory, tasks
 from tests.support.processes import is_alive, wait_for
@@ -61,15 +62,20 @@ def inspected(*words: str) -> dict[str, Any]:
     return found
 
 
-def runs(job: str, **wanted: str) -> Callable[[], dict[str, Any] | None]:
+def wait_runs(job: str, **wanted: str) -> dict[str, Any]:
     """What ``inspect`` says, once each host works on its task and has processes for it."""
+    last: dict[str, Any] = {}
 
     def look() -> dict[str, Any] | None:
-        found = inspected(job)
-        tasks = {one["host"]: one["task"] for one in found["running"] if len(one["pids"]) > 1}
-        return found if tasks == wanted else None
+        last.update(inspected(job))
+        tasks = {one["host"]: one["task"] for one in last["running"] if len(one["pids"]) > 1}
+        return last if tasks == wanted else None
 
-    return look
+    try:
+        found: dict[str, Any] = wait_for(look, f"{job} runs {wanted}")
+    except AssertionError as exc:
+        raise AssertionError(f"{exc}\n{last}\n{ours('logs', job).stdout.decode()}") from exc
+    return found
 
 
 @pytest.mark.parametrize("strategy", ["linear", "free"])
@@ -83,14 +89,14 @@ def test_one_host_is_ended_and_the_others_go_on(strategy: str, mesh: Mesh, hosts
     directory = make_dir(play, inventory=hosts + local("here", "there"))
     mesh.run("submit", directory, "-p", "test.yml", "-i", "k")
     if strategy == "free":
-        wait_for(runs("k", ssh1="hang", ssh2="stubborn", here="stubborn"), "all three hang")
+        wait_runs("k", ssh1="hang", ssh2="stubborn", here="stubborn")
         order = ["ssh2", "here", "ssh1"]
     else:
-        wait_for(runs("k", ssh1="hang"), "one hangs")
+        wait_runs("k", ssh1="hang")
         order = ["ssh1", "ssh2", "here"]
     for number, host in enumerate(order):
         if strategy == "linear" and number == 1:
-            wait_for(runs("k", ssh2="stubborn", here="stubborn"), "the next two hang")
+            wait_runs("k", ssh2="stubborn", here="stubborn")
         pids = next(one["pids"] for one in inspected("k")["running"] if one["host"] == host)
         done = ours("kill", "k", "--host", host, timeout=90)
         assert done.returncode == 0, done.stderr
@@ -144,7 +150,7 @@ def test_a_loop_and_its_attempts_end_with_their_host(mesh: Mesh, make_dir: DirFa
     )
     directory = make_dir(play, inventory=local("one", "two"))
     mesh.run("submit", directory, "-p", "test.yml", "-i", "l")
-    wait_for(runs("l", one="again"), "it hangs")
+    wait_runs("l", one="again")
     assert ours("kill", "l", "--host", "one").returncode == 0
     followed = ours("attach", "l")
     assert followed.returncode == 0, followed.stderr
@@ -187,7 +193,7 @@ def test_what_a_job_does_is_told_from_events_and_from_its_node(mesh: Mesh, hosts
     )
     directory = make_dir(book, inventory=hosts + local("red", "blue"))
     mesh.run("submit", directory, "-p", "test.yml", "-i", "i")
-    found = wait_for(runs("i", ssh1="hang"), "it hangs")
+    found = wait_runs("i", ssh1="hang")
     assert list(found) == [
         "job", "state", "node", "elapsed", "silent_for", "running", "hosts", "processes", "asks", "note",
     ]  # fmt: skip
@@ -219,7 +225,7 @@ def test_a_job_of_another_controller_is_looked_into_and_ended_for_one_host(
         tasks("name: hang\ncommand: sleep 600\nwhen: inventory_hostname == 'one'", AFTER), inventory=local("one", "two")
     )
     mesh.run("submit", directory, "-p", "test.yml", "-i", "theirs")
-    wait_for(runs("theirs", one="hang"), "it hangs")
+    wait_runs("theirs", one="hang")
     view = json.loads(ours("status", "theirs", "-o", "json").stdout)
     unit = view["remote_unit"] or (mesh.executor.units() or [view["unit"]])[0]
     words = ["--node", mesh.executor.name, "--unit", unit, *mesh.arguments()]
@@ -261,7 +267,7 @@ def test_the_same_from_python(mesh: Mesh, make_dir: DirFactory) -> None:
         tasks("name: hang\ncommand: sleep 600\nwhen: inventory_hostname == 'one'", AFTER), inventory=local("one", "two")
     )
     mesh.run("submit", directory, "-p", "test.yml", "-i", "p")
-    wait_for(runs("p", one="hang"), "it hangs")
+    wait_runs("p", one="hang")
     job = Client.job("p")
     seen = job.inspect()
     assert [(one.host, one.task) for one in seen.running] == [("one", "hang")]
@@ -272,17 +278,14 @@ def test_the_same_from_python(mesh: Mesh, make_dir: DirFactory) -> None:
 
 def test_a_job_here_is_looked_into_while_it_is_followed(make_dir: DirFactory, tmp_path: Path) -> None:
     """Of a stopped Ansible it is told that it does not answer, and nothing is ended."""
-    import subprocess
-
-    from tests.support.commands import OURS
-
     directory = make_dir(
         tasks("name: hang\ncommand: sleep 600\nwhen: inventory_hostname == 'one'", AFTER), inventory=local("one", "two")
     )
     with subprocess.Popen(
         [*OURS, "run", str(directory), "-p", "test.yml", "-i", "here"], stdout=subprocess.PIPE
     ) as run:
-        found = wait_for(lambda: ours("status", "here").returncode == 0 and runs("here", one="hang")(), "it hangs")
+        wait_for(lambda: ours("status", "here").returncode == 0, "there is a job")
+        found = wait_runs("here", one="hang")
         ansible = found["processes"][0]["pid"]
         os.kill(ansible, signal.SIGSTOP)
         asked = time.monotonic()

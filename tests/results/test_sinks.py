@@ -137,6 +137,7 @@ def test_a_slow_sink_behind_a_queue_costs_nobody_time_and_says_what_it_missed(ca
         sinks.event(event(counter), b"")
     allowed.set()
     sinks.close()
+    queued.settle()
     assert queued.dropped == 100 - len(slow.calls)
     assert 3 <= len(slow.calls) <= 4, "what fits into the queue, and what it was busy with"
     assert f"missed {queued.dropped} results" in caplog.text
@@ -148,6 +149,7 @@ def test_a_sink_behind_a_queue_that_fails_harms_nobody(caplog: pytest.LogCapture
     for counter in range(1, 6):
         sinks.event(event(counter), b"")
     sinks.close()
+    queued.settle()
     assert queued.dropped == 5
     assert "ZeroDivisionError" in caplog.text
 
@@ -159,12 +161,13 @@ def test_a_sink_behind_a_queue_that_hangs_is_left(caplog: pytest.LogCaptureFixtu
         def event(self, name: str, data: dict[str, Any], raw: bytes) -> bool:
             return hang.wait(60)
 
-    queued = QueuedSink(Hanging(), size=10, close_seconds=0.05)
+    queued = QueuedSink(Hanging(), size=10, seconds=0.05)
     sinks = Sinks([queued])
     for counter in range(1, 6):
         sinks.event(event(counter), b"")
     with caplog.at_level(logging.WARNING):
         sinks.close()
+        queued.settle()
     hang.set()
     assert "missed" in caplog.text
 
@@ -183,8 +186,10 @@ def test_a_sink_behind_a_queue_is_flushed_and_closed() -> None:
         def close(self) -> None:
             told.append("close")
 
-    sinks = Sinks([QueuedSink(Buffered(), size=10)])
+    queued = QueuedSink(Buffered(), size=10)
+    sinks = Sinks([queued])
     sinks.event(event(1), b"")
     sinks.flush()
     sinks.close()
+    queued.settle()
     assert told[1:] == ["flush", "close"]

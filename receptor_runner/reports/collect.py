@@ -1,0 +1,123 @@
+"""Collects what every form of a report is made of.
+
+Rules: no IO. Results are kept without what they said; that goes to :class:`Details` as it comes, because it may be
+large."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..results.history import FAILED, UNREACHABLE, HostTask, JobHistory
+from ..results.masked_events import EventMasker
+from ..results.terminal import plain
+from ..stream.messages import JSONObject
+
+__all__ = ["Details", "JobReport", "ReportHead"]
+
+#: How much of what one result said is kept, and of what no host said, in characters.
+_LONGEST_OUTPUT = 60_000
+_LONGEST_REST = 200_000
+#: Failures are told in full, so many of them.
+_MOST_FAILURES = 1000
+_UNTOLD = ("invocation", "_ansible_no_log", "ansible_facts", "diff")
+
+
+@dataclass(frozen=True)
+class ReportHead:
+    """What is known of a job beside its events. ``state`` is empty if that is not known, ``ended`` None."""
+
+    job: str
+    state: str = ""
+    rc: int | None = None
+    explanation: str = ""
+    node: str = ""
+    ended: float | None = None
+
+
+class Details(Protocol):
+    """Keeps what results said."""
+
+    def add(self, result: HostTask, text: str) -> None:
+        """What the result said, with the output of its items."""
+
+
+@dataclass
+class JobReport:
+    """Feed it events; ``details`` gets what each result said."""
+
+    head: ReportHead
+    masker: EventMasker
+    details: Details | None = None
+    history: JobHistory = field(default_factory=JobHistory)
+    results: list[HostTask] = field(default_factory=list)
+    #: The first failures, in their order.
+    failures: list[HostTask] = field(default_factory=list)
+    #: What the job said beside the results of hosts; the end of it, if it is long.
+    rest: str = ""
+    _items: dict[str, list[str]] = field(default_factory=dict)
+
+    def take(self, event: JSONObject) -> None:
+        event = self.masker.event(event)
+        done = self.history.take(event)
+        found = event.get("event_data")
+        data: JSONObject = found if isinstance(found, dict) else {}
+        stdout = event.get("stdout")
+        text = plain(stdout).strip("\n") if isinstance(stdout, str) else ""
+        host = data.get("host")
+        if done is not None:
+            self.results.append(done)
+            if done.outcome in (FAILED, UNREACHABLE) and len(self.failures) < _MOST_FAILURES:
+                self.failures.append(done)
+            if self.details is not None:
+                before = self._items.pop(done.host, [])
+                self.details.add(done, _joined([*before, text], data.get("res")))
+        elif isinstance(host, str) and text:
+            self._items.setdefault(host, []).append(text)
+        elif text and event.get("event") not in ("playbook_on_task_start", "playbook_on_play_start"):
+            self.rest = f"{self.rest}{text}\n"[-_LONGEST_REST:]
+
+    @property
+    def state(self) -> str:
+        """How the job ended, or what can be said of it."""
+        if self.head.state:
+            return self.head.state
+        if self.history.stats is None:
+            return "unknown"
+        return "failed" if any(True for _ in self.history.failed_hosts()) else "successful"
+
+    @property
+    def begun(self) -> float | None:
+        return self.history.begun
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, from its first event to its last."""
+        history = self.history
+        return history.heard - history.begun if history.heard is not None and history.begun is not None else None
+
+    def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """For each host how often each outcome came."""
+        return self.history.counts
+
+
+def _joined(texts: list[str], result: object) -> str:
+    """What was shown, and behind it what the result says and was not shown."""
+    shown = "\n".join(texts)[:_LONGEST_OUTPUT]
+    if not isinstance(result, dict):
+        return shown
+    kept = {name: value for name, value in result.items() if name not in _UNTOLD and value not in ("", [], {}, None)}
+    for name in ("stdout", "stderr"):
+        if name in kept:
+            kept.pop(f"{name}_lines", None)
+    parts = [shown]
+    for name in ("stdout", "stderr", "msg"):
+        value = kept.get(name)
+        if isinstance(value, str) and "\n" in value:
+            parts.append(f"{name}:\n{plain(value)}"[:_LONGEST_OUTPUT])
+            del kept[name]
+    if kept:
+        parts.append(json.dumps(kept, indent=1, ensure_ascii=False, default=str)[:_LONGEST_OUTPUT])
+    return "\n\n".join(parts)
