@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigurationError
 from ..results.history import CHANGED, FAILED, IGNORED, OK, SKIPPED, UNREACHABLE, HostTask, JobHistory
 from ..results.sinks import EventSink
-from ..results.terminal import one_line
+from ..results.terminal import one_line, plain
 from ..stream.messages import JSONObject
 from .context import about
 from .progress import Progress, clock
@@ -31,6 +31,8 @@ _MARKS = {OK: ".", CHANGED: "~", SKIPPED: "-", IGNORED: "i", UNREACHABLE: "U", F
 _COLOURS = {OK: "green", CHANGED: "yellow", SKIPPED: "cyan", IGNORED: "magenta", UNREACHABLE: "magenta", FAILED: "red"}
 _MOST_MARKS = 40
 _FAILURES = 4
+#: Events of a job without tasks.
+_MOST_SAID = 20
 _SLOWEST = 3
 #: Lines that are no hosts: head, recap, titles, and a line that stays free.
 _OTHER_LINES = 8
@@ -53,6 +55,7 @@ class LiveView(Progress):
         self._begun = time.monotonic()
         self._state = "starting"
         self._history = JobHistory()
+        self._said: collections.deque[str] = collections.deque(maxlen=_MOST_SAID)
         self._marks: dict[str, collections.deque[str]] = {}
         self._failures: list[HostTask] = []
         self._slowest: list[HostTask] = []
@@ -76,6 +79,8 @@ class LiveView(Progress):
     def heard(self, data: JSONObject) -> None:
         super().heard(data)
         done = self._history.take(data)
+        if not self._history.tasks and isinstance(data.get("stdout"), str):
+            self._said.append(data["stdout"])
         running = {one.host: one for one in self._history.running} if data.get("event") == "runner_on_start" else None
         if running is not None:
             now = time.monotonic()
@@ -102,11 +107,16 @@ class LiveView(Progress):
                 self._live.stop()
 
     def close(self) -> None:
+        """What failed stays on the terminal, and so does the output of a job that came to no task."""
         with self.lock:
             super().close()
             self._over.set()
             self.clear()
             about.wipe = about.nothing
+            for one in self._failures:
+                self._console.print(_told(one))
+            if not self._history.tasks and self._said:
+                self._console.print(_text(plain("\n".join(self._said))))
 
     def draw(self, *, at_once: bool = False) -> None:
         with self.lock:
@@ -118,27 +128,25 @@ class LiveView(Progress):
 
     def _picture(self) -> RenderableType:
         from rich.console import Group
-        from rich.text import Text
 
         history = self._history
         head = f"{history.playbook or 'job'} on {self._where}: {self._state} {clock(time.monotonic() - self._begun)}"
         if history.question:
             head += f"; it asks: {history.question}"
-        parts: list[RenderableType] = [Text(one_line(head), style="bold", no_wrap=True, overflow="ellipsis")]
+        parts: list[RenderableType] = [_text(one_line(head), "bold")]
         counts = ", ".join(f"{count} {name}" for name, count in history.totals().items() if count)
-        parts.append(Text(f"hosts: {counts or 'none yet'}", no_wrap=True))
+        parts.append(_text(f"hosts: {counts or 'none yet'}"))
         parts.append(
             self._hosts(max(1, self._console.height - _OTHER_LINES - len(self._failures) - len(self._slowest)))
         )
         for title, found in (("failed", self._failures), ("slowest", self._slowest)):
             if found:
-                parts.append(Text(f"{title}:", style="dim"))
+                parts.append(_text(f"{title}:", "dim"))
                 parts += [_told(one) for one in found]
         return Group(*parts)
 
     def _hosts(self, room: int) -> Table:
         from rich.table import Table
-        from rich.text import Text
 
         history, now = self._history, time.monotonic()
         table = Table(box=None, padding=(0, 1), show_header=False, expand=False)
@@ -149,14 +157,14 @@ class LiveView(Progress):
         rest = [host for host in self._marks if host not in self._since and host not in set(failed)]
         names = [*failed, *(host for host, _ in running), *rest]
         for host in names[:room]:
-            task = Text("")
+            task = _text("")
             if host in self._since:
                 one, since = self._since[host]
                 items = f", {one.items} items" if one.items else ""
-                task = Text(one_line(f"{one.task.name} {clock(now - since)}{items}"))
-            table.add_row(Text(one_line(host)[:_LONGEST_NAME]), self._line(host), task)
+                task = _text(one_line(f"{one.task.name} {clock(now - since)}{items}"))
+            table.add_row(_text(one_line(host)[:_LONGEST_NAME]), self._line(host), task)
         if len(names) > room:
-            table.add_row(Text(f"... and {len(names) - room} more", style="dim"))
+            table.add_row(_text(f"... and {len(names) - room} more", "dim"))
         return table
 
     def _line(self, host: str) -> Text:
@@ -178,10 +186,15 @@ class _Listener(EventSink):
         return True
 
 
-def _told(one: HostTask) -> Text:
+def _text(text: str, style: str = "") -> Text:
+    """One that is cut at the width of the terminal."""
     from rich.text import Text
 
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _told(one: HostTask) -> Text:
     text = f" {one.host}: {one.task.name}, {one.seconds or 0.0:.1f} s"
     if one.outcome in (FAILED, UNREACHABLE):
         text += f": {one.text.partition(chr(10))[0]}"
-    return Text(one_line(text), style=_COLOURS[one.outcome], no_wrap=True, overflow="ellipsis")
+    return _text(one_line(text), _COLOURS[one.outcome])

@@ -12,7 +12,7 @@ import logging
 import threading
 from typing import NamedTuple
 
-from ..errors import reason_of
+from ..errors import ReceptorRunnerError, reason_of
 from ..stream.messages import JSONObject
 from .sinks import EventSink
 
@@ -107,7 +107,7 @@ class QueuedSink(EventSink):
             self.dropped += sum(call.method != "flush" for call in self._calls) + late
             self._calls.clear()
         if self.dropped or self.error is not None:
-            reason = reason_of(self.error) if self.error is not None else "it was too slow"
+            reason = _reason(self.error)
             what = "result" if self.dropped == 1 else "results"
             logger.warning("the sink %s missed %d %s of the job: %s", self._name, self.dropped, what, reason)
 
@@ -147,3 +147,10 @@ class QueuedSink(EventSink):
                 self._held -= call.size
         with contextlib.suppress(Exception):
             self._sink.close()
+
+
+def _reason(error: Exception | None) -> str:
+    """Why results were missed."""
+    if error is None:
+        return "it was too slow"
+    return reason_of(error) if isinstance(error, (ReceptorRunnerError, OSError)) else repr(error)

@@ -9,7 +9,7 @@ import pexpect
 import pytest
 
 from tests.support.commands import ours
-from tests.support.private_data import DirFactory, encrypt, tasks
+from tests.support.private_data import INVENTORY, DirFactory, encrypt, tasks
 from tests.support.streams import stream_lines
 from tests.support.terminal import CONTROLS, on_terminal
 
@@ -216,3 +216,56 @@ def test_a_slip_is_remarked_upon(make_dir: DirFactory, tmp_path: Path) -> None:
     assert (wrong.returncode, b"did you mean -p test.yml?" in wrong.stderr) == (66, True)
     inside = ours("transmit", directory / "project", "-p", "test.yml")
     assert b"neither project/ nor inventory/; is it a private data dir?" in inside.stderr
+
+
+@pytest.mark.slow
+def test_hosts_and_tasks_are_shown_live_instead_of_the_output(make_dir: DirFactory, tmp_path: Path) -> None:
+    """What failed stays, and so does nothing else."""
+    until = tmp_path / "until"
+    book = tasks(
+        "name: greet\ndebug: {msg: NOT-SHOWN}",
+        "name: break\ncommand: 'false'\nwhen: inventory_hostname == 'red'",
+        f"name: hang\nwait_for: {{path: {until}, sleep: 1}}",
+    )
+    inventory = INVENTORY.replace("localhost", "red", 1) + INVENTORY.replace("localhost", "blue", 1)
+    child = on_terminal("run", make_dir(book, inventory=inventory), "-p", "test.yml", "-i", "j", "--view", columns=100)
+    child.expect(r"test\.yml on this machine: running")
+    child.expect("hosts: 1 ok, 1 failed")
+    child.expect("red .*blue .*hang 0:0")
+    child.expect("failed:")
+    until.touch()
+    child.expect("red: break, .*non-zero return code")
+    child.expect(r"failed \(rc 2\) after")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 2
+    assert "NOT-SHOWN" not in (child.before or "")
+
+
+@pytest.mark.slow
+def test_a_view_that_has_no_terminal_is_the_output(make_dir: DirFactory) -> None:
+    done = ours("run", make_dir(tasks("debug: {msg: shown}")), "-p", "test.yml", "-i", "j", "--view")
+    assert done.returncode == 0
+    assert b"shown" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_output_of_a_job_without_tasks_stays_after_the_view(make_dir: DirFactory) -> None:
+    child = on_terminal("run", make_dir("- hosts: [\n"), "-p", "test.yml", "--view")
+    child.expect("YAML parsing failed|Syntax Error")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 4
+
+
+@pytest.mark.slow
+def test_a_task_that_takes_too_long_fails_by_ansibles_own_limit(make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("command: sleep 60"))
+    done = ours("run", directory, "-p", "test.yml", "--task-timeout", "1")
+    assert done.returncode == 2
+    assert b"Timed out after 1 second" in done.stdout or b"was terminated" in done.stdout
+    (directory / "env").mkdir()
+    (directory / "env" / "envvars").write_text("ANSIBLE_TASK_TIMEOUT: 7\n")
+    contradicted = ours("run", directory, "-p", "test.yml", "--task-timeout", "1")
+    assert contradicted.returncode == 64
+    assert b"env/envvars has ANSIBLE_TASK_TIMEOUT: 7" in contradicted.stderr
