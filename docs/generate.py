@@ -196,6 +196,11 @@ def _text(node: ast.expr) -> str:
 #: What to do, by the words of a message; the first row that fits counts. Where none does, that of its class.
 _DO = (
     (
+        "nothing was done|the end of … cannot be shown",
+        "See [end what hangs for one host](how-to-look.md#end-what-hangs-for-one-host).",
+    ),
+    (r"\bsink\b|the collector|the webhook", "See [sinks](how-to-report.md#while-the-job-runs-sinks)."),
+    (
         r"\[defaults\]|a mesh has|is not TOML|not a table|in the configuration|^…: ….…|defaults\.",
         "Correct the file that the message names: [configuration](configuration.md).",
     ),
@@ -237,6 +242,8 @@ _DO = (
 )
 #: The same for warnings and remarks.
 _REMARKS = (
+    (r"the sink", "The job was not harmed. See [sinks](how-to-report.md#while-the-job-runs-sinks)."),
+    ("could not be ended", "They belong to another user, or hang in the kernel: look at them on the node."),
     ("link", "Copy what the link points to into the private data dir, if the job needs it."),
     ("roles directory", "Correct `--roles-path`, or make the directory."),
     ("unknown parameter", "Correct the name of the parameter."),
@@ -286,7 +293,7 @@ _CLASSES = {
 def advice(message: Message) -> str:
     if message.hint:
         return message.hint[0].upper() + message.hint[1:] + "."
-    rows = {"a remark": _REMARKS, "a warning": _REMARKS, "UsageError": ()}.get(message.kind, _DO)
+    rows = {"a remark": _REMARKS, "a warning": _REMARKS, "UsageError": _DO[1:2]}.get(message.kind, _DO)
     for pattern, text in rows:
         if re.search(pattern, message.text):
             return text

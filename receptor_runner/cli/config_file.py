@@ -30,7 +30,7 @@ _PATHS = ("socket", "config", "rootcas", "key", "cert")
 #: What a file of the working directory cannot say.
 _TRUSTED = (
     "artifact-dir", "binary", "cmdline", "container-auth-data", "container-option", "key", "log-file", "logfile",
-    "vault-id", "vault-pass-file", "vault-password-file",
+    "sink", "vault-id", "vault-pass-file", "vault-password-file", "webhook-secret-file",
 )  # fmt: skip
 _SCHEMES = ("tcp:", "tls:", "unix:", "/", "~")
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from ..reports.data import ReportView
+from .inspect import InsightView
 from .views import JobView
 
 __all__ = ["OUTPUTS", "ConfigurationView", "DoctorView", "FindingView", "NodeView", "PrunableView", "WorkerInfo"]
@@ -111,5 +113,7 @@ OUTPUTS: dict[str, tuple[tuple[str, ...], Any, bool]] = {
     "What may go": (("prune",), PrunableView, True),
     "Findings": (("doctor",), DoctorView, False),
     "Configuration": (("config show",), ConfigurationView, False),
+    "A running job": (("inspect",), InsightView, False),
+    "Report": (("report --format json",), ReportView, False),
     "Worker": (("worker --worker-info",), WorkerInfo, False),
 }
