@@ -7,6 +7,7 @@ knows what the bytes mean."""
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import time
 import types
@@ -18,7 +19,7 @@ from ..errors import Interrupted, ReceptorRunnerError
 from ..system.signals import StopFlag
 from ..system.timeouts import milliseconds
 
-__all__ = ["Wait", "abandon", "ready", "run"]
+__all__ = ["Wait", "abandon", "ready", "run", "sleep"]
 
 T = TypeVar("T")
 _BEGIN: Any = None
@@ -39,6 +40,16 @@ class Wait(NamedTuple):
 def ready(wait: Wait) -> Generator[Wait, bool, bool]:
     """Waits; whether the descriptor became ready in time."""
     return (yield wait)
+
+
+async def sleep(seconds: float) -> None:
+    """Waits for so long, and holds up nobody else."""
+    read_end, write_end = os.pipe()
+    try:
+        await ready(Wait(read_end, select.POLLIN, time.monotonic() + seconds))
+    finally:
+        os.close(read_end)
+        os.close(write_end)
 
 
 def run(coroutine: Coroutine[Wait, bool, T], flag: StopFlag | None = None) -> T:

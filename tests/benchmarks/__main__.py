@@ -1,7 +1,7 @@
 """The same work through us and through ansible-runner, in one go: ``python -m tests.benchmarks [PART…]``.
 
 Prints for each piece of work the wall time, processor time and peak memory of both, and the ratio theirs : ours (above
-1: we are faster or smaller). Parts: start, run, transmit, process, controllers, worker, mesh. Needs the extra
+1: we are faster or smaller). Parts: start, run, transmit, process, controllers, worker, mesh, pages (of ours alone). Needs the extra
 ``test``, for the worker a few minutes, and for mesh the real daemon."""
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tests.benchmarks import controllers
 from tests.benchmarks.local import local
 from tests.benchmarks.measure import Measured, measure
 from tests.benchmarks.mesh import mesh
+from tests.benchmarks.pages import pages
 
 BIN = Path(sys.executable).parent
 OURS = [str(BIN / "receptor-runner")]
@@ -216,6 +217,7 @@ PARTS = {
     "controllers": for_controllers,
     "worker": worker,
     "mesh": over_mesh,
+    "pages": pages,
 }
 
 

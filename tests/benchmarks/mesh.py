@@ -6,6 +6,7 @@ text. Needs the daemon."""
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -57,6 +58,7 @@ def mesh(scratch: Path, ours: str, theirs: str) -> None:
             started.start()
             _latency(scratch, started, ours, theirs)
             _cancel(scratch, started, ours)
+            _look(scratch, started, ours)
             _throughput(scratch, started, ours, theirs)
             _followers(scratch, started, ours)
         finally:
@@ -145,6 +147,31 @@ def _cancel(scratch: Path, started: Mesh, ours: str) -> None:
         run.communicate()
         took.append(time.perf_counter() - begun)
     print(f"mesh: cancel of a quiet job, Ctrl-C to end {statistics.median(took):5.2f} s", flush=True)
+
+
+def _look(scratch: Path, started: Mesh, ours: str) -> None:
+    """From the question to the answer, and from the wish to the host that Ansible has reported, over one hop."""
+    asked, ended = [], []
+    for number in range(ROUNDS):
+        job = _job(scratch, QUIET)
+        name, at = f"look{number}", shlex.join(started.arguments())
+        words = (
+            f"{ours} submit {job} -p test.yml -i {name} {at} --node {started.executor.name} --worktype receptor-runner"
+        )
+        subprocess.run(shlex.split(words), check=True, capture_output=True)
+        while True:
+            begun = time.perf_counter()
+            found = subprocess.run([ours, "inspect", name, "-o", "json"], check=True, capture_output=True).stdout
+            took = time.perf_counter() - begun
+            running = json.loads(found)["running"]
+            if running and len(running[0]["pids"]) > 1:
+                break
+        asked.append(took)
+        begun = time.perf_counter()
+        subprocess.run([ours, "kill", name, "--host", running[0]["host"]], check=True, capture_output=True)
+        ended.append(time.perf_counter() - begun)
+        subprocess.run([ours, "attach", name, "-q"], check=False, capture_output=True)
+    print(f"inspect over one hop: {statistics.median(asked):.2f} s; kill: {statistics.median(ended):.2f} s", flush=True)
 
 
 def _throughput(scratch: Path, started: Mesh, ours: str, theirs: str) -> None:
