@@ -14,6 +14,7 @@ that controllers know from ansible-runner."""
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import functools
 import hashlib
@@ -24,6 +25,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import types
 import uuid
 from contextlib import suppress
@@ -32,6 +34,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.executor.task_executor import TaskExecutor
 from ansible.executor.task_queue_manager import TaskQueueManager
+from ansible.plugins.action import ActionBase
 from ansible.plugins.callback import CallbackBase
 from ansible.utils.display import Display
 
@@ -51,6 +54,11 @@ ANSWER = "running"
 ENDED = "receptor-runner kill ended this task for this host"
 
 CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
+
+try:
+    from ansible._internal._errors._task_timeout import TaskTimeoutError
+except ImportError:  # before ansible-core 2.19
+    from ansible.executor.task_executor import TaskTimeoutError
 
 try:
     from ansible.module_utils.secrets import mask_secrets
@@ -361,6 +369,11 @@ class Events:
             ancestors = [data.get(name) for name in ("task_uuid", "play_uuid", "playbook_uuid")]
             found = contexts[key] = _dump(_masked(data))[1:-1], ancestors
         return found
+
+    def known_name(self, task):
+        """The name of a task, masked, if an event has told it; else empty. Takes no lock."""
+        found = self._contexts.get(task._uuid)
+        return json.loads("{%s}" % found[0]).get("task", "") if found is not None else ""
 
     def _enter(self, **levels):
         """From now on the playbook, the play or the task is another one. What another thread has begun to tell of the
@@ -698,21 +711,28 @@ def _framed(frames, events, name, method):
 class _Window:
     """Lets whoever may signal this process look into it. Until somebody does, this is one handler of a signal, which
     the processes of tasks inherit.
+
+    The handler runs between two steps of whatever Ansible does. So it takes no lock, shows nothing and masks nothing.
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory, events):
         self._directory = directory
+        self._events = events
         self._pid = os.getpid()
+        #: When this process, one of a task, was asked first to end it.
+        self._asked_at = None
         self.manager = None
         with suppress(ValueError, OSError):
             signal.signal(ASK_SIGNAL, self._asked)
+            # Python gives its handlers back when it ends, and a late question would end Ansible otherwise than it did
+            atexit.register(signal.signal, ASK_SIGNAL, signal.SIG_IGN)
 
     def _asked(self, number, frame):
         if os.getpid() != self._pid:
             self._end_task(frame)
             return
         with suppress(Exception):
-            self._write(_dump({"workers": list(self._workers())}))
+            self._write(_dump({"workers": list(self._workers()), "reported": self._reported()}))
 
     def _write(self, text):
         aside = os.path.join(self._directory, ".%s-%s" % (ANSWER, uuid.uuid4()))
@@ -721,61 +741,103 @@ class _Window:
         os.rename(aside, os.path.join(self._directory, ANSWER))
 
     def _workers(self):
+        """The processes of tasks. Ansible keeps one that has ended until it needs its place."""
         for worker in list(getattr(self.manager, "_workers", None) or ()):
             with suppress(Exception):
-                if worker is not None and worker.pid:
-                    host, task = worker._host, worker._task
+                if worker is not None and worker._popen is not None and worker._popen.returncode is None:
+                    host, task = worker._host.get_name(), worker._task
                     yield {
                         "pid": worker.pid,
-                        "host": host.get_name(),
-                        "task": _masked(task.get_name()),
+                        "host": host,
+                        "task": self._events.known_name(task),
                         "no_log": bool(task.no_log),
-                        "shared": self._shared(task),
+                        "shared": self._shared(task, host),
                     }
 
-    def _shared(self, task):
+    def _reported(self):
+        """How often each host was reported as failed or unreachable, also where that was ignored or rescued."""
+        stats, found = self.manager._stats, {}
+        for counts in (stats.failures, stats.dark, stats.ignored, stats.rescued):
+            for host, count in list(counts.items()):
+                found[host] = found.get(host, 0) + count
+        return found
+
+    def _shared(self, task, host):
         """Why the end of a task for one host would be felt by others; empty if it would not."""
-        for word in ("run_once", "any_errors_fatal"):
-            if getattr(task, word, False):
-                return word
+        if task.run_once or task.action.rpartition(".")[2] in _FOR_ALL:
+            return "run_once"
+        if task.any_errors_fatal:
+            return "any_errors_fatal"
         above = task
         while above is not None and not hasattr(above, "_play"):
             above = getattr(above, "_parent", None)
+        inventory, gone = self.manager._inventory, set(self.manager._failed_hosts)
         play = getattr(above, "_play", None)
+        batch = [one.get_name() for one in inventory.get_hosts(getattr(play, "hosts", None) or "all")]
         most = getattr(play, "max_fail_percentage", None)
-        if most is None:
-            return ""
-        hosts = self.manager._inventory.get_hosts(play.hosts or "all")
-        failed = len(self.manager._failed_hosts) + 1
-        return "max_fail_percentage" if failed * 100.0 / max(1, len(hosts)) > float(most) else ""
+        if most is not None and (len(gone) + 1) * 100.0 / max(1, len(batch)) > float(most):
+            return "max_fail_percentage"
+        gone |= {*self.manager._unreachable_hosts, host}
+        if gone.issuperset(batch):
+            everyone = [one.get_name() for one in inventory.get_hosts("all", ignore_restrictions=True)]
+            return "" if gone.issuperset(everyone) else "last_host"
+        return ""
 
-    @staticmethod
-    def _end_task(frame):
+    def _end_task(self, frame):
         """Raises in the process of a task where Ansible makes a failed task of it, and nowhere else: not while it talks
-        to the main process. Whoever asks asks again.
+        to the main process or holds a lock, and not while it removes what it made on the host, for some seconds.
+        Whoever asks asks again.
         """
-        while frame is not None and frame.f_code is not _EXECUTES:
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
+        cleans = False
+        while frame is not None and frame.f_code not in _EXECUTES:
             if frame.f_code.co_filename.endswith(_TALKS):
                 return
-            frame = frame.f_back
-        if frame is None:
+            cleans = cleans or frame.f_code in _CLEANS
+            inner, frame = frame, frame.f_back
+        if frame is None or (cleans and time.monotonic() < self._asked_at + _CLEANING_SECONDS):
             return
-        while frame is not None and frame.f_code is not TaskExecutor._run_loop.__code__:
+        runs_action = frame.f_code is not _LOOPS and inner.f_code.co_name == "run"
+        while frame is not None and frame.f_code is not _LOOPS:
             frame = frame.f_back
         if frame is not None:
             with suppress(Exception):
                 del frame.f_locals["items"][:]  # a loop ends here
-        raise AnsibleError(ENDED)
+        raise _TaskEnded() if runs_action else AnsibleError(ENDED)
 
 
-#: What runs a task, inside of what makes a result of its errors.
-_EXECUTES = getattr(TaskExecutor, "_execute_internal", TaskExecutor._execute).__code__
-_TALKS = ("multiprocessing/queues.py", "multiprocessing/connection.py", "multiprocessing/synchronize.py")
+class _TaskEnded(TaskTimeoutError):
+    """Ansible takes it for its own limit of the task, which nothing in between catches: an action or a connection that
+    tries again would run the task anew.
+    """
+
+    def __init__(self):
+        BaseException.__init__(self, ENDED)
+        self.timeout = 0
+
+    @property
+    def result_contribution(self):
+        return {}
+
+
+#: What runs a task, inside of what makes a result of its errors; and what runs each of a loop.
+_LOOPS = TaskExecutor._run_loop.__code__
+_EXECUTES = (getattr(TaskExecutor, "_execute_internal", TaskExecutor._execute).__code__, _LOOPS)
+#: What removes what was made on the host, and how long it may take.
+_CLEANS = (ActionBase.cleanup.__code__, ActionBase._remove_tmp_path.__code__)
+_CLEANING_SECONDS = 5.0
+_TALKS = (
+    "multiprocessing/queues.py", "multiprocessing/connection.py", "multiprocessing/synchronize.py",
+    "_fork_safe_lock.py",
+)  # fmt: skip
+#: Actions that work once for all hosts (their plugins have ``BYPASS_HOST_LOOP``).
+_FOR_ALL = ("pause", "add_host")
 
 
 def _install(key):
     frames, events = Frames(key), Events()
-    window = _Window(os.path.dirname(os.environ["RECEPTOR_RUNNER_KEY_FILE"]))
+    window = _Window(os.path.dirname(os.environ["RECEPTOR_RUNNER_KEY_FILE"]), events)
     _wrap_display(frames, events)
     send = TaskQueueManager.send_callback
 

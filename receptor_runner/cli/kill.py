@@ -39,7 +39,7 @@ def kill(*, job: str | None, other: OtherOptions, host: str, at: SocketOptions) 
     name_job(str(job or other.unit))
     with stop_on_signals() as flag:
         ending = chosen_job(job, other, at, flag).end_host(host, flag)
-    say(f"{host} failed: {ending.task}")
+    say(f"{host} failed: {ending.task}" if ending.task else f"{host} failed")
     if ending.left:
         complain(f"these processes could not be ended: {', '.join(ending.left)}")
     return 0

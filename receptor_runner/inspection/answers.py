@@ -49,8 +49,9 @@ class ProcessSeen:
 
 @dataclass(frozen=True, slots=True)
 class HostWork:
-    """What Ansible says that it does for a host now, and the process that does it. ``shared`` says why the end of it
-    would be felt by other hosts: ``run_once``, ``any_errors_fatal`` or ``max_fail_percentage``; empty if it would not.
+    """What Ansible says that it does for a host now, and the process that does it. ``task`` is empty if Ansible has not
+    its name at hand. ``shared`` says why the end of it would be felt by other hosts: ``run_once``,
+    ``any_errors_fatal``, ``max_fail_percentage`` or ``last_host``; empty if it would not.
     """
 
     pid: int
@@ -80,13 +81,16 @@ class Inspection:
 class Ending:
     """What became of the wish to end the task of one host. ``refused`` says why nothing was done; empty if something
     was. ``began`` is when, by the clock of the node, in seconds since the epoch. ``gone`` says that Ansible's process
-    for the host is. ``left`` are processes that could not be ended, with their arguments.
+    for the host is, and ``reported`` that Ansible has counted the host as failed or unreachable since. ``over`` says
+    that Ansible has ended meanwhile. ``left`` are processes that could not be ended, with their arguments.
     """
 
     refused: str = ""
     task: str = ""
     began: float = 0.0
     gone: bool = False
+    reported: bool = False
+    over: bool = False
     ended: int = 0
     left: list[str] = field(default_factory=list)
 

@@ -2,8 +2,8 @@
 
 Rules: Ansible's own processes are never killed, because it would give up the whole job; the callback plugin makes an
 error of a signal. What they started is interrupted, terminated and killed. Nothing is done where another host could
-feel it, or where it is not known for whom a process works. What other hosts may share is spared: masters of ssh's
-connections, and agents."""
+feel it, or where it is not known for whom a process works; one wish is done before the next is looked at. What other
+hosts may share is spared: masters of ssh's connections, and agents."""
 
 from __future__ import annotations
 
@@ -15,25 +15,28 @@ import psutil
 
 from ..limits import KILL_SECONDS, TERM_SECONDS
 from ..system.process_tree import is_helper, words_of
-from .ansible_work import ask_ansible
+from .ansible_work import ask_ansible, one_at_a_time
 from .answers import Ending, HostWork
 from .look import processes_for
 from .unit_processes import ASK_SIGNAL, UnitProcesses, answers_signal, unit_processes
 
 __all__ = ["end_host"]
 
-#: The signal may come while Ansible's process talks to the main one, or is not heeded: it is sent again. In between the
-#: process has time to remove what it made on the host.
-_AGAIN_SECONDS = 1.0
+#: The signal may come while Ansible's process talks to the main one: it is sent again.
+_AGAIN_SECONDS = 0.5
 #: What it started is left alone for so long: Ansible is to report why the task ended, and not that ssh did.
 _HEAD_START_SECONDS = 0.5
 _GIVE_UP_SECONDS = KILL_SECONDS + 3.0
+#: How long another wish may take, and how long Ansible may take to report a host whose process is gone.
+_OTHERS_SECONDS = 20.0
+_REPORT_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
 _LONGEST_NAME = 200
 _SHARED = {
-    "run_once": "the task runs once for all hosts (run_once)",
+    "run_once": "the task runs once for all hosts (run_once, pause)",
     "any_errors_fatal": "a failed host ends the play for all (any_errors_fatal)",
     "max_fail_percentage": "one more failed host ends the play for all (max_fail_percentage)",
+    "last_host": "it is the last host of its play or batch, and without one Ansible begins nothing more for others",
 }
 
 
@@ -44,24 +47,43 @@ def end_host(unit: str, host: str) -> Ending:
     found = unit_processes(unit)
     if found is None:
         return Ending("the processes of the work unit cannot be seen by this user")
-    work, silent = ask_ansible(found)
-    if silent:
-        return Ending(f"it is not known which process works for which host: {silent}")
-    mine = [one for one in work if one.host == host]
+    try:
+        with one_at_a_time(found, _OTHERS_SECONDS) as mine:
+            return _end_host(unit, host) if mine else Ending("another wish for this job is still being done")
+    except OSError as exc:
+        return Ending(f"the job cannot be asked: {exc}")
+
+
+def _end_host(unit: str, host: str) -> Ending:
+    found = unit_processes(unit)
+    if found is None:
+        return Ending("the processes of the work unit cannot be seen by this user")
+    answer = ask_ansible(found)
+    if answer.silent:
+        return Ending(f"it is not known which process works for which host: {answer.silent}")
+    living = {one.pid: one for one in found.processes if _lives(one)}
+    mine = [one for one in answer.work if one.host == host and one.pid in living]
     if not mine:
-        others = ", ".join(sorted({one.host for one in work})) or "none"
+        others = ", ".join(sorted({one.host for one in answer.work if one.pid in living})) or "none"
         return Ending(f"nothing runs for {host} now; hosts that something runs for: {others}")
     shared = next((one.shared for one in mine if one.shared), "")
     if shared:
         return Ending(f"{_SHARED.get(shared, shared)}; receptor-runner cancel ends the job")
-    return _ended(found, mine)
-
-
-def _ended(found: UnitProcesses, mine: list[HostWork]) -> Ending:
+    forks = [living[one.pid] for one in mine]
+    if not all(answers_signal(fork.pid) for fork in forks):
+        return Ending("Ansible's process for the host does not take the wish")
     began = time.time()
-    forks = [one for one in found.processes if one.pid in {work.pid for work in mine}]
-    if not forks or not all(answers_signal(fork.pid) for fork in forks):
-        return Ending("Ansible's process for the host does not take the wish", mine[0].task)
+    victims = _ended(found, mine, forks)
+    left = [_named(one, found, hidden=any(work.no_log for work in mine)) for one in victims.living()]
+    before = answer.reported.get(host, 0)
+    gone = not any(map(_lives, forks))
+    reported = gone and _is_reported(found, host, before)
+    over = found.ansible is None or not _lives(found.ansible)
+    return Ending("", mine[0].task, began, gone, reported, over, len(victims.known) - len(left), left)
+
+
+def _ended(found: UnitProcesses, mine: list[HostWork], forks: list[psutil.Process]) -> _Victims:
+    """Ends them, or tries as long as there is patience."""
     victims = _Victims(found, mine, forks)
     start = time.monotonic()
     asked_at = 0.0
@@ -76,10 +98,17 @@ def _ended(found: UnitProcesses, mine: list[HostWork]) -> Ending:
         if not living or now >= start + _HEAD_START_SECONDS:
             victims.stop(now - start)
         time.sleep(_LOOK_SECONDS)
-    hidden = any(work.no_log for work in mine)
-    left = [_named(one, found, hidden=hidden) for one in victims.living()]
-    gone = not any(map(_lives, forks))
-    return Ending("", mine[0].task, began, gone, len(victims.known) - len(left), left)
+    return victims
+
+
+def _is_reported(found: UnitProcesses, host: str, before: int) -> bool:
+    """Whether Ansible counts the host as failed or unreachable once more."""
+    until = time.monotonic() + _REPORT_SECONDS
+    while time.monotonic() < until and found.ansible is not None and _lives(found.ansible):
+        if ask_ansible(found).reported.get(host, 0) > before:
+            return True
+        time.sleep(_LOOK_SECONDS)
+    return False
 
 
 class _Victims:

@@ -6,6 +6,7 @@ told at all."""
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 
 import psutil
@@ -20,6 +21,10 @@ __all__ = ["inspect_unit", "processes_for"]
 _NOT_SEEN = "the processes of the work unit cannot be seen by this user, or not from a unit of their node"
 _CENSORED = "(arguments of a no_log task)"
 _LONGEST_ARGUMENTS = 1000
+#: The time that made it, and the process.
+_DIRECTORY = re.compile(r"ansible-tmp-(\d{1,12}\.\d{1,12})-(\d{1,10})-")
+#: Clock and time of start of a process may be so far apart.
+_CLOCK_SECONDS = 2.0
 
 
 def inspect_unit(unit: str) -> Inspection:
@@ -27,15 +32,15 @@ def inspect_unit(unit: str) -> Inspection:
     found = unit_processes(unit)
     if found is None:
         return Inspection(time.time(), silent=_NOT_SEEN)
-    work, silent = ask_ansible(found)
-    hosts = {pid: one for one in work for pid in processes_for(found, one)}
+    answer = ask_ansible(found)
+    hosts = {pid: one for one in answer.work for pid in processes_for(found, one)}
     seen = [seen for process in found.processes if (seen := _seen(process, found, hosts.get(process.pid)))]
-    return Inspection(time.time(), found.age, silent, work, seen)
+    return Inspection(time.time(), found.age, answer.silent, answer.work, seen)
 
 
 def processes_for(found: UnitProcesses, work: HostWork) -> list[int]:
     """The processes that work for a host: Ansible's own first, then those below it, and what an asynchronous task left
-    to itself. That is known by its directory, which has the number of the process that made it
+    to itself. That is known by its directory, which has the number of the process that made it, and when
     (ansible/plugins/action/__init__.py, ``_make_tmp_path``).
     """
     own = next((one for one in found.processes if one.pid == work.pid), None)
@@ -43,11 +48,16 @@ def processes_for(found: UnitProcesses, work: HostWork) -> list[int]:
         return []
     pids = [one.pid for one in found.below(own)]
     inner = next((inner for inner, one in found.named_inside().items() if one.pid == own.pid), own.pid)
-    mark = f"-{inner}-"
+    begun = own.create_time() - _CLOCK_SECONDS
     for process in found.processes:
-        if process.pid not in pids and any("ansible-tmp-" in word and mark in word for word in words_of(process)):
+        if process.pid not in pids and any(_is_made_by(word, inner, begun) for word in words_of(process)):
             pids += [one.pid for one in found.below(process) if one.pid not in pids]
     return pids
+
+
+def _is_made_by(word: str, pid: int, begun: float) -> bool:
+    """Whether ``word`` has a directory in it that the process ``pid`` has made after it began."""
+    return any(int(found[2]) == pid and float(found[1]) >= begun for found in _DIRECTORY.finditer(word))
 
 
 def _seen(process: psutil.Process, found: UnitProcesses, work: HostWork | None) -> ProcessSeen | None:

@@ -1,9 +1,9 @@
 """The processes of a work unit of this node: who they are, which of them is Ansible, and what each is called inside of
 a container.
 
-Rules: nothing is changed, and no process is asked anything. What may not be looked at is left out. A process belongs to
-the job if it, or one above it, has the name of the job's key in its environment: the processes that look after the job
-have not."""
+Rules: nothing is changed, and no process is asked anything. The job's command is the oldest process below the unit's
+own that has the path of a key in its environment: what the job starts is younger, and can say what it likes. What is
+above it looks after the job. Everything else below the unit's own is the job's."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
+from ..isolation.kinds import DOCKER
 from ..preparation.environment import KEY_FILE_VARIABLE
 from ..preparation.masking import Masker, is_secret_name
 from ..receptor.unit_probe import runners_of
@@ -68,45 +69,40 @@ def unit_processes(unit: str) -> UnitProcesses | None:
         return None
     everything = sorted(psutil.process_iter(), key=_created)
     parents = {process.pid: _parent(process) for process in everything}
-    tree: set[int] = set(holders)
-    for process in everything:
-        if parents[process.pid] in tree:
-            tree.add(process.pid)
-    environments = {one.pid: _environment(one) for one in everything if one.pid in tree and one.pid not in holders}
-    keys = {env[KEY_FILE_VARIABLE] for env in environments.values() if env and KEY_FILE_VARIABLE in env}
-    job = (
-        _job(everything, parents, environments, keys)
-        if keys
-        else [one for one in everything if one.pid in environments]
-    )
+    tree = _below(set(holders), parents)
+    command = next((one for one in everything if one.pid in tree and _key(one)), None)
+    members = tree - set(holders)
+    if command is not None:
+        members -= _above(command.pid, parents)
+        if command.name() == DOCKER:
+            # the daemon starts what the client asked for, and no other has its key
+            own = _key(command)
+            members = _below(members | {one.pid for one in everything if _key(one) == own}, parents)
+    job = [one for one in everything if one.pid in members]
     found = UnitProcesses(job, runners=[one for one in everything if one.pid in holders])
     found.ansible = next((one for one in job if answers_signal(one.pid)), None)
-    if found.ansible is not None:
-        env = _environment(found.ansible) or {}
-        found.key_file = env.get(KEY_FILE_VARIABLE, "")
+    if found.ansible is not None and command is not None:
+        found.key_file = _key(command)
+        env = _environment(found.ansible)
         found.masker = Masker(value for name, value in env.items() if is_secret_name(name))
     return found
 
 
-def _job(
-    everything: list[psutil.Process],
-    parents: dict[int, int],
-    environments: dict[int, dict[str, str] | None],
-    keys: set[str],
-) -> list[psutil.Process]:
-    """The processes with one of ``keys``, and all below them. An engine that is a daemon starts them elsewhere. What
-    was left alone and may not be looked at is the job's, too.
-    """
-    known: set[int] = set()
-    for process in everything:
-        pid = process.pid
-        if parents[pid] in known:
-            known.add(pid)
-            continue
-        env = environments[pid] if pid in environments else _environment(process)
-        if (env is None and pid in environments) or (env or {}).get(KEY_FILE_VARIABLE) in keys:
-            known.add(pid)
-    return [process for process in everything if process.pid in known]
+def _below(tops: set[int], parents: dict[int, int]) -> set[int]:
+    """``tops`` and all below them."""
+    found, before = set(tops), -1
+    while len(found) != before:
+        before = len(found)
+        found |= {pid for pid, parent in parents.items() if parent in found}
+    return found
+
+
+def _above(pid: int, parents: dict[int, int]) -> set[int]:
+    """The processes above ``pid``."""
+    found: set[int] = set()
+    while (pid := parents.get(pid, 0)) and pid not in found:
+        found.add(pid)
+    return found
 
 
 def _created(process: psutil.Process) -> tuple[float, int]:
@@ -123,14 +119,17 @@ def _parent(process: psutil.Process) -> int:
         return 0
 
 
-def _environment(process: psutil.Process) -> dict[str, str] | None:
-    """None if it may not be looked at."""
+def _environment(process: psutil.Process) -> dict[str, str]:
+    """Empty if it may not be looked at."""
     try:
         return process.environ()
-    except psutil.AccessDenied:
-        return None
     except (psutil.Error, OSError):
         return {}
+
+
+def _key(process: psutil.Process) -> str:
+    """The path of the key that the process was started with; empty if there is none."""
+    return _environment(process).get(KEY_FILE_VARIABLE, "")
 
 
 def _status_line(pid: int, name: str) -> str:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..inspection.answers import Inspection, ProcessSeen
 from ..results.history import HostTask, JobHistory
 
-__all__ = ["JobInsight", "RunningTask", "insight_of"]
+__all__ = ["JobInsight", "Moment", "RunningTask", "insight_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,21 @@ class JobInsight:
     note: str | None = None
 
 
-def insight_of(
-    job: str, state: str, node: str, history: JobHistory, seen: Inspection | None = None, note: str | None = None
-) -> JobInsight:
+class Moment(NamedTuple):
+    """Which job, how and where it is. ``ended`` says that nothing more will come of it."""
+
+    job: str
+    state: str
+    node: str
+    ended: bool = False
+
+
+def insight_of(now: Moment, history: JobHistory, seen: Inspection | None = None, note: str | None = None) -> JobInsight:
     """:param seen: what the node says, if it was asked and answered.
     :param note: why it did not.
     """
-    now = seen.time if seen is not None and seen.time else time.time()
-    running = [_running(one, seen, now) for one in history.running] if seen is not None or note else []
+    clock = seen.time if seen is not None and seen.time else time.time()
+    running = [] if now.ended else [_running(one, seen, clock) for one in history.running]
     known = {one.host for one in running}
     for work in seen.work if seen is not None else []:
         if work.host not in known:  # its event is still on its way
@@ -64,18 +72,17 @@ def insight_of(
     waits = history.question or (line.text if line.open and any(one.reads for one in processes) else "")
     age = seen.age if seen is not None else None
     if age is None and history.begun is not None:
-        age = (now if running else history.heard or now) - history.begun
-    ended = seen is None and note is None
+        age = ((history.heard if now.ended else None) or clock) - history.begun
     return JobInsight(
-        job,
-        state,
-        node,
+        now.job,
+        now.state,
+        now.node,
         max(0.0, age) if age is not None else None,
-        max(0.0, now - history.heard) if history.heard is not None and not ended else None,
+        max(0.0, clock - history.heard) if history.heard is not None and not now.ended else None,
         running,
         history.totals(),
         processes,
-        waits or None,
+        (waits or None) if not now.ended else None,
         note or (seen.silent if seen is not None else "") or None,
     )
 

@@ -6,7 +6,6 @@ when it is over, the node is asked whether the job still runs."""
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable
 
@@ -29,26 +28,23 @@ async def read_events(
     *,
     follow: bool,
     reader: StreamReader | None = None,
-    seconds: float | None = None,
 ) -> None:
     """Hands out every event that is there, in order.
 
     :param follow: go on with those that come, until the job ends.
     :param reader: goes on where it stopped, for a caller that closes it. It takes no archives.
-    :param seconds: how long that may go on.
     :raises UnreachableError: the results cannot be read, or not all of them.
     :raises CommandError: there are none to be had.
     """
     size = (await handle.status()).stdout_size
-    until = time.monotonic() + seconds if seconds is not None else math.inf
     with contextlib.ExitStack() as opened:
         if reader is None:
             reader = opened.enter_context(contextlib.closing(StreamReader(archives=False)))
         connection = opened.enter_context(await handle.connect())
         await connection.ask_for_results(handle.unit, reader.offset)
         heard = time.monotonic()
-        while not reader.finished and (follow or reader.offset < size) and time.monotonic() < until:
-            data = await connection.read(min(_LOOK_SECONDS, max(0.0, until - time.monotonic())))
+        while not reader.finished and (follow or reader.offset < size):
+            data = await connection.read(_LOOK_SECONDS)
             if data:
                 heard = time.monotonic()
                 if not _taken(reader, data, take):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import logging
 import os
 import time
@@ -43,8 +44,9 @@ from .context import Following
 from .endpoint import connect
 from .following.driver import FollowedJob, follow
 from .following.policy import FollowedUnit, FollowPolicy
+from .host_end import end_host
 from .insight import JobInsight
-from .looking import JobLook, end_host
+from .looking import JobLook
 from .private_node import PrivateNode
 from .reading import read_events
 from .unit_verdict import ended_unit_verdict
@@ -56,6 +58,9 @@ __all__ = ["OtherJob", "Outcome", "SubmittedJob"]
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.5
+#: So many events are told at once to sinks that were not there before, and all of them are waited for so long.
+_AT_ONCE = 1000
+_CATCH_UP_SECONDS = 10.0
 
 
 class Outcome(NamedTuple):
@@ -184,7 +189,7 @@ class SubmittedJob:
         journal = options.journal = self._records.journal(self.id)
         try:
             if journal.events:
-                self._catch_up([sink for sink in options.sinks if sink.whole])
+                self._catch_up([sink for sink in options.sinks if sink.whole], journal.events, flag)
             policy = FollowPolicy(unit._replace(offset=journal.offset), time.monotonic())
             options.cancel = policy.cancel
             with Processor(flag, options) as processor:
@@ -202,12 +207,18 @@ class SubmittedJob:
         self._conclude(processor)
         return Outcome.of(self.record, processor.stats)
 
-    def _catch_up(self, sinks: Sequence[EventSink]) -> None:
-        """Tells ``sinks`` what an earlier follower has saved."""
-        if sinks:
-            earlier = Sinks(sinks)
-            for event, raw in saved_events(self.record.artifact_dir):
-                earlier.event(event, raw)
+    def _catch_up(self, sinks: Sequence[EventSink], count: int, flag: StopFlag) -> None:
+        """Tells ``sinks`` the ``count`` events that earlier followers have handled, and waits for them a little."""
+        if not sinks:
+            return
+        earlier, until = Sinks(sinks), time.monotonic() + _CATCH_UP_SECONDS
+        for number, (event, raw) in enumerate(itertools.islice(saved_events(self.record.artifact_dir), count), 1):
+            earlier.event(event, raw)
+            if not number % _AT_ONCE:
+                for sink in sinks:
+                    sink.wait(max(0.0, until - time.monotonic()))
+                if flag.raised:
+                    return
 
     def _followed_unit(self, lost_after: float) -> FollowedUnit:
         unit = self._unit()

@@ -33,6 +33,8 @@ _ENDS = {
 }
 _ITEMS = ("runner_item_on_ok", "runner_item_on_failed", "runner_item_on_skipped")
 _LONGEST_TEXT = 2000
+#: A clock that says more is wrong, and more cannot be written.
+_LATEST = 250_000_000_000.0
 #: What the module pause says when it waits for a time, and for nobody.
 _INTERRUPTIBLE = "(ctrl+C"
 
@@ -198,9 +200,10 @@ def moment(text: object) -> float | None:
         return None
     try:
         found = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
-        return (found if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)).timestamp()
+        seconds = (found if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)).timestamp()
     except (ValueError, OverflowError):
         return None
+    return seconds if 0 <= seconds < _LATEST else None
 
 
 def result_text(result: JSONObject) -> str:

@@ -21,10 +21,10 @@ __all__ = ["SETTLE_SECONDS", "QueuedSink"]
 logger = logging.getLogger(__name__)
 
 #: How much may wait: calls, and bytes of the lines of events.
-_MOST_CALLS = 20_000
-_MOST_BYTES = 64 * 1024 * 1024
+_MOST_CALLS = 10_000
+_MOST_BYTES = 16 * 1024 * 1024
 #: How long the end of a job waits for its sinks, in seconds.
-SETTLE_SECONDS = 5.0
+SETTLE_SECONDS = 10.0
 
 
 class _Call(NamedTuple):
@@ -86,11 +86,15 @@ class QueuedSink(EventSink):
             if not self._calls or self._calls[-1].method != "flush":
                 self._add(_Call("flush", (), 0), extra=True)
 
+    def wait(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._calls or self.error is not None, seconds)
+
     def close(self) -> None:
         """Nothing will come any more. Does not wait."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
+            self._changed.notify_all()
 
     def settle(self, seconds: float | None = None) -> None:
         """Waits for what is still in the queue, and says what was dropped.
@@ -123,7 +127,7 @@ class QueuedSink(EventSink):
             return
         self._held += call.size
         self._calls.append(call)
-        self._changed.notify()
+        self._changed.notify_all()
 
     def _next(self) -> _Call | None:
         with self._changed:
@@ -145,6 +149,7 @@ class QueuedSink(EventSink):
                 self.dropped += call.method != "flush"
             with self._changed:
                 self._held -= call.size
+                self._changed.notify_all()
         with contextlib.suppress(Exception):
             self._sink.close()
 

@@ -49,6 +49,9 @@ class EventSink:
     def flush(self) -> None:
         """Nothing more came for now."""
 
+    def wait(self, seconds: float) -> None:
+        """Waits until what was told is taken, at most so long."""
+
     def close(self) -> None:
         """Nothing will come any more."""
 

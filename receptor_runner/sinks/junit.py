@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import OutputError
 from ..reports.junit import junit_xml
-from ..results.history import HostTask
+from ..results.history import CHANGED, OK, HostTask
 from ..results.masked_events import EventMasker
 from ..results.sinks import EventSink
 from ..stream.messages import JSONObject
@@ -42,6 +42,8 @@ class JUnitFile(EventSink):
     def event(self, name: str, data: JSONObject, raw: bytes) -> bool:
         done = self._summary.event(data)
         if done is not None and len(self._results) < _MOST_RESULTS:
+            if done.outcome in (OK, CHANGED):
+                done.text = ""  # it would not be written
             self._results.append(done)
         return True
 

@@ -102,6 +102,7 @@ class Traces(EventSink):
 
     def close(self) -> None:
         self._exporter.shutdown()  # type: ignore[no-untyped-call]
+        self._complaints.close()
 
     def _add_result(self, done: HostTask) -> None:
         self._last[id(done.task)] = done
@@ -138,7 +139,7 @@ class Traces(EventSink):
         begun, ended = (int(moment * 1e9) for moment in times)
         self._spans.append(
             ReadableSpan(
-                self._masker.text(name),
+                name,
                 context(self._span_id(key)),
                 over,
                 self._resource,
@@ -172,8 +173,13 @@ class _LastWords(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.text = ""
-        exporter = logging.getLogger("opentelemetry")
-        exporter.handlers, exporter.propagate = [self], False
+        self._log = logging.getLogger("opentelemetry")
+        self._log.addHandler(self)
+        self._log.propagate = False
+
+    def close(self) -> None:
+        self._log.removeHandler(self)
+        super().close()
 
     def emit(self, record: logging.LogRecord) -> None:
         self.text = one_line(record.getMessage())[:_LONGEST_REASON]

@@ -30,12 +30,10 @@ class Summary:
         self._failures: list[HostTask] = []
 
     def event(self, data: JSONObject) -> HostTask | None:
-        """What the event is the end of, masked."""
-        done = self.history.take(data)
-        if done is not None:
-            done.text = self._masker.text(done.text)
-            if done.outcome in (FAILED, UNREACHABLE) and len(self._failures) < MOST_FAILURES:
-                self._failures.append(done)
+        """What the event is the end of; nothing of it is kept unmasked."""
+        done = self.history.take(self._masker.event(data))
+        if done is not None and done.outcome in (FAILED, UNREACHABLE) and len(self._failures) < MOST_FAILURES:
+            self._failures.append(done)
         return done
 
     def ended(self, result: Any) -> JSONObject:

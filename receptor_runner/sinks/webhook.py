@@ -7,6 +7,7 @@ followed: the summary is for one server."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import http.client
@@ -16,6 +17,7 @@ import urllib.error
 import urllib.request
 import uuid
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ..errors import UnreachableError
 from ..results.masked_events import EventMasker
@@ -26,7 +28,7 @@ from .summary import Summary
 __all__ = ["Webhook"]
 
 _PAUSES = (0.5, 1.5)
-_TRY_SECONDS = 4.0
+_TRY_SECONDS = 2.5
 #: Answers after which another try may help (RFC 9110).
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
@@ -42,7 +44,7 @@ class Webhook(EventSink):
     whole = True
 
     def __init__(self, url: str, summary: Summary, masker: EventMasker, secret: bytes | None, version: str) -> None:
-        self._url = url
+        self._url, self._login = _without_login(url)
         self._secret = secret
         self._summary = summary
         self._version = version
@@ -64,6 +66,8 @@ class Webhook(EventSink):
             headers["X-Receptor-Runner-Signature"] = (
                 f"sha256={hmac.new(self._secret, body, hashlib.sha256).hexdigest()}"
             )
+        if self._login:
+            headers["Authorization"] = f"Basic {base64.b64encode(self._login.encode()).decode()}"
         request = urllib.request.Request(self._url, body, headers, method="POST")
         opener = urllib.request.build_opener(_NoRedirection)
         for pause in (*_PAUSES, None):
@@ -85,3 +89,10 @@ class Webhook(EventSink):
         except (OSError, http.client.HTTPException, ValueError) as exc:
             reason = getattr(exc, "reason", None) or exc
             return f"the server cannot be reached: {reason or type(exc).__name__}", True
+
+
+def _without_login(url: str) -> tuple[str, str]:
+    """The URL without ``user:password@``, and that; empty if there is none."""
+    parts = urlsplit(url)
+    login, at, host = parts.netloc.rpartition("@")
+    return (urlunsplit(parts._replace(netloc=host)), unquote(login)) if at else (url, "")

@@ -18,11 +18,12 @@ from receptor_runner.inspection.answers import (
     read_inspection,
     work_of,
 )
-from receptor_runner.mesh.insight import insight_of
+from receptor_runner.mesh.insight import Moment, insight_of
 from receptor_runner.results.history import JobHistory
 from tests.support.strategies import json_values
 
 PROCESS = ProcessSeen(7, 1, 3.0, 0.5, "sleeping", "sleep 9", "a")
+NOW = Moment("j", "running", "exec1")
 SEEN = Inspection(1767225610.0, 12.0, "", [HostWork(6, "a", "t")], [PROCESS])
 
 
@@ -32,7 +33,7 @@ def line(name: str, data: Any) -> bytes:
 
 def test_an_answer_is_read_as_it_was_written() -> None:
     assert read_inspection(line("inspection", SEEN.to_json())) == SEEN
-    ending = Ending("", "t", 5.0, gone=True, ended=2, left=["7 sleep"])
+    ending = Ending("", "t", gone=True, reported=True, ended=2, left=["7 sleep"])
     assert read_ending(line("ending", ending.to_json())) == ending
 
 
@@ -71,21 +72,21 @@ def started(host: str) -> dict[str, Any]:
 def test_processes_are_joined_to_hosts_by_the_clock_of_the_node() -> None:
     history = JobHistory()
     history.take(started("a"))
-    seen = insight_of("j", "running", "exec1", history, SEEN)
+    seen = insight_of(NOW, history, SEEN)
     (running,) = seen.running
     assert (running.host, running.path, running.seconds, running.pids) == ("a", "/x.yml:3", 10.0, [7])
     assert (seen.elapsed, seen.silent_for) == (12.0, 10.0)
 
 
 def test_a_host_whose_event_is_on_its_way_is_told_by_the_node() -> None:
-    seen = insight_of("j", "running", "exec1", JobHistory(), SEEN)
+    seen = insight_of(NOW, JobHistory(), SEEN)
     assert [(one.host, one.task, one.pids) for one in seen.running] == [("a", "t", [7])]
 
 
 def test_a_node_that_does_not_answer_leaves_what_events_tell() -> None:
     history = JobHistory()
     history.take(started("a"))
-    seen = insight_of("j", "running", "exec1", history, None, "it does not answer")
+    seen = insight_of(NOW, history, None, "it does not answer")
     assert [one.host for one in seen.running] == ["a"]
     assert (seen.processes, seen.note) == ([], "it does not answer")
 
@@ -93,6 +94,14 @@ def test_a_node_that_does_not_answer_leaves_what_events_tell() -> None:
 def test_a_line_without_an_end_is_a_question_if_somebody_reads_the_terminal() -> None:
     history = JobHistory()
     history.take({"event": "verbose", "stdout": "your move", "start_line": 0, "end_line": 0})
-    assert insight_of("j", "running", "n", history, SEEN).asks is None
+    assert insight_of(NOW, history, SEEN).asks is None
     reading = Inspection(1.0, processes=[ProcessSeen(7, 1, 3.0, 0.5, "sleeping", "x", None, reads=True)])
-    assert insight_of("j", "running", "n", history, reading).asks == "your move"
+    assert insight_of(NOW, history, reading).asks == "your move"
+
+
+def test_a_job_that_has_ended_asks_nothing_and_runs_for_no_host() -> None:
+    history = JobHistory()
+    history.take(started("a"))
+    history.take({"event": "verbose", "stdout": "Go on?", "start_line": 0, "end_line": 0})
+    seen = insight_of(Moment("j", "canceled", "exec1", ended=True), history)
+    assert (seen.running, seen.asks, seen.silent_for) == ([], None, None)
