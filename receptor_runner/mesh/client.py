@@ -30,11 +30,12 @@ from ..system.signals import StopFlag, pause
 from .claiming import Place, adopted_before, forget_rejected, known_job
 from .endpoint import connect
 from .job import Job
+from .other_job import OtherJob
 from .private_node import PrivateNode
 from .route import MeshStatus, NodeStatus, RouteRequest, select_route
 from .signing import signing_key
 from .submission import Sender, submit
-from .submitted import OtherJob, SubmittedJob
+from .submitted import SubmittedJob
 from .units import JOB_TAG, OWNER_TAG, UnitHandle
 from .waiting import run
 from .worker_queries import ask_worker_info

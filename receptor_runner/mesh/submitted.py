@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import logging
 import os
 import time
@@ -30,9 +29,9 @@ from ..receptor.work_unit import PENDING as UNIT_PENDING
 from ..records.record import DETACHED, PENDING, RUNNING, UNREACHABLE, Record, UnitRef
 from ..records.store import NoJobError, Records
 from ..results.artifact_dir import ArtifactDir
-from ..results.event_files import saved_events
+from ..results.event_files import tell_saved
 from ..results.handlers import Handlers
-from ..results.sinks import EventSink, Sinks
+from ..results.sinks import EventSink
 from ..results.verdict import LOST, Evidence, judge, verdict_of
 from ..stages.interrupts import MeshInterrupts
 from ..stages.process import Processor, ProcessorOptions
@@ -53,14 +52,11 @@ from .unit_verdict import ended_unit_verdict
 from .units import UnitGoneError, UnitHandle
 from .waiting import run
 
-__all__ = ["OtherJob", "Outcome", "SubmittedJob"]
+__all__ = ["Outcome", "SubmittedJob"]
 
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.5
-#: So many events are told at once to sinks that were not there before, and all of them are waited for so long.
-_AT_ONCE = 1000
-_CATCH_UP_SECONDS = 10.0
 
 
 class Outcome(NamedTuple):
@@ -189,7 +185,9 @@ class SubmittedJob:
         journal = options.journal = self._records.journal(self.id)
         try:
             if journal.events:
-                self._catch_up([sink for sink in options.sinks if sink.whole], journal.events, flag)
+                tell_saved(
+                    self.record.artifact_dir, [sink for sink in options.sinks if sink.whole], journal.events, flag
+                )
             policy = FollowPolicy(unit._replace(offset=journal.offset), time.monotonic())
             options.cancel = policy.cancel
             with Processor(flag, options) as processor:
@@ -206,19 +204,6 @@ class SubmittedJob:
             journal.close()
         self._conclude(processor)
         return Outcome.of(self.record, processor.stats)
-
-    def _catch_up(self, sinks: Sequence[EventSink], count: int, flag: StopFlag) -> None:
-        """Tells ``sinks`` the ``count`` events that earlier followers have handled, and waits for them a little."""
-        if not sinks:
-            return
-        earlier, until = Sinks(sinks), time.monotonic() + _CATCH_UP_SECONDS
-        for number, (event, raw) in enumerate(itertools.islice(saved_events(self.record.artifact_dir), count), 1):
-            earlier.event(event, raw)
-            if not number % _AT_ONCE:
-                for sink in sinks:
-                    sink.wait(max(0.0, until - time.monotonic()))
-                if flag.raised:
-                    return
 
     def _followed_unit(self, lost_after: float) -> FollowedUnit:
         unit = self._unit()
@@ -328,7 +313,7 @@ class SubmittedJob:
         if self.record.verdict is not None:
             return self.record
         try:
-            self._ask(flag, seconds)
+            self.ask(flag, seconds)
             self._keep_verdict()
         except Interrupted:
             raise
@@ -350,8 +335,8 @@ class SubmittedJob:
             if self.record.verdict is None:
                 self._save(verdict=verdict, ended=verdict.ended or time.time())
 
-    def _ask(self, flag: StopFlag | None, seconds: float) -> None:
-        """Asks the node, and takes in what it says."""
+    def ask(self, flag: StopFlag | None, seconds: float) -> None:
+        """Asks the node, and takes in what it says. Nothing is saved."""
         self._revive(flag)
         handle = self.handle
         status = run(handle.status(), flag)
@@ -493,12 +478,3 @@ class SubmittedJob:
                 run(connect(self.record.address), flag).close()
             except UnreachableError:
                 self._private.revive()
-
-
-class OtherJob(SubmittedJob):
-    """A job of another controller, looked at without being taken over: nothing is noted of it."""
-
-    def refresh(self, flag: StopFlag | None = None, seconds: float = VERDICT_SECONDS) -> Record:
-        """:raises ReceptorRunnerError: its node cannot be asked, or has no such unit."""
-        self._ask(flag, seconds)
-        return self.record

@@ -23,10 +23,10 @@ def junit_xml(job: str, results: Iterable[HostTask], ended: JSONObject) -> bytes
     """:param ended: ``state`` and ``explanation`` of the job; a job that failed without a failed host is an error."""
     plays: dict[str, list[HostTask]] = {}
     for one in results:
-        plays.setdefault(one.task.play, []).append(one)
+        plays.setdefault(one.task.play_uuid or one.task.play, []).append(one)
     top = ET.Element("testsuites", name=_clean(job))
-    for play, found in plays.items():
-        top.append(_suite(play, found))
+    for found in plays.values():
+        top.append(_suite(found[0].task.play, found))
     state = str(ended.get("state"))
     failed = any(one.outcome in (FAILED, UNREACHABLE) for found in plays.values() for one in found)
     if state != "successful" and not failed:

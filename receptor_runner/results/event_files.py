@@ -1,4 +1,5 @@
-"""Event files: one file for each event in the artifact directory, as a sink, and read again.
+"""Event files: one file for each event in the artifact directory, as a sink, and read again,
+also to sinks that were not there.
 
 Rules: an event that cannot be saved ends whoever delivers it, and not the job. A file that is no event is passed over:
 a crash may have torn it, and a job may have written it."""
@@ -6,19 +7,25 @@ a crash may have torn it, and a job may have written it."""
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 
 from ..limits import DEFAULT_LIMITS
 from ..stream.messages import JSONObject
 from ..system.below import open_directory, open_file, read_whole
+from ..system.signals import StopFlag
 from .artifact_dir import EVENTS, ArtifactDir
-from .sinks import EventSink
+from .sinks import EventSink, Sinks
 
-__all__ = ["EventFiles", "saved_events"]
+__all__ = ["EventFiles", "saved_events", "tell_saved"]
 
+#: So many events are told before the sinks are waited for, and all of that may take so long.
+_AT_ONCE = 1000
+_TELLING_SECONDS = 10.0
 _NAME = re.compile(r"([1-9][0-9]{0,14})-[0-9A-Za-z_-]{1,64}\.json")
 
 
@@ -60,6 +67,22 @@ def saved_events(directory: str) -> Iterator[tuple[JSONObject, bytes]]:
                         yield data, raw
     except OSError:
         return
+
+
+def tell_saved(directory: str, sinks: Sequence[EventSink], count: int, flag: StopFlag) -> None:
+    """Tells ``sinks`` the first ``count`` events of the last run in ``directory``: earlier followers have handled them.
+    Waits for the sinks meanwhile, for a bounded time.
+    """
+    if not sinks:
+        return
+    told, until = Sinks(sinks), time.monotonic() + _TELLING_SECONDS
+    for number, (event, raw) in enumerate(itertools.islice(saved_events(directory), count), 1):
+        told.event(event, raw)
+        if not number % _AT_ONCE:
+            for sink in sinks:
+                sink.wait(max(0.0, until - time.monotonic()))
+            if flag.raised:
+                return
 
 
 def _last_run(events: int) -> list[str]:

@@ -46,6 +46,7 @@ class TaskRun:
     uuid: str
     name: str
     play: str
+    play_uuid: str
     action: str
     path: str
     role: str
@@ -152,6 +153,7 @@ class JobHistory:
                 uuid,
                 _text(data, "task") or _text(data, "name"),
                 _text(data, "play"),
+                key[1],
                 _text(data, "resolved_action") or _text(data, "task_action"),
                 _text(data, "task_path"),
                 _text(data, "role"),

@@ -144,7 +144,7 @@ class QueuedSink(EventSink):
                     getattr(self._sink, call.method)(*call.arguments)
                 except Exception as exc:
                     self.error = exc
-                    self.dropped += 1
+                    self.dropped += max(1, self._sink.lost)
             else:
                 self.dropped += call.method != "flush"
             with self._changed:

@@ -26,6 +26,8 @@ class EventSink:
     #: Whether this sink may change the data of an event. The sinks behind it do not get the line as it came, then.
     changes_events = False
 
+    #: How many results it had taken and could not hand on, when it failed.
+    lost = 0
     #: Whether this sink needs all events of a job, also those that came to an earlier follower.
     whole = False
 

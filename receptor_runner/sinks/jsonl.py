@@ -54,6 +54,7 @@ class JSONLines(EventSink):
                 view = view[os.write(self._fd, view) :]
         except OSError:
             whole = lines[: len(lines) - len(view)].rpartition(b"\n")[0]
+            self.lost = lines.count(b"\n") - (whole.count(b"\n") + 1 if whole else 0)
             torn = len(lines) - len(view) - (len(whole) + 1 if whole else 0)
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, os.fstat(self._fd).st_size - torn)

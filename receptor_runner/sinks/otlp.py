@@ -78,17 +78,17 @@ class Traces(EventSink):
         """:raises UnreachableError: the collector did not take all of it."""
         ended, history = self._summary.ended(result), self._summary.history
         begun, heard = history.begun or 0.0, history.heard or 0.0
-        plays: dict[str, list[float]] = {}
+        plays: dict[str, tuple[str, list[float]]] = {}
         for task in history.tasks:
             last = self._last.get(id(task))
             end = (last.ended if last is not None else None) or task.started or begun
             start = task.started or begun
-            times = plays.setdefault(task.play, [start, end])
+            _, times = plays.setdefault(task.play_uuid, (task.play, [start, end]))
             times[:] = [min(times[0], start), max(times[1], end)]
             attributes = {"ansible.task.path": task.path, "ansible.task.action": task.action, "ansible.role": task.role}
-            self._add(task.name, _task_key(task), f"play {task.play}", (start, end), attributes)
-        for play, (start, end) in plays.items():
-            self._add(play or "play", f"play {play}", "job", (start, end), {"ansible.play": play})
+            self._add(task.name, _task_key(task), f"play {task.play_uuid}", (start, end), attributes)
+        for uuid, (play, (start, end)) in plays.items():
+            self._add(play or "play", f"play {uuid}", "job", (start, end), {"ansible.play": play})
         attributes = {
             "ansible.playbook": history.playbook,
             "receptor_runner.job": ended["job"],
@@ -163,6 +163,7 @@ class Traces(EventSink):
         spans, self._spans = self._spans, []
         for begin in range(0, len(spans), _BATCH):
             if self._exporter.export(spans[begin : begin + _BATCH]) is not SpanExportResult.SUCCESS:
+                self.lost = len(spans) - begin
                 why = self._masker.text(self._complaints.text)
                 raise UnreachableError(f"the collector did not take the spans{why and f': {why}'}")
 
@@ -186,7 +187,7 @@ class _LastWords(logging.Handler):
 
 
 def _task_key(task: TaskRun) -> str:
-    return f"task {task.uuid} {task.play}"
+    return f"task {task.uuid} {task.play_uuid}"
 
 
 def _number(text: str, size: int) -> int:

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,8 @@ import pytest
 
 from tests.support.commands import OURS, ours
 from tests.support.disks import small_disk
-from tests.support.private_data import DirFactory, tasks
+from tests.support.looking import inspected, wait_runs
+from tests.support.private_data import DirFactory, local, tasks
 from tests.support.processes import processes_with, wait_for
 from tests.support.streams import events_of
 
@@ -248,3 +250,31 @@ def test_a_job_that_asks_is_told_of_without_a_terminal(make_dir: DirFactory, tmp
         job.send_signal(signal.SIGINT)
         assert job.wait(30) == 130
     assert (tmp_path / "err").read_bytes().count(b"looks like a question") == 1
+
+
+def test_a_job_here_is_looked_into_while_it_is_followed(make_dir: DirFactory) -> None:
+    """Of a stopped Ansible it is told that it does not answer, and nothing is ended."""
+    directory = make_dir(
+        tasks(
+            "name: hang\ncommand: sleep 600\nwhen: inventory_hostname == 'one'",
+            "name: after\ndebug: {msg: 'on {{ inventory_hostname }}'}",
+        ),
+        inventory=local("one", "two"),
+    )
+    with subprocess.Popen(
+        [*OURS, "run", str(directory), "-p", "test.yml", "-i", "here"], stdout=subprocess.PIPE
+    ) as run:
+        wait_for(lambda: ours("status", "here").returncode == 0, "there is a job")
+        found = wait_runs("here", one="hang")
+        ansible = found["processes"][0]["pid"]
+        os.kill(ansible, signal.SIGSTOP)
+        asked = time.monotonic()
+        stopped = inspected("here")
+        assert "does not say" in stopped["note"]
+        assert [one["host"] for one in stopped["running"]] == ["one"], "the events tell it"
+        assert ours("kill", "here", "--host", "one").returncode == 77
+        assert time.monotonic() - asked < 30
+        os.kill(ansible, signal.SIGCONT)
+        assert ours("kill", "here", "--host", "one").returncode == 0
+        assert run.communicate(timeout=60)[0].count(b"on two") == 1
+        assert run.returncode == 2

@@ -9,7 +9,7 @@ import pexpect
 import pytest
 
 from tests.support.commands import ours
-from tests.support.private_data import INVENTORY, DirFactory, encrypt, tasks
+from tests.support.private_data import DirFactory, encrypt, local, tasks
 from tests.support.streams import stream_lines
 from tests.support.terminal import CONTROLS, on_terminal
 
@@ -227,7 +227,7 @@ def test_hosts_and_tasks_are_shown_live_instead_of_the_output(make_dir: DirFacto
         "name: break\ncommand: 'false'\nwhen: inventory_hostname == 'red'",
         f"name: hang\nwait_for: {{path: {until}, sleep: 1}}",
     )
-    inventory = INVENTORY.replace("localhost", "red", 1) + INVENTORY.replace("localhost", "blue", 1)
+    inventory = local("red", "blue")
     child = on_terminal("run", make_dir(book, inventory=inventory), "-p", "test.yml", "-i", "j", "--view", columns=100)
     child.expect(r"test\.yml on this machine: running")
     child.expect("hosts: 1 ok, 1 failed")

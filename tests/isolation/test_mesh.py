@@ -16,7 +16,7 @@ from tests.support.commands import ours
 from tests.support.commands_in_isolation import POLITE, STUBBORN
 from tests.support.engines import Engine
 from tests.support.nodes import BOTH, Mesh, running
-from tests.support.private_data import INVENTORY, DirFactory, tasks
+from tests.support.private_data import DirFactory, local, tasks
 from tests.support.processes import wait_for
 from tests.support.streams import events_of
 
@@ -83,9 +83,7 @@ def test_a_host_of_an_isolated_job_is_seen_and_ended(kind: str, engine: Engine, 
         "name: hang\ncommand: sleep 600\nwhen: inventory_hostname == 'one'",
         "name: after\ndebug: {msg: 'on {{ inventory_hostname }}'}",
     )
-    directory = make_dir(
-        book, inventory=INVENTORY.replace("localhost", "one", 1) + INVENTORY.replace("localhost", "two", 1)
-    )
+    directory = make_dir(book, inventory=local("one", "two"))
     with running(kind) as mesh:
         mesh.run("submit", directory, "-p", "test.yml", "-i", "c", *engine.options())
 

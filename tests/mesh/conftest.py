@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 
+from tests.support.commands import ours
 from tests.support.nodes import Mesh, running
+from tests.support.processes import wait_for
 
 #: The embedded node in both manners, always; the real daemon where there is one.
 EMBEDDED = ["embedded-1.4", "embedded-1.5"]
@@ -33,3 +36,13 @@ def new_mesh() -> Iterator[Callable[[str], Mesh]]:
             return stack.enter_context(running(kind))
 
         yield start
+
+
+@pytest.fixture
+def no_jobs_left(mesh: Mesh) -> Iterator[None]:
+    """Whatever a test has submitted is cancelled and released afterwards, and then the mesh has no unit."""
+    yield
+    ours("cancel", "--all")
+    for job in json.loads(ours("jobs", "-o", "json").stdout):
+        ours("release", job["id"], "--force")
+    wait_for(lambda: not mesh.units(), "no unit is left", 20)

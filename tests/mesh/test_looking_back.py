@@ -13,7 +13,7 @@ from tests.support.nodes import Mesh
 from tests.support.private_data import INVENTORY, DirFactory, tasks
 from tests.support.processes import wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_jobs_left")]
 
 TWO_HOSTS = INVENTORY.replace("localhost", "red", 1) + INVENTORY.replace("localhost", "blue", 1)
 MIXED = tasks(
@@ -21,15 +21,6 @@ MIXED = tasks(
     "name: tolerated\ncommand: /bin/false\nignore_errors: true",
     "name: break\ncommand: /bin/false\nwhen: inventory_hostname == 'red'",
 )
-
-
-@pytest.fixture(autouse=True)
-def _no_units_left(mesh: Mesh) -> object:
-    yield
-    ours("cancel", "--all")
-    for job in json.loads(ours("jobs", "-o", "json").stdout):
-        ours("release", job["id"], "--force")
-    wait_for(lambda: not mesh.units(), "no unit is left", 20)
 
 
 def test_the_output_is_shown_from_the_node_and_from_the_artifacts(mesh: Mesh, make_dir: DirFactory) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,13 +18,14 @@ from receptor_runner import Mesh as Client
 from receptor_runner.errors import RefusedError
 from receptor_runner.inspection.unit_processes import ASK_SIGNAL
 from tests.support.commands import OURS, ours
+from tests.support.looking import inspected, wait_runs
 from tests.support.nodes import Mesh
-from tests.support.private_data import INVENTORY, DirFactory, tasks
+from tests.support.private_data import DirFactory, local, tasks
 from tests.support.processes import is_alive, wait_for
 from tests.support.ssh_hosts import ssh_hosts
 from tests.support.streams import events_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_jobs_left")]
 
 STUBBORN = (
     "name: stubborn\n"
@@ -38,46 +38,10 @@ STUBBORN = (
 AFTER = "name: after\ndebug: {msg: 'on {{ inventory_hostname }}'}"
 
 
-def local(*names: str) -> str:
-    return "".join(INVENTORY.replace("localhost", name, 1) for name in names)
-
-
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with ssh_hosts(tmp_path_factory.mktemp("ssh") / "server", 3) as lines:
         yield lines
-
-
-@pytest.fixture(autouse=True)
-def _no_units_left(mesh: Mesh) -> object:
-    yield
-    ours("cancel", "--all")
-    for job in json.loads(ours("jobs", "-o", "json").stdout):
-        ours("release", job["id"], "--force")
-    wait_for(lambda: not mesh.units(), "no unit is left", 20)
-
-
-def inspected(*words: str) -> dict[str, Any]:
-    done = ours("inspect", *words, "-o", "json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def wait_runs(job: str, **wanted: str) -> dict[str, Any]:
-    """What ``inspect`` says, once each host works on its task and has processes for it."""
-    last: dict[str, Any] = {}
-
-    def look() -> dict[str, Any] | None:
-        last.update(inspected(job))
-        tasks = {one["host"]: one["task"] for one in last["running"] if len(one["pids"]) > 1 and one["path"]}
-        return last if tasks == wanted else None
-
-    try:
-        found: dict[str, Any] = wait_for(look, f"{job} runs {wanted}")
-    except AssertionError as exc:
-        raise AssertionError(f"{exc}\n{last}\n{ours('logs', job).stdout.decode()}") from exc
-    return found
 
 
 @pytest.mark.parametrize("strategy", ["linear", "free"])
@@ -365,27 +329,3 @@ def test_the_same_from_python(mesh: Mesh, make_dir: DirFactory) -> None:
     with pytest.raises(RefusedError, match="nothing runs for two"):
         job.end_host("two")
     assert job.end_host("one").task == "hang"
-
-
-def test_a_job_here_is_looked_into_while_it_is_followed(make_dir: DirFactory, tmp_path: Path) -> None:
-    """Of a stopped Ansible it is told that it does not answer, and nothing is ended."""
-    directory = make_dir(
-        tasks("name: hang\ncommand: sleep 600\nwhen: inventory_hostname == 'one'", AFTER), inventory=local("one", "two")
-    )
-    with subprocess.Popen(
-        [*OURS, "run", str(directory), "-p", "test.yml", "-i", "here"], stdout=subprocess.PIPE
-    ) as run:
-        wait_for(lambda: ours("status", "here").returncode == 0, "there is a job")
-        found = wait_runs("here", one="hang")
-        ansible = found["processes"][0]["pid"]
-        os.kill(ansible, signal.SIGSTOP)
-        asked = time.monotonic()
-        stopped = inspected("here")
-        assert "does not say" in stopped["note"]
-        assert [one["host"] for one in stopped["running"]] == ["one"], "the events tell it"
-        assert ours("kill", "here", "--host", "one").returncode == 77
-        assert time.monotonic() - asked < 30
-        os.kill(ansible, signal.SIGCONT)
-        assert ours("kill", "here", "--host", "one").returncode == 0
-        assert run.communicate(timeout=60)[0].count(b"on two") == 1
-        assert run.returncode == 2

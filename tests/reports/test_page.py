@@ -15,7 +15,7 @@ from receptor_runner.results.masked_events import EventMasker
 from tests.support.chromium import Page, chromium
 from tests.support.commands import ours
 from tests.support.made_jobs import made_events
-from tests.support.private_data import INVENTORY, DirFactory, tasks
+from tests.support.private_data import DirFactory, local, tasks
 
 pytestmark = pytest.mark.slow
 
@@ -144,7 +144,7 @@ def test_the_page_of_a_real_job(
         "name: told\ncommand: 'echo password=S3CRET-VALUE'",
         "name: break\ncommand: 'false'",
     )
-    inventory = INVENTORY.replace("localhost", "red", 1) + INVENTORY.replace("localhost", "blue", 1)
+    inventory = local("red", "blue")
     directory = make_dir(book, inventory=inventory, env__passwords=json.dumps({"^never asked$": "sesame-opens-it"}))
     command = ours("run", directory, "-p", "test.yml", "-i", "j", "-q").args if writer == "ours" else None
     if command is None:

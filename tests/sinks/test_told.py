@@ -7,6 +7,7 @@ import gzip
 import hmac
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from tests.support.disks import small_disk
 from tests.support.http_server import Server, http_server
 from tests.support.made_jobs import made_events
 from tests.support.nodes import BOTH, running
-from tests.support.private_data import INVENTORY, DirFactory, tasks
+from tests.support.private_data import DirFactory, local, tasks
 from tests.support.processes import wait_for
 from tests.support.streams import RUNNING, STARTING, archive, final
 
@@ -44,7 +45,7 @@ SECRETS = (b"HIDDEN-RESULT", b"S3CRET-VALUE", b"sesame")
 
 @pytest.fixture
 def mixed(make_dir: DirFactory) -> Path:
-    inventory = INVENTORY.replace("localhost", "red", 1) + INVENTORY.replace("localhost", "blue", 1)
+    inventory = local("red", "blue")
     return make_dir(MIXED, inventory=inventory, env__passwords=json.dumps({"^never asked$": "sesame-opens-it"}))
 
 
@@ -222,7 +223,9 @@ def test_a_full_disk_under_a_file_leaves_whole_lines(tmp_path: Path) -> None:
         assert len(content) > 100_000
         assert not (disk / "r.xml").exists() or junitparser.JUnitXml.fromfile(str(disk / "r.xml"))
         assert b"No space left on device" in done.stderr
-        assert f"jsonl:{disk}/e.jsonl missed".encode() in done.stderr
+        (missed,) = re.findall(rb"e.jsonl missed (\d+) results", done.stderr)
+        lines = sum(1 for _ in made_events(50, 20)) + 3  # and three statuses
+        assert content.count(b"\n") + int(missed) in (lines, lines + 2), "and two calls that write nothing"
     events = list((tmp_path / "job" / "artifacts" / "job_events").iterdir())
     assert len(events) == sum(1 for _ in made_events(50, 20))
 

@@ -39,6 +39,11 @@ def tasks(*lines: str, hosts: str = "all", facts: bool = False) -> str:
     return head + "".join("    - " + line.replace("\n", "\n      ") + "\n" for line in lines)
 
 
+def local(*names: str) -> str:
+    """Lines of an inventory: hosts that are this machine."""
+    return "".join(INVENTORY.replace("localhost", name, 1) for name in names)
+
+
 def encrypt(file: Path, password: Path) -> None:
     """Has ``file`` encrypted by ansible-vault with what is in the file ``password``."""
     vault = [str(BIN / "ansible-vault"), "encrypt", "--vault-password-file", str(password), str(file)]
