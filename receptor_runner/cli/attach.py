@@ -72,8 +72,8 @@ def attach(  # noqa: PLR0913 - a group of options each
 ) -> int:
     """Follow a submitted job, or take one over.
 
-    JOB goes on from where its last follower stopped. With --unit U and --node N, the job that another controller
-    submitted gets a record here and is followed from its beginning.
+    JOB goes on from where its last follower stopped. Ctrl-C cancels it; SIGHUP leaves it alone. With --unit U and
+    --node N, the job that another controller submitted gets a record here and is followed from its beginning.
     """
     from ..job.secrets import known_secrets
     from ..mesh.client import Mesh

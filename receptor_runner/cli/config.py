@@ -58,10 +58,10 @@ def _all_options(ctx: click.Context) -> dict[str, Option]:
 def _value(name: str, param: Option, found: Configuration) -> dict[str, Any]:
     for variable in param.variables:
         if os.environ.get(variable):
-            return {"value": os.environ[variable], "source": f"variable {variable}"}
+            return {"value": _masked(os.environ[variable]), "source": f"variable {variable}"}
     if name in found.defaults:
         given = found.defaults[name]
-        return {"value": given.value, "source": given.file}
+        return {"value": _masked(given.value), "source": given.file}
     default = param.default if isinstance(param.default, (str, int, float, bool)) else None
     return {"value": [] if param.multiple and default is None else default, "source": "built in"}
 
@@ -71,3 +71,12 @@ def _shown(value: Any) -> str:
     import json
 
     return "(none)" if value is None else json.dumps(value, default=str)
+
+
+def _masked(value: Any) -> Any:
+    """A value without the secrets in it: what is shown here goes into tickets."""
+    from ..preparation.masking import Masker
+
+    if isinstance(value, list):
+        return [_masked(one) for one in value]
+    return Masker([]).text(value) if isinstance(value, str) else value

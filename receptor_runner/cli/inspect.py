@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypedDict
 
 import click
 
+from ..records.record import GOING_ON
 from .context import name_job
 from .mesh_options import OtherOptions, SocketOptions, chosen_job, other_options, socket_options
 from .options import bare_option, command, job_argument, log_options, output_option
-from .output import print_json, print_table, say
+from .output import print_json, say, table_lines
 from .progress import clock
 
 if TYPE_CHECKING:
@@ -120,6 +123,7 @@ def inspect(
 
 
 def _show(insight: JobInsight, output: str, *, watch: bool) -> None:
+    """On a terminal that is drawn again, lines are as long and as many as it has room for."""
     data = dataclasses.asdict(insight)
     if output == "json":
         if watch:
@@ -127,47 +131,55 @@ def _show(insight: JobInsight, output: str, *, watch: bool) -> None:
         else:
             print_json(data)
         return
+    lines = list(_lines(insight))
     if watch and sys.stdout.isatty():
         click.echo(_CLEAR, nl=False)
-    say(_headline(insight))
+        columns, rows = shutil.get_terminal_size()
+        if len(lines) >= rows:
+            lines = [*lines[: rows - 2], "..."]
+        lines = [line[: columns - 1] for line in lines]
+    elif watch:
+        lines.append("")
+    for line in lines:
+        say(line)
+
+
+def _lines(insight: JobInsight) -> Iterator[str]:
+    yield _headline(insight)
     if insight.asks:
-        say(f"it asks: {insight.asks}")
+        yield f"it asks: {insight.asks}"
     if insight.running:
-        say("")
-        _show_running(insight)
+        yield ""
+        yield from _running_lines(insight)
     counts = ", ".join(f"{count} {name}" for name, count in insight.hosts.items() if count)
     if counts:
-        say("")
-        say(f"hosts: {counts}")
+        yield from ("", f"hosts: {counts}")
     if insight.processes:
-        say("")
-        _show_processes(insight)
+        yield ""
+        yield from _process_lines(insight)
     if insight.note:
-        say("")
-        say(f"no more is known: {insight.note}")
+        yield from ("", f"no more is known: {insight.note}")
 
 
 def _headline(insight: JobInsight) -> str:
     parts = [f"{insight.job}: {insight.state} on {insight.node}"]
     if insight.elapsed is not None:
-        parts.append(
-            f"for {clock(insight.elapsed)}" if insight.silent_for is not None else f"took {clock(insight.elapsed)}"
-        )
+        parts.append(f"{'for' if insight.state in GOING_ON else 'took'} {clock(insight.elapsed)}")
     if insight.silent_for is not None:
         parts.append(f"silent for {clock(insight.silent_for)}")
     return ", ".join(parts)
 
 
-def _show_running(insight: JobInsight) -> None:
+def _running_lines(insight: JobInsight) -> Iterator[str]:
     rows = [
         (one.host, clock(one.seconds), one.task, one.path, " ".join(map(str, one.pids)) or "-")
         for one in insight.running[:_MOST_ROWS]
     ]
-    print_table(("HOST", "FOR", "TASK", "WHERE", "PROCESSES"), rows)
-    _say_rest(len(insight.running), "hosts")
+    yield from table_lines(("HOST", "FOR", "TASK", "WHERE", "PROCESSES"), rows)
+    yield from _rest(len(insight.running), "hosts")
 
 
-def _show_processes(insight: JobInsight) -> None:
+def _process_lines(insight: JobInsight) -> Iterator[str]:
     rows = [
         (
             str(one.pid), one.host or "-", clock(one.age), f"{one.cpu:.1f}", "asks" if one.reads else one.state,
@@ -175,10 +187,10 @@ def _show_processes(insight: JobInsight) -> None:
         )
         for one in insight.processes[:_MOST_ROWS]
     ]  # fmt: skip
-    print_table(("PID", "HOST", "AGE", "CPU", "STATE", "COMMAND"), rows)
-    _say_rest(len(insight.processes), "processes")
+    yield from table_lines(("PID", "HOST", "AGE", "CPU", "STATE", "COMMAND"), rows)
+    yield from _rest(len(insight.processes), "processes")
 
 
-def _say_rest(count: int, what: str) -> None:
+def _rest(count: int, what: str) -> Iterator[str]:
     if count > _MOST_ROWS:
-        say(f"... and {count - _MOST_ROWS} more {what}; -o json has all of them")
+        yield f"... and {count - _MOST_ROWS} more {what}; -o json has all of them"

@@ -79,14 +79,15 @@ def report_head(job: str, submitted: SubmittedJob | None) -> ReportHead:
     verdict = record.verdict
     node = "this machine" if record.private_node else record.route.node
     explanation = record.explanation or ""
-    return ReportHead(record.id, record.state, verdict.rc if verdict else None, explanation, node, record.ended)
+    goes_on = verdict is None
+    return ReportHead(record.id, record.state, verdict.rc if verdict else None, explanation, node, goes_on)
 
 
 def _head_of(directory: str, name: str) -> ReportHead:
     from ..reports.collect import ReportHead
 
     status = (_artifact(directory, "status", _STATUS_BYTES) or b"").decode("ascii", "replace").strip()
-    return ReportHead(name, status, rc_of(_artifact(directory, RC, RC_BYTES)))
+    return ReportHead(name, status, rc_of(_artifact(directory, RC, RC_BYTES)), goes_on=not status)
 
 
 def _artifact(directory: str, name: str, limit: int) -> bytes | None:

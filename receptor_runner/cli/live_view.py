@@ -1,7 +1,7 @@
 """Hosts and tasks of a running job, live on a terminal: what ``--view`` shows instead of the output.
 
 Rules: it is drawn four times a second, with what the terminal has room for, and wiped in the end and before anything
-else is written there. What needs somebody comes first: hosts that failed, then those that have worked longest."""
+else is written there. What runs comes first, the longest first, then what failed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
-from ..results.history import CHANGED, FAILED, IGNORED, OK, SKIPPED, UNREACHABLE, HostTask, JobHistory
+from ..results.history import CHANGED, FAILED, IGNORED, OK, RESCUED, SKIPPED, UNREACHABLE, HostTask, JobHistory
 from ..results.sinks import EventSink
 from ..results.terminal import one_line, plain
 from ..stream.messages import JSONObject
@@ -27,15 +27,26 @@ __all__ = ["LiveView"]
 
 _TICK_SECONDS = 0.25
 #: How an outcome is drawn.
-_MARKS = {OK: ".", CHANGED: "~", SKIPPED: "-", IGNORED: "i", UNREACHABLE: "U", FAILED: "F"}
-_COLOURS = {OK: "green", CHANGED: "yellow", SKIPPED: "cyan", IGNORED: "magenta", UNREACHABLE: "magenta", FAILED: "red"}
+_MARKS = {OK: ".", CHANGED: "~", SKIPPED: "-", IGNORED: "i", RESCUED: "r", UNREACHABLE: "U", FAILED: "F"}
+_COLOURS = {
+    OK: "green",
+    CHANGED: "yellow",
+    SKIPPED: "cyan",
+    IGNORED: "magenta",
+    RESCUED: "cyan",
+    UNREACHABLE: "magenta",
+    FAILED: "red",
+}
+_LEGEND = "  ".join(f"{mark} {outcome}" for outcome, mark in _MARKS.items() if outcome != RESCUED)
 _MOST_MARKS = 40
-_FAILURES = 4
+_SHOWN_FAILURES = 4
+_TOLD_FAILURES = 10
 #: Events of a job without tasks.
 _MOST_SAID = 20
 _SLOWEST = 3
-#: Lines that are no hosts: head, recap, titles, and a line that stays free.
-_OTHER_LINES = 8
+#: Lines that stay free, and how many make a terminal roomy.
+_FREE_LINES = 2
+_ROOMY = 14
 _LONGEST_NAME = 40
 
 
@@ -93,7 +104,7 @@ class LiveView(Progress):
             self._since.pop(done.host, None)
             self._marks.setdefault(done.host, collections.deque(maxlen=_MOST_MARKS)).append(done.outcome)
             if done.outcome in (FAILED, UNREACHABLE):
-                self._failures = [*self._failures, done][-_FAILURES:]
+                self._failures.append(done)
             slow = sorted([*self._slowest, done], key=lambda one: one.seconds or 0.0, reverse=True)
             self._slowest = slow[:_SLOWEST]
 
@@ -107,14 +118,21 @@ class LiveView(Progress):
                 self._live.stop()
 
     def close(self) -> None:
-        """What failed stays on the terminal, and so does the output of a job that came to no task."""
+        """What failed first stays on the terminal, and so does the output of a job that came to no task."""
         with self.lock:
             super().close()
             self._over.set()
             self.clear()
             about.wipe = about.nothing
-            for one in self._failures:
+            if self._counts():
+                self._console.print(_text(f"hosts: {self._counts()}"))
+            failed = [one for one in self._failures if one.outcome in (FAILED, UNREACHABLE)]
+            for one in failed[:_TOLD_FAILURES]:
                 self._console.print(_told(one))
+            if len(failed) > _TOLD_FAILURES:
+                self._console.print(
+                    _text(f" ... and {len(failed) - _TOLD_FAILURES} more: receptor-runner report", "dim")
+                )
             if not self._history.tasks and self._said:
                 self._console.print(_text(plain("\n".join(self._said))))
 
@@ -127,23 +145,30 @@ class LiveView(Progress):
             self._live.update(self._picture(), refresh=True)
 
     def _picture(self) -> RenderableType:
+        """What there is room for: what runs first, then what failed, then what was slow, then the rest."""
         from rich.console import Group
 
         history = self._history
         head = f"{history.playbook or 'job'} on {self._where}: {self._state} {clock(time.monotonic() - self._begun)}"
         if history.question:
             head += f"; it asks: {history.question}"
-        parts: list[RenderableType] = [_text(one_line(head), "bold")]
-        counts = ", ".join(f"{count} {name}" for name, count in history.totals().items() if count)
-        parts.append(_text(f"hosts: {counts or 'none yet'}"))
-        parts.append(
-            self._hosts(max(1, self._console.height - _OTHER_LINES - len(self._failures) - len(self._slowest)))
-        )
-        for title, found in (("failed", self._failures), ("slowest", self._slowest)):
-            if found:
-                parts.append(_text(f"{title}:", "dim"))
-                parts += [_told(one) for one in found]
-        return Group(*parts)
+        parts: list[RenderableType] = [_text(one_line(head), "bold"), _text(f"hosts: {self._counts() or 'none yet'}")]
+        room = max(1, self._console.height - len(parts) - _FREE_LINES)
+        failed = self._listed("failed", self._failures[-_SHOWN_FAILURES:], room // 3)
+        slow = self._listed("slowest", self._slowest, room // 3 if room > _ROOMY else 0)
+        legend = [_text(_LEGEND, "dim")] if room > _ROOMY else []
+        rest = room - len(failed) - len(slow) - len(legend)
+        return Group(*parts, self._hosts(max(1, rest)), *failed, *slow, *legend)
+
+    def _counts(self) -> str:
+        return ", ".join(f"{count} {name}" for name, count in self._history.totals().items() if count)
+
+    @staticmethod
+    def _listed(title: str, found: list[HostTask], room: int) -> list[Text]:
+        """As many as there is room for, with their title; none if there is none."""
+        if not found or room < 2:
+            return []
+        return [_text(f"{title}:", "dim"), *map(_told, found[-(room - 1) :])]
 
     def _hosts(self, room: int) -> Table:
         from rich.table import Table
@@ -152,19 +177,21 @@ class LiveView(Progress):
         table = Table(box=None, padding=(0, 1), show_header=False, expand=False)
         for _ in range(3):
             table.add_column(no_wrap=True, overflow="ellipsis")
-        running = sorted(self._since.items(), key=lambda pair: pair[1][1])
-        failed = [host for host in history.failed_hosts() if host not in self._since]
-        rest = [host for host in self._marks if host not in self._since and host not in set(failed)]
-        names = [*failed, *(host for host, _ in running), *rest]
-        for host in names[:room]:
+        running = [host for host, _ in sorted(self._since.items(), key=lambda pair: pair[1][1])]
+        known = set(running)
+        failed = [host for host in history.failed_hosts() if host not in known]
+        known |= set(failed)
+        names = [*running, *failed, *(host for host in self._marks if host not in known)]
+        shown = names if len(names) <= room else names[: max(1, room - 1)]
+        for host in shown:
             task = _text("")
             if host in self._since:
                 one, since = self._since[host]
                 items = f", {one.items} items" if one.items else ""
                 task = _text(one_line(f"{one.task.name} {clock(now - since)}{items}"))
             table.add_row(_text(one_line(host)[:_LONGEST_NAME]), self._line(host), task)
-        if len(names) > room:
-            table.add_row(_text(f"... and {len(names) - room} more", "dim"))
+        if len(names) > len(shown) and room > 1:
+            table.add_row(_text(f"... and {len(names) - len(shown)} more", "dim"))
         return table
 
     def _line(self, host: str) -> Text:

@@ -5,6 +5,7 @@ Rules: names and variables of the socket options are receptorctl's."""
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -210,6 +211,8 @@ def chosen_job(job: str | None, other: OtherOptions, at: SocketOptions, flag: St
 
     if (job is None) == (other.unit is None):
         raise click.UsageError("name a job, or another controller's work unit by --unit and --node")
+    if job is not None and os.sep in job:
+        raise click.UsageError(f"name a job that runs, and not {job}; of a directory: receptor-runner report")
     if job is not None:
         return Mesh.job(job)
     if not other.node:

@@ -140,6 +140,22 @@ class PrintOptions(NamedTuple):
     exit_zero: bool
 
 
+class _SinkType(click.ParamType):
+    """A sink, as it is written; what is none is refused where it is given."""
+
+    name = "sink"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from ..errors import UsageError
+        from ..sinks.choice import SinkChoice
+
+        try:
+            SinkChoice((str(value),)).check()
+        except UsageError as exc:
+            self.fail(str(exc), param, ctx)
+        return str(value)
+
+
 class SinkOptions(NamedTuple):
     """Where results go besides the artifacts."""
 
@@ -179,8 +195,10 @@ sink_options = option_group(
             "--sink",
             "sinks",
             multiple=True,
+            type=_SinkType(),
             metavar="KIND:TARGET",
-            help="Tell somebody else, too: jsonl:FILE, junit:FILE, webhook:URL, otlp:URL. They add up.",
+            help="Tell somebody else, too: jsonl:FILE, junit:FILE, webhook:URL, otlp:URL. Give it several times for "
+            "several. The variable takes several, with blanks between.",
         ),
         option(
             "--webhook-secret-file", metavar="FILE", help="What is in FILE signs what a webhook gets (HMAC-SHA256)."

@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..results.printer import JobPrinter
     from .options import PrintOptions, ShowOptions
 
-__all__ = ["complain", "job_printer", "print_json", "print_table", "printed", "say", "text_of"]
+__all__ = ["complain", "job_printer", "print_json", "print_table", "printed", "say", "table_lines", "text_of"]
 
 
 def complain(text: str) -> None:
@@ -48,10 +48,15 @@ def text_of(exc: BaseException) -> str:
 
 
 def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    for line in table_lines(head, rows):
+        say(line)
+
+
+def table_lines(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """The lines of a table, its columns as wide as what is in them."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     for row in (head, *rows):
-        line = "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True))
-        say(line.rstrip())
+        yield "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip()
 
 
 def print_json(data: object) -> None:

@@ -52,7 +52,8 @@ def report(*, job: str, file: str | None, kind: str | None) -> int:
     from ..system.signals import check, stop_on_signals
 
     name_job(job)
-    kind = kind or _FORMATS.get(os.path.splitext(file or "")[1].lower(), "text")
+    file = None if file == "-" else file
+    kind = kind or _kind_of(file)
     collected, details = _empty(job)
     with stop_on_signals() as flag:
 
@@ -75,6 +76,18 @@ def report(*, job: str, file: str | None, kind: str | None) -> int:
         raise OutputError(f"cannot write {file}: {exc.strerror}") from exc
     say(file)
     return 0
+
+
+def _kind_of(file: str | None) -> str:
+    """:raises click.UsageError: the name of the file does not say it."""
+    if file is None:
+        return "text"
+    kind = _FORMATS.get(os.path.splitext(file)[1].lower())
+    if kind is None:
+        raise click.UsageError(
+            f"-o names a file, and {file} does not say what it is; give --format, or an end: {', '.join(_FORMATS)}"
+        )
+    return kind
 
 
 def _empty(job: str) -> tuple[JobReport, PageDetails]:

@@ -23,6 +23,8 @@ from .unit_processes import ASK_SIGNAL, UnitProcesses, answers_signal
 __all__ = ["AnsibleAnswer", "ask_ansible", "one_at_a_time"]
 
 _NO_PLUGIN = "Ansible does not run, or the callback plugin of this package is not loaded in it"
+_STARTING = "the job is just starting; look again"
+_STARTING_SECONDS = 10.0
 _MUTE = "Ansible runs, and does not say what it works on"
 _ANSWER = "running"
 _ANSWER_SECONDS = 5.0
@@ -43,7 +45,7 @@ class AnsibleAnswer(NamedTuple):
 def ask_ansible(found: UnitProcesses) -> AnsibleAnswer:
     ansible = found.ansible
     if ansible is None or not found.key_file:
-        return AnsibleAnswer([], {}, _NO_PLUGIN)
+        return AnsibleAnswer([], {}, _STARTING if (found.age or 0.0) < _STARTING_SECONDS else _NO_PLUGIN)
     try:
         with _opened(ansible.pid, os.path.dirname(found.key_file)) as directory:
             answer = _answered(ansible.pid, directory)

@@ -29,8 +29,10 @@ def end_host(job: SubmittedJob, host: str, flag: StopFlag | None = None) -> Endi
     :raises ReceptorRunnerError: it cannot be shown that Ansible has given that host up.
     """
     record = job.refresh(flag)
-    if record.verdict is not None or not record.units:
-        raise UsageError(f"the job {record.id} is {record.state}, and runs for no host")
+    if record.verdict is not None:
+        raise UsageError(f"the job {record.id} has ended ({record.state}), and runs for no host")
+    if not record.units:
+        raise RefusedError(f"nothing was done: the job {record.id} is {record.state}, and no node has it yet")
     ending = run(ask_to_end(record.address, record.route, run(job.handle.far_unit(), flag), host))
     if ending.refused:
         raise RefusedError(f"nothing was done: {ending.refused}")

@@ -148,6 +148,8 @@ class SubmittedJob:
         with self._records.followed(self.id):
             self.record = self._records.load(self.id)
             if self.record.delivered:
+                if sinks:
+                    logger.warning("the job %s was followed to its end before, and no sink is told again", self.id)
                 self._release_quietly()
                 return Outcome.of(self.record, None)
             options = ProcessorOptions(

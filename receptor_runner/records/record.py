@@ -17,13 +17,15 @@ from ..receptor.work_unit import check_unit_id
 from ..results.verdict import Verdict
 from ..stream.messages import JSONObject
 
-__all__ = ["DETACHED", "PENDING", "RUNNING", "UNREACHABLE", "Record", "Route", "UnitRef"]
+__all__ = ["DETACHED", "GOING_ON", "PENDING", "RUNNING", "UNREACHABLE", "Record", "Route", "UnitRef"]
 
 #: States of a job that has not ended, as far as is known here.
 PENDING = "pending"
 RUNNING = "running"
 DETACHED = "detached"
 UNREACHABLE = "unreachable"
+#: Those of a job that has not ended, as far as is known.
+GOING_ON = (PENDING, RUNNING, DETACHED, UNREACHABLE)
 
 
 _KINDS: dict[str, type | tuple[type, ...]] = {

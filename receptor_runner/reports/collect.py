@@ -6,6 +6,7 @@ large."""
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -27,14 +28,15 @@ _UNTOLD = ("invocation", "_ansible_no_log", "ansible_facts", "diff")
 
 @dataclass(frozen=True)
 class ReportHead:
-    """What is known of a job beside its events. ``state`` is empty if that is not known, ``ended`` None."""
+    """What is known of a job beside its events. ``state`` is empty if that is not known."""
 
     job: str
     state: str = ""
     rc: int | None = None
     explanation: str = ""
     node: str = ""
-    ended: float | None = None
+    #: Whether it may still go on.
+    goes_on: bool = False
 
 
 class Details(Protocol):
@@ -53,8 +55,8 @@ class JobReport:
     details: Details | None = None
     history: JobHistory = field(default_factory=JobHistory)
     results: list[HostTask] = field(default_factory=list)
-    #: The first failures, in their order.
-    failures: list[HostTask] = field(default_factory=list)
+    #: The first results that failed, in their order; some may be rescued later.
+    _failed: list[HostTask] = field(default_factory=list)
     #: What the job said beside the results of hosts; the end of it, if it is long.
     rest: str = ""
     _items: dict[str, list[str]] = field(default_factory=dict)
@@ -69,8 +71,8 @@ class JobReport:
         host = data.get("host")
         if done is not None:
             self.results.append(done)
-            if done.outcome in (FAILED, UNREACHABLE) and len(self.failures) < _MOST_FAILURES:
-                self.failures.append(done)
+            if done.outcome in (FAILED, UNREACHABLE) and len(self._failed) < _MOST_FAILURES:
+                self._failed.append(done)
             if self.details is not None:
                 before = self._items.pop(done.host, [])
                 self.details.add(done, _joined([*before, text], data.get("res")))
@@ -85,7 +87,7 @@ class JobReport:
         if self.head.state:
             return self.head.state
         if self.history.stats is None:
-            return "unknown"
+            return "not ended"
         return "failed" if any(True for _ in self.history.failed_hosts()) else "successful"
 
     @property
@@ -93,9 +95,27 @@ class JobReport:
         return self.history.begun
 
     @property
+    def failures(self) -> list[HostTask]:
+        """What failed for good, the first of all first."""
+        return [one for one in self._failed if one.outcome in (FAILED, UNREACHABLE)]
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, if no host did: what is known beside its events, or what it said before any task."""
+        good = self.state in ("successful", "running", "pending", "not ended") or self.failures
+        return "" if good else self.head.explanation or self.history.prelude.strip()
+
+    @property
+    def running(self) -> list[HostTask]:
+        """What is being done now, if it goes on."""
+        return self.history.running if self.head.goes_on else []
+
+    @property
     def seconds(self) -> float | None:
-        """How long it took, from its first event to its last."""
+        """How long it took, from its first event to its last; or takes, until now."""
         history = self.history
+        if self.head.goes_on and history.begun is not None:
+            return max(0.0, time.time() - history.begun)
         return history.heard - history.begun if history.heard is not None and history.begun is not None else None
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:

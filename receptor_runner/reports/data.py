@@ -7,7 +7,7 @@ from __future__ import annotations
 import datetime
 from typing import TypedDict
 
-from ..results.history import TaskRun
+from ..results.history import HostTask, TaskRun
 from .collect import JobReport
 
 __all__ = ["ReportView", "iso", "report_view", "seconds_of_tasks"]
@@ -37,7 +37,8 @@ class ResultView(TypedDict):
 
 class ReportView(TypedDict):
     """A job. ``hosts`` says for each how often each outcome came: ``ok``, ``changed``, ``skipped``, ``ignored``,
-    ``unreachable``, ``failed``.
+    ``rescued``, ``unreachable``, ``failed``. ``running`` is what hosts do now, if the job goes on. ``explanation`` says
+    why it failed, if no host did.
     """
 
     job: str
@@ -52,6 +53,7 @@ class ReportView(TypedDict):
     hosts: dict[str, dict[str, int]]
     tasks: list[TaskView]
     results: list[ResultView]
+    running: list[ResultView]
 
 
 def report_view(report: JobReport) -> ReportView:
@@ -63,12 +65,14 @@ def report_view(report: JobReport) -> ReportView:
         "playbook": report.history.playbook,
         "state": report.state,
         "rc": head.rc,
-        "explanation": head.explanation or None,
+        "explanation": report.reason or head.explanation or None,
         "node": head.node or None,
         "started": iso(report.begun),
         "seconds": report.seconds,
         "events": report.history.events,
-        "hosts": {host: dict(counts) for host, counts in report.counts().items()},
+        "hosts": {
+            host: {name: count for name, count in counts.items() if count} for host, counts in report.counts().items()
+        },
         "tasks": [
             {
                 "name": task.name,
@@ -80,17 +84,19 @@ def report_view(report: JobReport) -> ReportView:
             }
             for task in report.history.tasks
         ],
-        "results": [
-            {
-                "host": one.host,
-                "task": places[id(one.task)],
-                "outcome": one.outcome,
-                "started": iso(one.started),
-                "seconds": one.seconds,
-                "text": one.text,
-            }
-            for one in report.results
-        ],
+        "results": [_result(one, places) for one in report.results],
+        "running": [_result(one, places) for one in report.running],
+    }
+
+
+def _result(one: HostTask, places: dict[int, int]) -> ResultView:
+    return {
+        "host": one.host,
+        "task": places[id(one.task)],
+        "outcome": one.outcome,
+        "started": iso(one.started),
+        "seconds": one.seconds,
+        "text": one.text,
     }
 
 

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import html
 import json
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,7 +79,7 @@ def html_page(report: JobReport, details: PageDetails) -> bytes:
         "TITLE": html.escape(f"{report.head.job}: {report.state}"),
         "STYLE": style,
         "HEAD": "".join(_head(report)),
-        "FAILURES": "".join(_failures(report)),
+        "FAILURES": "".join((*_running(report), *_failures(report))),
         "HOSTS": "".join(_hosts(report)),
         "REST": f"<pre>{html.escape(report.rest)}</pre>" if report.rest else "<p>Nothing.</p>",
         "DATA": _data("data", _packed(table)) + _data("texts", _packed(texts)),
@@ -144,7 +145,7 @@ def _head(report: JobReport) -> Iterator[str]:
         ("playbook", report.history.playbook),
         ("node", head.node),
         ("began", (iso(report.begun) or "").replace("T", " ")),
-        ("took", f"{report.seconds:.1f} s" if report.seconds is not None else ""),
+        ("takes" if head.goes_on else "took", f"{report.seconds:.1f} s" if report.seconds is not None else ""),
         ("return code", str(head.rc) if head.rc is not None else ""),
         ("hosts", str(len(report.counts()))),
         ("tasks", str(len(report.history.tasks))),
@@ -155,13 +156,26 @@ def _head(report: JobReport) -> Iterator[str]:
         if value:
             yield f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>"
     yield "</dl>"
-    if head.explanation:
+    if head.explanation and not report.reason:
         yield f'<p class="explanation">{html.escape(head.explanation)}</p>'
+
+
+def _running(report: JobReport) -> Iterator[str]:
+    """What is being done while the page is made."""
+    if report.running:
+        now = time.time()
+        yield "<p>Now:</p><ul>"
+        for one in report.running[:_STATIC_FAILURES]:
+            seconds = max(0.0, now - one.started) if one.started is not None else 0.0
+            yield f"<li><b>{html.escape(one.host)}</b> {html.escape(one.task.name)} for {seconds:.0f} s</li>"
+        yield "</ul>"
 
 
 def _failures(report: JobReport) -> Iterator[str]:
     """What failed first is open."""
-    if not report.failures:
+    if report.reason:
+        yield f"<pre>{html.escape(report.reason)}</pre>"
+    elif not report.failures:
         yield "<p>Nothing failed.</p>"
     for number, one in enumerate(report.failures[:_STATIC_FAILURES]):
         opened = " open" if number == 0 else ""

@@ -1,7 +1,8 @@
 """A test report in the form of JUnit: a suite for each play, a case for each task of each host.
 
 Rules: the elements and attributes are those that readers agree on (testsuites, testsuite, testcase, failure, error,
-skipped). An unreachable host is an error, a failure that is ignored a case that passed. What XML 1.0 cannot hold is
+skipped). An unreachable host is an error, a failure that is ignored or rescued a case that passed. A case has
+the same name in each run, and on each node. What XML 1.0 cannot hold is
 replaced."""
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 
-from ..results.history import FAILED, IGNORED, SKIPPED, UNREACHABLE, HostTask
+from ..results.history import FAILED, IGNORED, RESCUED, SKIPPED, UNREACHABLE, HostTask
 from ..stream.messages import JSONObject
 
 __all__ = ["junit_xml"]
@@ -35,7 +36,7 @@ def junit_xml(job: str, results: Iterable[HostTask], ended: JSONObject) -> bytes
         )
         case = ET.SubElement(suite, "testcase", classname="job", name=_clean(job) or "job", time="0.000")
         text = _clean(str(ended.get("explanation") or state))
-        ET.SubElement(case, "error", message=text, type=_clean(state)).text = text
+        ET.SubElement(case, "error", message=text.partition("\n")[0], type=_clean(state)).text = text
     for name in ("tests", "failures", "errors", "skipped"):
         top.set(name, str(sum(int(suite.get(name, "0")) for suite in top)))
     top.set("time", f"{sum(float(suite.get('time', '0')) for suite in top):.3f}")
@@ -59,13 +60,16 @@ def _suite(play: str, results: list[HostTask]) -> ET.Element:
 
 
 def _case(one: HostTask) -> ET.Element:
-    where = one.task.role or one.task.path or one.task.play
+    file, _, line = one.task.path.rpartition(":")
     case = ET.Element(
         "testcase",
-        classname=_clean(where),
+        classname=_clean(one.task.role or file or one.task.play),
         name=_clean(f"[{one.host}] {one.task.name}"),
         time=f"{one.seconds or 0.0:.3f}",
     )
+    if file:
+        case.set("file", _clean(file))
+        case.set("line", _clean(line))
     text = _clean(one.text)
     if one.outcome in (FAILED, UNREACHABLE):
         kind = "failure" if one.outcome == FAILED else "error"
@@ -73,8 +77,8 @@ def _case(one: HostTask) -> ET.Element:
         ET.SubElement(case, kind, message=message, type=one.outcome).text = text
     elif one.outcome == SKIPPED:
         ET.SubElement(case, "skipped", message=text)
-    elif one.outcome == IGNORED:
-        ET.SubElement(case, "system-out").text = f"ignored: {text}"
+    elif one.outcome in (IGNORED, RESCUED):
+        ET.SubElement(case, "system-out").text = f"{one.outcome}: {text}"
     return case
 
 

@@ -4,6 +4,7 @@ Rules: no IO. Every line is plain."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from ..results.history import OUTCOMES
@@ -24,6 +25,7 @@ def text_report(report: JobReport) -> str:
 
 def _lines(report: JobReport) -> Iterator[str]:
     yield from _head(report)
+    yield from _running(report)
     yield from _failures(report)
     yield from _hosts(report)
     slow = seconds_of_tasks(report)[:_SLOWEST]
@@ -31,18 +33,27 @@ def _lines(report: JobReport) -> Iterator[str]:
         yield from ("", "Longest tasks:")
         for seconds, task in slow:
             yield f"  {seconds:8.1f} s  {one_line(task.name)}"
-    if not report.results and report.rest:
-        yield from ("", report.rest.rstrip())
 
 
 def _head(report: JobReport) -> Iterator[str]:
     head = report.head
     rc = f" (rc {head.rc})" if head.rc else ""
-    took = f" after {report.seconds:.1f} s" if report.seconds is not None else ""
+    word = "for" if report.head.goes_on else "after"
+    took = f" {word} {report.seconds:.1f} s" if report.seconds is not None else ""
     where = f" on {head.node}" if head.node else ""
     yield f"{head.job}: {report.history.playbook or 'job'} {report.state}{rc}{where}{took}"
-    if head.explanation:
+    if report.reason:
+        yield report.reason
+    elif head.explanation:
         yield head.explanation
+
+
+def _running(report: JobReport) -> Iterator[str]:
+    if report.running:
+        yield from ("", "Now:")
+    for one in report.running[:_MOST_FAILURES]:
+        seconds = max(0.0, time.time() - one.started) if one.started is not None else 0.0
+        yield f"  {one.host}: {one.task.name} ({one.task.path or one.task.action}) for {seconds:.1f} s"
 
 
 def _failures(report: JobReport) -> Iterator[str]:
@@ -62,4 +73,5 @@ def _hosts(report: JobReport) -> Iterator[str]:
         yield from ("", "Hosts:")
         width = max(map(len, counts))
         for host, found in sorted(counts.items()):
-            yield f"  {host.ljust(width)}  {', '.join(f'{found[name]} {name}' for name in OUTCOMES if found.get(name))}"
+            told = [f"{found[name]} {name}" for name in reversed(OUTCOMES) if found.get(name)]
+            yield f"  {host.ljust(width)}  {', '.join(told) or 'nothing yet'}"

@@ -13,16 +13,17 @@ from typing import Any
 
 from ..stream.messages import JSONObject
 from .questions import LastLine, last_line
+from .terminal import plain
 
 __all__ = [
-    "CHANGED", "FAILED", "IGNORED", "OK", "OUTCOMES", "SKIPPED", "UNREACHABLE", "HostTask", "JobHistory", "TaskRun",
-    "moment", "result_text",
+    "CHANGED", "FAILED", "IGNORED", "OK", "OUTCOMES", "RESCUED", "SKIPPED", "UNREACHABLE", "HostTask", "JobHistory",
+    "TaskRun", "moment", "result_text",
 ]  # fmt: skip
 
-OK, CHANGED, SKIPPED, IGNORED = "ok", "changed", "skipped", "ignored"
+OK, CHANGED, SKIPPED, IGNORED, RESCUED = "ok", "changed", "skipped", "ignored", "rescued"
 UNREACHABLE, FAILED = "unreachable", "failed"
-#: How a task ended for a host, from good to bad.
-OUTCOMES = (SKIPPED, OK, CHANGED, IGNORED, UNREACHABLE, FAILED)
+#: How a task ended for a host. A host has the last of them that it met: what it got over counts less than what it did.
+OUTCOMES = (SKIPPED, IGNORED, RESCUED, OK, CHANGED, UNREACHABLE, FAILED)
 _RUNNING = "running"
 
 _ENDS = {
@@ -33,6 +34,9 @@ _ENDS = {
 }
 _ITEMS = ("runner_item_on_ok", "runner_item_on_failed", "runner_item_on_skipped")
 _LONGEST_TEXT = 2000
+_LONGEST_PRELUDE = 4000
+#: What a result says, by the names of what it is in.
+_SAID = ("msg", "stderr", "module_stderr", "stdout", "module_stdout", "reason", "skip_reason")
 #: A clock that says more is wrong, and more cannot be written.
 _LATEST = 250_000_000_000.0
 #: What the module pause says when it waits for a time, and for nobody.
@@ -92,10 +96,16 @@ class JobHistory:
         self.counts: dict[str, dict[str, int]] = {}
         #: The data of ``playbook_on_stats``.
         self.stats: JSONObject | None = None
+        #: What was said before any task began; the end of it.
+        self.prelude = ""
         #: The last line of the output.
         self.last_line = LastLine("", open=False)
         self._running: dict[str, HostTask] = {}
         self._known: dict[tuple[str, str], TaskRun] = {}
+        #: The failures of each host that may be rescued yet.
+        self._failures: dict[str, list[HostTask]] = {}
+        #: Where the project is at the node, with a slash behind it.
+        self._project = ""
 
     @property
     def running(self) -> list[HostTask]:
@@ -108,8 +118,11 @@ class JobHistory:
         self.events += 1
         self.begun = self.begun if self.begun is not None else now
         self.heard = now if now is not None else self.heard
-        if event.get("stdout"):
+        stdout = event.get("stdout")
+        if stdout and isinstance(stdout, str):
             self.last_line = last_line(event)
+            if not self.tasks:
+                self.prelude = f"{self.prelude}{plain(stdout)}\n"[-_LONGEST_PRELUDE:]
         found = event.get("event_data")
         data: JSONObject = found if isinstance(found, dict) else {}
         name = event.get("event")
@@ -119,6 +132,7 @@ class JobHistory:
         elif name == "playbook_on_stats":
             self.stats = data
             self._running.clear()
+            self._rescue(data.get("rescued"))
         elif name in _ENDS and isinstance(data.get("host"), str):
             return self._end(_ENDS[str(name)], data, now, event.get("counter"))
         elif isinstance(data.get("host"), str):
@@ -133,10 +147,13 @@ class JobHistory:
         return line.question or (line.text if pauses and not line.text.startswith(_INTERRUPTIBLE) else "")
 
     def totals(self) -> dict[str, int]:
-        """How many hosts there are of each sort; each is of one, the worst."""
+        """How many hosts there are of each sort; each is of one, the worst. One that goes on after a failure has got
+        over it, as far as is known.
+        """
         found = dict.fromkeys((OK, CHANGED, FAILED, UNREACHABLE, SKIPPED), 0)
-        for outcome in self.hosts.values():
-            found[OK if outcome == IGNORED else outcome] += 1
+        for host, outcome in self.hosts.items():
+            good = outcome in (IGNORED, RESCUED) or (outcome == FAILED and host in self._running)
+            found[OK if good else outcome] += 1
         return found
 
     def failed_hosts(self) -> Iterator[str]:
@@ -155,12 +172,34 @@ class JobHistory:
                 _text(data, "play"),
                 key[1],
                 _text(data, "resolved_action") or _text(data, "task_action"),
-                _text(data, "task_path"),
+                self._shown(_text(data, "task_path")),
                 _text(data, "role"),
                 now,
             )
             self.tasks.append(known)
         return known
+
+    def _shown(self, path: str) -> str:
+        """``path`` as somebody knows it who has the project: a node has it in another place each time."""
+        file, colon, line = path.rpartition(":")
+        if not self._project and self.playbook and file.endswith(f"/{self.playbook}"):
+            self._project = file[: -len(self.playbook)]
+        if self._project and file.startswith(self._project):
+            return f"{file[len(self._project) :]}{colon}{line}"
+        return path.rpartition("/project/")[2]
+
+    def _rescue(self, counts: Any) -> None:
+        """What was rescued is no failure. A host is rescued first, and fails for good last."""
+        if not isinstance(counts, dict):
+            return
+        for host, failures in self._failures.items():
+            count = counts.get(host)
+            for one in failures[: count if type(count) is int and count > 0 else 0]:
+                one.outcome = RESCUED
+                found = self.counts[host]
+                found[FAILED] -= 1
+                found[RESCUED] = found.get(RESCUED, 0) + 1
+            self.hosts[host] = max((name for name, number in self.counts[host].items() if number), key=OUTCOMES.index)
 
     def _progress(self, name: str, data: JSONObject, now: float | None) -> None:
         host = str(data["host"])
@@ -188,7 +227,9 @@ class JobHistory:
             outcome = IGNORED
         current.outcome = outcome
         current.ended = moment(data.get("end")) or now
-        current.text = result_text(result)
+        current.text = result_text(result, failed=outcome in (FAILED, IGNORED, UNREACHABLE))
+        if outcome == FAILED:
+            self._failures.setdefault(host, []).append(current)
         current.counter = counter if type(counter) is int else 0
         counts = self.counts.setdefault(host, {})
         counts[outcome] = counts.get(outcome, 0) + 1
@@ -208,18 +249,31 @@ def moment(text: object) -> float | None:
     return seconds if 0 <= seconds < _LATEST else None
 
 
-def result_text(result: JSONObject) -> str:
-    """What a result says in a few words: why it failed, or what came out."""
-    for name in ("censored", "msg", "stderr", "module_stderr", "stdout", "module_stdout", "reason", "skip_reason"):
-        value = result.get(name)
-        if isinstance(value, str) and value.strip():
-            more = result.get("stderr") or result.get("module_stdout")
-            if name == "msg" and isinstance(more, str) and more.strip() and result.get("failed"):
-                value = f"{value}\n{more}"
-            return value.strip()[:_LONGEST_TEXT]
-        if isinstance(value, (dict, list, int, float)) and value not in ({}, []):
-            return str(value)[:_LONGEST_TEXT]
-    return ""
+def result_text(result: JSONObject, *, failed: bool) -> str:
+    """What a result says in a few words: why it failed, or what came out.
+
+    :param failed: all that may say why is told.
+    """
+    if isinstance(result.get("censored"), str):
+        return str(result["censored"])
+    said = [text for name in _SAID if (text := _said(result.get(name)))]
+    if not failed:
+        return (said[0] if said else "")[:_LONGEST_TEXT]
+    items = result.get("results")
+    said += [
+        f"(item={one.get('item')}) {result_text(one, failed=True)}"
+        for one in (items if isinstance(items, list) else [])
+        if isinstance(one, dict) and (one.get("failed") or one.get("unreachable"))
+    ]
+    if "rc" in result and said:
+        said[0] = f"{said[0]} (rc {result['rc']})"
+    return "\n".join(dict.fromkeys(said))[:_LONGEST_TEXT]
+
+
+def _said(value: object) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    return str(value) if value and isinstance(value, (dict, list)) else ""
 
 
 def _text(data: JSONObject, name: str) -> str:

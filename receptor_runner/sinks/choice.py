@@ -99,7 +99,9 @@ def _kind_and_target(text: str) -> tuple[str, str]:
             usable = False
         if not usable or any(char.isspace() for char in target):
             raise UsageError(f"the sink {kind} needs the URL of a server, http:// or https://, not {target[:80]!r}")
-    elif os.path.isdir(target):
+        return kind, target
+    target = os.path.expanduser(target)
+    if os.path.isdir(target):
         raise OutputError(f"the sink {kind} needs a file, and {target} is a directory")
     return kind, target
 

@@ -10,6 +10,7 @@ from ..reports.data import iso
 from ..results.history import FAILED, UNREACHABLE, HostTask, JobHistory
 from ..results.masked_events import EventMasker
 from ..stream.messages import JSONObject
+from ..stream.status import SUCCESSFUL
 
 __all__ = ["MOST_FAILURES", "Summary"]
 
@@ -39,11 +40,15 @@ class Summary:
     def ended(self, result: Any) -> JSONObject:
         """:param result: a :class:`~receptor_runner.stages.process.Processor` whose job has ended."""
         history, verdict = self.history, result.verdict
+        failures = [one for one in self._failures if one.outcome in (FAILED, UNREACHABLE)]
+        state = verdict.state if verdict is not None else result.status
         explanation = verdict.explanation if verdict is not None else None
+        if not explanation and not failures and state != SUCCESSFUL:
+            explanation = history.prelude.strip()
         return {
             "job": self._job or str(getattr(result.config, "ident", None) or ""),
             "playbook": history.playbook,
-            "state": verdict.state if verdict is not None else result.status,
+            "state": state,
             "rc": verdict.rc if verdict is not None else None,
             "exit_code": verdict.exit_code if verdict is not None else None,
             "explanation": self._masker.text(explanation) if explanation else None,
@@ -60,6 +65,6 @@ class Summary:
                     "outcome": one.outcome,
                     "text": one.text,
                 }
-                for one in self._failures
+                for one in failures
             ],
         }

@@ -263,7 +263,7 @@ def test_what_a_job_does_is_told_from_events_and_from_its_node(mesh: Mesh, hosts
     assert (found["job"], found["state"], found["node"]) == ("i", "running", mesh.executor.name)
     assert found["hosts"] == {"ok": 0, "changed": 4, "failed": 1, "unreachable": 0, "skipped": 0}
     (hangs,) = found["running"]
-    assert hangs["path"].endswith("/project/test.yml:9")
+    assert hangs["path"] == "test.yml:9"
     assert 0 <= hangs["seconds"] <= found["elapsed"] < 60
     assert found["silent_for"] < 60
     assert (found["asks"], found["note"]) == (None, None)

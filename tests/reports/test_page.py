@@ -14,7 +14,9 @@ from receptor_runner.reports.html import MOST_BYTES, PageDetails, html_page
 from receptor_runner.results.masked_events import EventMasker
 from tests.support.chromium import Page, chromium
 from tests.support.commands import ours
+from tests.support.looking import wait_runs
 from tests.support.made_jobs import made_events
+from tests.support.nodes import running
 from tests.support.private_data import DirFactory, local, tasks
 
 pytestmark = pytest.mark.slow
@@ -178,10 +180,43 @@ def test_a_job_that_came_to_no_task_has_a_report(page: Page, make_dir: DirFactor
     assert ours("run", directory, "-p", "test.yml", "-i", "j").returncode == 4
     file = tmp_path / "job.html"
     assert ours("report", directory / "artifacts" / "j", "-o", file).returncode == 0
-    assert "test.yml" in file.read_text().partition('id="rest-title"')[2]
+    said = file.read_text().partition('id="failed-title"')[2].partition("</section>")[0]
+    assert "test.yml" in said
+    assert "Nothing failed" not in said
+    found = json.loads(ours("report", directory / "artifacts" / "j", "--format", "json").stdout)
+    assert "test.yml" in found["explanation"]
     junit = ours("report", directory / "artifacts" / "j", "--format", "junit").stdout
     assert b'errors="1"' in junit
     assert ours("report", directory / "artifacts" / "none").returncode == 66
     unwritable = ours("report", directory / "artifacts" / "j", "-o", "/nosuch/x.html")
     assert unwritable.returncode == 73
     assert b"/nosuch/x.html" in unwritable.stderr
+
+
+def test_a_report_of_a_job_that_runs_says_what_it_does_now(make_dir: DirFactory, tmp_path: Path) -> None:
+    directory = make_dir(tasks("name: hang\ncommand: sleep 600"))
+    with running("embedded-1.4") as mesh:
+        mesh.run("submit", directory, "-p", "test.yml", "-i", "j")
+        wait_runs("j", localhost="hang")
+        text = ours("report", "j").stdout.decode()
+        assert "running on" in text
+        assert "Now:\n  localhost: hang (test.yml:4) for" in text
+        assert [one["host"] for one in json.loads(ours("report", "j", "--format", "json").stdout)["running"]] == [
+            "localhost"
+        ]
+        assert b"<li><b>localhost</b> hang for" in ours("report", "j", "--format", "html").stdout
+        assert ours("cancel", "j").returncode == 0
+
+
+def test_the_name_of_a_file_says_what_is_written(make_dir: DirFactory, tmp_path: Path) -> None:
+    directory = make_dir(tasks("debug: "))
+    assert ours("run", directory, "-p", "test.yml", "-i", "j", "-q").returncode == 0
+    job = directory / "artifacts" / "j"
+    assert ours("report", job, "-o", "-").stdout.startswith(b"j: test.yml successful")
+    for name in ("json", "x.pdf"):
+        refused = ours("report", job, "-o", tmp_path / name)
+        assert refused.returncode == 64
+        assert b"--format" in refused.stderr
+    refused = ours("inspect", job)
+    assert refused.returncode == 64
+    assert b"receptor-runner report" in refused.stderr

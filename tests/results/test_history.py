@@ -108,9 +108,51 @@ def test_any_text_may_stand_for_a_time(text: str) -> None:
 
 
 def test_what_a_result_says_is_its_reason_first() -> None:
-    assert result_text({"msg": "no", "stderr": "because", "failed": True}) == "no\nbecause"
-    assert result_text({"stdout": "out", "censored": "hidden"}) == "hidden"
-    assert result_text({"rc": 1}) == ""
+    failed = {"msg": "no", "stderr": "because", "stdout": "first", "rc": 3}
+    assert result_text(failed, failed=True) == "no (rc 3)\nbecause\nfirst"
+    assert result_text(failed, failed=False) == "no"
+    assert result_text({"msg": "broken", "module_stderr": "no python"}, failed=True) == "broken\nno python"
+    items = [{"item": "a", "msg": "x"}, {"item": "b", "failed": True, "msg": "y"}]
+    assert result_text({"msg": "One or more items failed", "results": items}, failed=True).endswith("(item=b) y")
+    assert result_text({"stdout": "out", "censored": "hidden"}, failed=True) == "hidden"
+    assert result_text({"rc": 1}, failed=True) == ""
+
+
+def test_what_was_rescued_is_no_failure() -> None:
+    history = JobHistory()
+    for uuid, name in (("u1", "runner_on_failed"), ("u2", "runner_on_ok"), ("u3", "runner_on_failed")):
+        history.take(event("runner_on_start", host="a", task_uuid=uuid))
+        if uuid == "u2":
+            assert history.totals()["failed"] == 0, "it goes on"
+        history.take(event(name, host="a", task_uuid=uuid))
+    history.take(event("playbook_on_stats", rescued={"a": 1}, failures={"a": 1}))
+    assert history.counts["a"] == {"failed": 1, "rescued": 1, "ok": 1}
+    assert list(history.failed_hosts()) == ["a"]
+    other = JobHistory()
+    other.take(event("runner_on_failed", host="a"))
+    other.take(event("playbook_on_stats", rescued={"a": 1}))
+    assert list(other.failed_hosts()) == []
+
+
+def test_a_host_that_got_over_a_failure_counts_for_what_it_did() -> None:
+    history = JobHistory()
+    history.take(event("runner_on_failed", host="a", ignore_errors=True))
+    history.take(event("runner_on_ok", host="a", task_uuid="v", res={"changed": True}))
+    assert history.totals()["changed"] == 1
+
+
+def test_a_path_is_told_as_the_project_has_it() -> None:
+    history = JobHistory()
+    history.take(event("playbook_on_start", playbook="site.yml"))
+    at = "/tmp/receptor-runner-x1/project"
+    history.take(event("playbook_on_task_start", task_uuid="a", task_path=f"{at}/site.yml:3"))
+    history.take(event("playbook_on_task_start", task_uuid="b", task_path=f"{at}/roles/r/tasks/main.yml:1"))
+    history.take(event("playbook_on_task_start", task_uuid="c", task_path="/usr/share/collections/x.yml:9"))
+    assert [one.path for one in history.tasks] == [
+        "site.yml:3",
+        "roles/r/tasks/main.yml:1",
+        "/usr/share/collections/x.yml:9",
+    ]
 
 
 def test_what_is_hidden_elsewhere_is_hidden_here() -> None:

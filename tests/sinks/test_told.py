@@ -105,7 +105,7 @@ def _check_junit(file: Path) -> None:
     assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (14, 1, 0, 3)
     (failed,) = [case for case in suite if case.result and isinstance(case.result[0], junitparser.Failure)]
     assert failed.name == "[red] break"
-    assert "test.yml:" in failed.classname
+    assert failed.classname == "test.yml"
 
 
 def _check_hook(hook: Server) -> None:
@@ -280,6 +280,52 @@ def test_what_cannot_be_a_sink_is_refused_before_the_job_starts(
     assert done.returncode == code
     assert complaint in done.stderr
     assert not (mixed / "artifacts" / "j").exists()
+
+
+def test_what_was_rescued_fails_no_test(make_dir: DirFactory, tmp_path: Path) -> None:
+    book = tasks("block:\n  - name: break\n    command: 'false'\nrescue:\n  - name: mend\n    debug: {msg: mended}")
+    with http_server() as hook:
+        sinks = ["--sink", f"junit:{tmp_path}/r.xml", "--sink", f"webhook:{hook.url}"]
+        assert ours("run", make_dir(book), "-p", "test.yml", "-i", "j", "-q", *sinks).returncode == 0
+    suites = junitparser.JUnitXml.fromfile(str(tmp_path / "r.xml"))
+    assert (suites.tests, suites.failures, suites.errors) == (2, 0, 0)
+    told = json.loads(hook.bodies()[0])
+    assert (told["failed_hosts"], told["failures"]) == ([], [])
+    assert "Failed:" not in ours("report", tmp_path / "demo" / "artifacts" / "j").stdout.decode()
+
+
+def test_all_are_told_why_a_job_came_to_no_task(make_dir: DirFactory, tmp_path: Path) -> None:
+    with http_server() as hook:
+        sinks = ["--sink", f"junit:{tmp_path}/r.xml", "--sink", f"webhook:{hook.url}"]
+        assert ours("run", make_dir("- hosts: [\n"), "-p", "test.yml", "-i", "j", "-q", *sinks).returncode == 4
+    assert "test.yml" in json.loads(hook.bodies()[0])["explanation"]
+    assert "test.yml" in (tmp_path / "r.xml").read_text().partition("<error")[2]
+
+
+def test_a_job_that_was_followed_to_its_end_is_not_told_again(make_dir: DirFactory, tmp_path: Path) -> None:
+    with running("embedded-1.4") as mesh:
+        mesh.run("submit", make_dir(tasks("debug: ")), "-p", "test.yml", "-i", "j")
+        assert ours("attach", "j", "-q").returncode == 0
+        again = ours("attach", "j", "-q", "--sink", f"junit:{tmp_path}/r.xml")
+    assert again.returncode == 0
+    assert b"no sink is told again" in again.stderr
+
+
+def test_a_sink_of_the_configuration_is_checked_there(
+    make_dir: DirFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config" / "receptor-runner" / "config.toml"
+    file.parent.mkdir(parents=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file.write_text('[defaults]\nsink = ["foo:x"]\n')
+    refused = ours("run", make_dir(tasks("debug: ")), "-p", "test.yml", "-q")
+    assert refused.returncode == 78
+    assert str(file).encode() in refused.stderr
+    file.write_text('[defaults]\nsink = ["jsonl:~/events.jsonl", "webhook:http://me:hush@127.0.0.1:1/"]\n')
+    assert ours("run", make_dir(tasks("debug: ")), "-p", "test.yml", "-q").returncode == 0
+    assert (tmp_path / "events.jsonl").read_text()
+    assert b"hush" not in ours("config", "show").stdout + ours("config", "show", "-o", "json").stdout
 
 
 def test_a_server_that_wants_a_password_gets_it(tmp_path: Path) -> None:

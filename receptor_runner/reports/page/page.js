@@ -3,6 +3,10 @@
 // asked for. Nothing is ever requested, and every text is set as text.
 (async () => {
   const ROW = 24, BAR = 14, MOST_TASKS = 500;
+  // what differs between two hosts is often in the middle of their names, or at the end
+  const short = (name, most) => name.length <= most ? name :
+    `${name.slice(0, Math.ceil(most / 3))}\u2026${name.slice(name.length - most + Math.ceil(most / 3) + 1)}`;
+  const room = () => (window.innerWidth < 640 ? 14 : 30);
   const one = (id) => document.getElementById(id);
   const unpack = async (id) => {
     const coded = atob(one(id).textContent);
@@ -75,11 +79,11 @@
 
   // ---- the list of results: only the rows that are seen exist
 
-  const cell = (row, kind, text) => {
+  const cell = (row, kind, text, whole = text) => {
     const span = document.createElement("span");
     span.className = kind;
     span.textContent = text;
-    span.title = text;
+    span.title = whole;
     row.append(span);
   };
   const seconds = (ms) => `${(ms / 1000).toFixed(ms < 10000 ? 2 : 0)} s`;
@@ -96,7 +100,7 @@
       row.setAttribute("role", "option");
       row.setAttribute("aria-selected", String(at === chosen));
       cell(row, data.outcomes[outcome[i]], data.outcomes[outcome[i]]);
-      cell(row, "", data.hosts[host[i]]);
+      cell(row, "", short(data.hosts[host[i]], room()), data.hosts[host[i]]);
       cell(row, "", data.tasks[task[i]][0]);
       cell(row, "took", seconds(took[i]));
       cell(row, "first", texts[i]);
@@ -157,7 +161,7 @@
       const y = row * BAR - line.scrollTop;
       pen.globalAlpha = 1;
       pen.fillStyle = style.getPropertyValue("--text");
-      pen.fillText(data.hosts[order[row]].slice(0, 28), 4, y + BAR / 2, left - 8);
+      pen.fillText(short(data.hosts[order[row]], room()), 4, y + BAR / 2, left - 8);
       for (const i of ofHost[order[row]]) {
         pen.globalAlpha = fits(i) ? 0.85 : 0.12;
         pen.fillStyle = colours[outcome[i]];
@@ -274,7 +278,7 @@
       else if (event.key === "Enter" || event.key === "ArrowDown") { one("results").focus(); choose(0); event.preventDefault(); }
       return;
     }
-    const number = "123456".indexOf(event.key);
+    const number = "1234567".indexOf(event.key);
     if (number >= 0 && number < data.outcomes.length) toggle(number);
     else if (keys[event.key] && (inList || !LIST_ONLY.has(event.key))) {
       if (!inList && "jkgG".includes(event.key)) one("results").focus();
