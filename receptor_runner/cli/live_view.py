@@ -8,7 +8,7 @@ from __future__ import annotations
 import collections
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
 from ..results.history import CHANGED, FAILED, IGNORED, OK, RESCUED, SKIPPED, UNREACHABLE, HostTask, JobHistory
@@ -71,7 +71,7 @@ class LiveView(Progress):
         self._failures: list[HostTask] = []
         self._slowest: list[HostTask] = []
         #: When each running task was heard of, by our clock.
-        self._since: dict[str, tuple[Any, float]] = {}
+        self._since: dict[str, tuple[HostTask, float]] = {}
         self._console = Console(stderr=True)
         self._live = Live(
             console=self._console, auto_refresh=False, transient=True, redirect_stderr=False, redirect_stdout=False
@@ -92,14 +92,9 @@ class LiveView(Progress):
         done = self._history.take(data)
         if not self._history.tasks and isinstance(data.get("stdout"), str):
             self._said.append(data["stdout"])
-        running = {one.host: one for one in self._history.running} if data.get("event") == "runner_on_start" else None
-        if running is not None:
-            now = time.monotonic()
-            known = self._since
-            self._since = {
-                host: known[host] if host in known and known[host][0] is one else (one, now)
-                for host, one in running.items()
-            }
+        begun = self._history.begun_by(data)
+        if begun is not None:
+            self._since[begun.host] = begun, time.monotonic()
         if done is not None:
             self._since.pop(done.host, None)
             self._marks.setdefault(done.host, collections.deque(maxlen=_MOST_MARKS)).append(done.outcome)

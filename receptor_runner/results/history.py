@@ -139,6 +139,13 @@ class JobHistory:
             self._progress(str(name), data, now)
         return None
 
+    def begun_by(self, event: JSONObject) -> HostTask | None:
+        """What ``event``, the last one taken, is the beginning of, if it is one."""
+        data = event.get("event_data")
+        if event.get("event") != "runner_on_start" or not isinstance(data, dict):
+            return None
+        return self._running.get(str(data.get("host")))
+
     @property
     def question(self) -> str:
         """What the job seems to ask; empty if nothing."""

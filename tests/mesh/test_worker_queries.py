@@ -10,6 +10,11 @@ import pytest
 from receptor_runner.errors import UnreachableError
 from receptor_runner.mesh.route import MeshStatus
 from receptor_runner.mesh.worker_queries import read_probe, read_worker_info
+from tests.support.commands import ours
+from tests.support.looking import inspected
+from tests.support.nodes import BOTH, running_with, worktype
+from tests.support.private_data import DirFactory, tasks
+from tests.support.processes import wait_for
 
 
 @pytest.mark.parametrize(
@@ -41,3 +46,24 @@ def test_unknown_parts_of_a_nodes_answer_are_left_out() -> None:
 def test_a_status_of_other_types_is_no_fault_of_ours(status: dict[str, Any]) -> None:
     with contextlib.suppress(UnreachableError):
         MeshStatus({"NodeID": "x", **status}).nodes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", BOTH)
+def test_of_another_worker_is_told_what_its_events_tell(
+    kind: str, make_dir: DirFactory, ansible_runner: list[str]
+) -> None:
+    """ansible-runner's worker cannot be asked: hosts and tasks are known all the same, and nothing is ended."""
+    theirs = worktype("ansible-runner", command=ansible_runner[0], params="worker")
+    with running_with(kind, [theirs]) as mesh:
+        mesh.wait_ready()
+        directory = make_dir(tasks("name: hang\ncommand: sleep 600"))
+        mesh.run("submit", directory, "-p", "test.yml", "-i", "j", "--worktype", "ansible-runner")
+        found = wait_for(lambda: (seen := inspected("j"))["running"] and seen, "it hangs")
+        assert [(one["host"], one["task"], one["pids"]) for one in found["running"]] == [("localhost", "hang", [])]
+        assert "ansible-runner is no worker" in found["note"]
+        ended = ours("kill", "j", "--host", "localhost")
+        assert ended.returncode == 69
+        assert b"ansible-runner is no worker" in ended.stderr
+        ours("cancel", "j")
+        ours("release", "j", "--force")
