@@ -320,7 +320,7 @@ def test_a_job_that_has_ended_is_told_without_its_node(mesh: Mesh, make_dir: Dir
     assert found["hosts"]["ok"] == 1
     ended = ours("kill", "e", "--host", "localhost")
     assert ended.returncode == 64
-    assert b"is successful" in ended.stderr
+    assert b"has ended (successful)" in ended.stderr
     watched = ours("inspect", "e", "--watch", "-o", "json")
     assert len(watched.stdout.splitlines()) == 1
 
