@@ -742,17 +742,17 @@ class _Window:
 
     def _workers(self):
         """The processes of tasks. Ansible keeps one that has ended until it needs its place."""
+        sharing = _Sharing(self.manager)
         for worker in list(getattr(self.manager, "_workers", None) or ()):
+            if worker is None or worker._popen is None or worker._popen.returncode is not None:
+                continue
+            host, task = worker._host.get_name(), worker._task
+            told = {"pid": worker.pid, "host": host, "task": "", "no_log": True, "shared": "unknown"}
             with suppress(Exception):
-                if worker is not None and worker._popen is not None and worker._popen.returncode is None:
-                    host, task = worker._host.get_name(), worker._task
-                    yield {
-                        "pid": worker.pid,
-                        "host": host,
-                        "task": self._events.known_name(task),
-                        "no_log": bool(task.no_log),
-                        "shared": self._shared(task, host),
-                    }
+                told["shared"] = sharing.of(task, host)
+                told["task"] = self._events.known_name(task)
+                told["no_log"] = bool(task.no_log)
+            yield told
 
     def _reported(self):
         """How often each host was reported as failed or unreachable, also where that was ignored or rescued."""
@@ -762,27 +762,6 @@ class _Window:
                 found[host] = found.get(host, 0) + count
         return found
 
-    def _shared(self, task, host):
-        """Why the end of a task for one host would be felt by others; empty if it would not."""
-        if task.run_once or task.action.rpartition(".")[2] in _FOR_ALL:
-            return "run_once"
-        if task.any_errors_fatal:
-            return "any_errors_fatal"
-        above = task
-        while above is not None and not hasattr(above, "_play"):
-            above = getattr(above, "_parent", None)
-        inventory, gone = self.manager._inventory, set(self.manager._failed_hosts)
-        play = getattr(above, "_play", None)
-        batch = [one.get_name() for one in inventory.get_hosts(getattr(play, "hosts", None) or "all")]
-        most = getattr(play, "max_fail_percentage", None)
-        if most is not None and (len(gone) + 1) * 100.0 / max(1, len(batch)) > float(most):
-            return "max_fail_percentage"
-        gone |= {*self.manager._unreachable_hosts, host}
-        if gone.issuperset(batch):
-            everyone = [one.get_name() for one in inventory.get_hosts("all", ignore_restrictions=True)]
-            return "" if gone.issuperset(everyone) else "last_host"
-        return ""
-
     def _end_task(self, frame):
         """Raises in the process of a task where Ansible makes a failed task of it, and nowhere else: not while it talks
         to the main process or holds a lock, and not while it removes what it made on the host, for some seconds.
@@ -790,7 +769,7 @@ class _Window:
         """
         if self._asked_at is None:
             self._asked_at = time.monotonic()
-        cleans = False
+        cleans, inner = False, None
         while frame is not None and frame.f_code not in _EXECUTES:
             if frame.f_code.co_filename.endswith(_TALKS):
                 return
@@ -798,13 +777,51 @@ class _Window:
             inner, frame = frame, frame.f_back
         if frame is None or (cleans and time.monotonic() < self._asked_at + _CLEANING_SECONDS):
             return
-        runs_action = frame.f_code is not _LOOPS and inner.f_code.co_name == "run"
+        runs_action = frame.f_code is not _LOOPS and inner is not None and inner.f_code.co_name == "run"
         while frame is not None and frame.f_code is not _LOOPS:
             frame = frame.f_back
         if frame is not None:
             with suppress(Exception):
                 del frame.f_locals["items"][:]  # a loop ends here
+        signal.alarm(0)  # Ansible's own limit of the task would come where nobody expects it any more
         raise _TaskEnded() if runs_action else AnsibleError(ENDED)
+
+
+class _Sharing:
+    """Why the end of a task for one host would be felt by others. Hosts are listed once for each answer, if at all: the
+    pattern of a play is the one that Ansible has evaluated for it.
+    """
+
+    def __init__(self, manager):
+        self._manager = manager
+        self._gone = set(manager._failed_hosts)
+        self._hosts = {}
+
+    def of(self, task, host):
+        """Empty if it would not be felt."""
+        if task.run_once or task.action.rpartition(".")[2] in _FOR_ALL:
+            return "run_once"
+        if task.any_errors_fatal:
+            return "any_errors_fatal"
+        above = task
+        while above is not None and not hasattr(above, "_play"):
+            above = getattr(above, "_parent", None)
+        play = getattr(above, "_play", None)
+        batch = self._listed(getattr(play, "hosts", None) or "all")
+        most = getattr(play, "max_fail_percentage", None)
+        if most is not None and (len(self._gone) + 1) * 100.0 / max(1, len(batch)) > float(most):
+            return "max_fail_percentage"
+        gone = self._gone.union(self._manager._unreachable_hosts, (host,))
+        if not gone.issuperset(batch):
+            return ""
+        everyone = self._listed("all", ignore_restrictions=True)
+        return "" if gone.issuperset(everyone) else "last_host"
+
+    def _listed(self, pattern, **how):
+        key = str(pattern), bool(how)
+        if key not in self._hosts:
+            self._hosts[key] = [one.get_name() for one in self._manager._inventory.get_hosts(pattern, **how)]
+        return self._hosts[key]
 
 
 class _TaskEnded(TaskTimeoutError):
@@ -814,11 +831,14 @@ class _TaskEnded(TaskTimeoutError):
 
     def __init__(self):
         BaseException.__init__(self, ENDED)
-        self.timeout = 0
+        self.timeout, self.frame = 0, None  # ansible-core 2.18 reads the frame
 
     @property
-    def result_contribution(self):
+    def result_contribution(self):  # of ansible-core 2.19 to 2.21
         return {}
+
+    def as_task_result(self, utr):  # since 2.22
+        return utr
 
 
 #: What runs a task, inside of what makes a result of its errors; and what runs each of a loop.

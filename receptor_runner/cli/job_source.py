@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Take: TypeAlias = "Callable[[JSONObject, bytes], None]"
 
-__all__ = ["Take", "is_directory", "read_job", "report_head", "show_saved"]
+__all__ = ["Take", "is_directory", "known_job", "read_job", "report_head", "show_saved"]
 
 _STATUS_BYTES = 32
 
@@ -39,14 +39,7 @@ def read_job(job: str, take: Take, *, flag: StopFlag, follow: bool = False) -> S
     if is_directory(job):
         show_saved(job, take)
         return None
-    from ..mesh.client import Mesh
-    from ..records.store import NoJobError
-
-    try:
-        submitted = Mesh.job(job)
-    except NoJobError as exc:
-        exc.hint = f"receptor-runner jobs lists those there are; of a job of run, name DIR/artifacts/{job}"
-        raise
+    submitted = known_job(job)
     if submitted.record.units and not submitted.record.released:
         try:
             submitted.read_events(take, follow=follow, flag=flag)
@@ -55,6 +48,18 @@ def read_job(job: str, take: Take, *, flag: StopFlag, follow: bool = False) -> S
             complain(f"{exc}; its artifacts have what was saved")
     show_saved(submitted.record.artifact_dir, take)
     return submitted
+
+
+def known_job(name: str) -> SubmittedJob:
+    """:raises InputError: there is none."""
+    from ..mesh.client import Mesh
+    from ..records.store import NoJobError
+
+    try:
+        return Mesh.job(name)
+    except NoJobError as exc:
+        exc.hint = f"receptor-runner jobs lists those there are; of a job of run, name DIR/artifacts/{name}"
+        raise
 
 
 def show_saved(directory: str, take: Take) -> None:
@@ -87,7 +92,7 @@ def _head_of(directory: str, name: str) -> ReportHead:
     from ..reports.collect import ReportHead
 
     status = (_artifact(directory, "status", _STATUS_BYTES) or b"").decode("ascii", "replace").strip()
-    return ReportHead(name, status, rc_of(_artifact(directory, RC, RC_BYTES)), goes_on=not status)
+    return ReportHead(name, status, rc_of(_artifact(directory, RC, RC_BYTES)))
 
 
 def _artifact(directory: str, name: str, limit: int) -> bytes | None:

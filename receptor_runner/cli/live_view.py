@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
-from ..results.history import CHANGED, FAILED, IGNORED, OK, RESCUED, SKIPPED, UNREACHABLE, HostTask, JobHistory
+from ..results.history import CHANGED, FAILED, IGNORED, OK, SKIPPED, UNREACHABLE, HostTask, JobHistory
 from ..results.sinks import EventSink
 from ..results.terminal import one_line, plain
 from ..stream.messages import JSONObject
@@ -27,17 +27,16 @@ __all__ = ["LiveView"]
 
 _TICK_SECONDS = 0.25
 #: How an outcome is drawn.
-_MARKS = {OK: ".", CHANGED: "~", SKIPPED: "-", IGNORED: "i", RESCUED: "r", UNREACHABLE: "U", FAILED: "F"}
+_MARKS = {OK: ".", CHANGED: "~", SKIPPED: "-", IGNORED: "i", UNREACHABLE: "U", FAILED: "F"}
 _COLOURS = {
     OK: "green",
     CHANGED: "yellow",
     SKIPPED: "cyan",
     IGNORED: "magenta",
-    RESCUED: "cyan",
     UNREACHABLE: "magenta",
     FAILED: "red",
 }
-_LEGEND = "  ".join(f"{mark} {outcome}" for outcome, mark in _MARKS.items() if outcome != RESCUED)
+_LEGEND = "  ".join(f"{mark} {outcome}" for outcome, mark in _MARKS.items())
 _MOST_MARKS = 40
 _SHOWN_FAILURES = 4
 _TOLD_FAILURES = 10

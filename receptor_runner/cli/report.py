@@ -13,7 +13,7 @@ import click
 
 from ..errors import OutputError
 from .context import name_job
-from .job_source import Take, is_directory, read_job, report_head
+from .job_source import is_directory, known_job, read_job, report_head
 from .options import bare_option, command, job_argument, log_options
 from .output import say
 
@@ -61,8 +61,7 @@ def report(*, job: str, file: str | None, kind: str | None) -> int:
             check(flag)
             collected.take(event)
 
-        tell: Take = take
-        submitted = read_job(job, tell, flag=flag)
+        submitted = read_job(job, take, flag=flag)
     collected.head = report_head(job, submitted)
     content = _content(kind, collected, details)
     if file is None:
@@ -105,9 +104,7 @@ def _private_data_dir(job: str) -> str:
     """Where the job came from, as far as that can be told: artifacts are in DIR/artifacts/IDENT."""
     if is_directory(job):
         return os.path.dirname(os.path.dirname(os.path.abspath(job)))
-    from ..mesh.client import Mesh
-
-    return Mesh.job(job).record.private_data_dir
+    return known_job(job).record.private_data_dir
 
 
 def _content(kind: str, collected: JobReport, details: PageDetails) -> bytes:

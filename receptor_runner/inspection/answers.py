@@ -51,7 +51,7 @@ class ProcessSeen:
 class HostWork:
     """What Ansible says that it does for a host now, and the process that does it. ``task`` is empty if Ansible has not
     its name at hand. ``shared`` says why the end of it would be felt by other hosts: ``run_once``,
-    ``any_errors_fatal``, ``max_fail_percentage`` or ``last_host``; empty if it would not.
+    ``any_errors_fatal``, ``max_fail_percentage``, ``last_host``, or ``unknown``; empty if it would not.
     """
 
     pid: int

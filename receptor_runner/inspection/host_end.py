@@ -28,7 +28,7 @@ _AGAIN_SECONDS = 0.5
 _HEAD_START_SECONDS = 0.5
 _GIVE_UP_SECONDS = KILL_SECONDS + 3.0
 #: How long another wish may take, and how long Ansible may take to report a host whose process is gone.
-_OTHERS_SECONDS = 20.0
+_OTHERS_SECONDS = 15.0
 _REPORT_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
 _LONGEST_NAME = 200
@@ -36,6 +36,7 @@ _SHARED = {
     "run_once": "the task runs once for all hosts (run_once, pause)",
     "any_errors_fatal": "a failed host ends the play for all (any_errors_fatal)",
     "max_fail_percentage": "one more failed host ends the play for all (max_fail_percentage)",
+    "unknown": "it is not known whether others would feel it",
     "last_host": "it is the last host of its play or batch, and without one Ansible begins nothing more for others",
 }
 

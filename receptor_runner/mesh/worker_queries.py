@@ -38,7 +38,7 @@ _ANSWER_SECONDS = 20.0
 _FAR_SECONDS = 3.0
 _LOOK_SECONDS = 0.02
 #: A kill takes its time.
-_ENDING_SECONDS = 40.0
+_ENDING_SECONDS = 60.0
 #: What is told of an answer that is not understood, in bytes.
 _LONGEST_TOLD = 16 * 1024
 _LARGEST_NUMBER = 2**63
@@ -90,7 +90,7 @@ async def ask_to_end(address: Address, route: Route, far_unit: str, host: str) -
 
     :raises UnreachableError: the node does not answer, or its worker is none of this version.
     """
-    params = f"kill {shlex.quote(far_unit)} {shlex.quote(host)}"
+    params = f"kill -- {shlex.quote(far_unit)} {shlex.quote(host)}"
     return await _ask(address, route, params, read_ending, seconds=_ENDING_SECONDS)
 
 

@@ -5,6 +5,7 @@ large."""
 
 from __future__ import annotations
 
+import collections
 import json
 import time
 from collections.abc import Mapping
@@ -16,8 +17,11 @@ from ..results.masked_events import EventMasker
 from ..results.terminal import plain
 from ..stream.messages import JSONObject
 
-__all__ = ["Details", "JobReport", "ReportHead"]
+__all__ = ["NO_FAULT", "Details", "JobReport", "ReportHead"]
 
+_NOT_ENDED = "not ended"
+#: States of a job that nobody need explain.
+NO_FAULT = ("successful", "running", "pending", "detached", "unreachable", _NOT_ENDED)
 #: How much of what one result said is kept, and of what no host said, in characters.
 _LONGEST_OUTPUT = 60_000
 _LONGEST_REST = 200_000
@@ -57,8 +61,8 @@ class JobReport:
     results: list[HostTask] = field(default_factory=list)
     #: The first results that failed, in their order; some may be rescued later.
     _failed: list[HostTask] = field(default_factory=list)
-    #: What the job said beside the results of hosts; the end of it, if it is long.
-    rest: str = ""
+    _rest: collections.deque[str] = field(default_factory=collections.deque)
+    _rest_size: int = 0
     _items: dict[str, list[str]] = field(default_factory=dict)
 
     def take(self, event: JSONObject) -> None:
@@ -79,7 +83,15 @@ class JobReport:
         elif isinstance(host, str) and text:
             self._items.setdefault(host, []).append(text)
         elif text and event.get("event") not in ("playbook_on_task_start", "playbook_on_play_start"):
-            self.rest = f"{self.rest}{text}\n"[-_LONGEST_REST:]
+            self._rest.append(text)
+            self._rest_size += len(text)
+            while self._rest_size > _LONGEST_REST and len(self._rest) > 1:
+                self._rest_size -= len(self._rest.popleft())
+
+    @property
+    def rest(self) -> str:
+        """What the job said beside the results of hosts; the end of it, if it is long."""
+        return "\n".join(self._rest)[-_LONGEST_REST:]
 
     @property
     def state(self) -> str:
@@ -87,12 +99,8 @@ class JobReport:
         if self.head.state:
             return self.head.state
         if self.history.stats is None:
-            return "not ended"
+            return _NOT_ENDED
         return "failed" if any(True for _ in self.history.failed_hosts()) else "successful"
-
-    @property
-    def begun(self) -> float | None:
-        return self.history.begun
 
     @property
     def failures(self) -> list[HostTask]:
@@ -102,8 +110,7 @@ class JobReport:
     @property
     def reason(self) -> str:
         """Why it failed, if no host did: what is known beside its events, or what it said before any task."""
-        good = self.state in ("successful", "running", "pending", "not ended") or self.failures
-        return "" if good else self.head.explanation or self.history.prelude.strip()
+        return "" if self.state in NO_FAULT or self.failures else self.head.explanation or self.history.prelude.strip()
 
     @property
     def running(self) -> list[HostTask]:

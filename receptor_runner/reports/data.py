@@ -67,7 +67,7 @@ def report_view(report: JobReport) -> ReportView:
         "rc": head.rc,
         "explanation": report.reason or head.explanation or None,
         "node": head.node or None,
-        "started": iso(report.begun),
+        "started": iso(report.history.begun),
         "seconds": report.seconds,
         "events": report.history.events,
         "hosts": {

@@ -107,7 +107,7 @@ def _data(name: str, packed: str) -> str:
 
 def _table(report: JobReport, details: PageDetails) -> tuple[dict[str, Any], list[str]]:
     """The results as columns, and the first line of each that failed: what the script unpacks first."""
-    begun = report.begun or 0.0
+    begun = report.history.begun or 0.0
     tasks = {id(task): number for number, task in enumerate(report.history.tasks)}
     hosts: dict[str, int] = {}
     columns: dict[str, list[int]] = {
@@ -144,7 +144,7 @@ def _head(report: JobReport) -> Iterator[str]:
     facts = [
         ("playbook", report.history.playbook),
         ("node", head.node),
-        ("began", (iso(report.begun) or "").replace("T", " ")),
+        ("began", (iso(report.history.begun) or "").replace("T", " ")),
         ("takes" if head.goes_on else "took", f"{report.seconds:.1f} s" if report.seconds is not None else ""),
         ("return code", str(head.rc) if head.rc is not None else ""),
         ("hosts", str(len(report.counts()))),
@@ -186,7 +186,7 @@ def _failures(report: JobReport) -> Iterator[str]:
         )
     if len(report.failures) > _STATIC_FAILURES:
         more = len(report.failures) - _STATIC_FAILURES
-        yield f"<p>{more} more, or even more than that: filter the results by <kbd>f</kbd>.</p>"
+        yield f"<p>At least {more} more: press <kbd>f</kbd> to see only failures in the results.</p>"
 
 
 def _hosts(report: JobReport) -> Iterator[str]:

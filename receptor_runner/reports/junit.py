@@ -1,9 +1,8 @@
 """A test report in the form of JUnit: a suite for each play, a case for each task of each host.
 
 Rules: the elements and attributes are those that readers agree on (testsuites, testsuite, testcase, failure, error,
-skipped). An unreachable host is an error, a failure that is ignored or rescued a case that passed. A case has
-the same name in each run, and on each node. What XML 1.0 cannot hold is
-replaced."""
+skipped). An unreachable host is an error, a failure that is ignored or rescued a case that passed. A case has the same
+name in each run, and on each node. What XML 1.0 cannot hold is replaced."""
 
 from __future__ import annotations
 
@@ -14,6 +13,7 @@ from collections.abc import Iterable
 
 from ..results.history import FAILED, IGNORED, RESCUED, SKIPPED, UNREACHABLE, HostTask
 from ..stream.messages import JSONObject
+from .collect import NO_FAULT
 
 __all__ = ["junit_xml"]
 
@@ -30,7 +30,7 @@ def junit_xml(job: str, results: Iterable[HostTask], ended: JSONObject) -> bytes
         top.append(_suite(found[0].task.play, found))
     state = str(ended.get("state"))
     failed = any(one.outcome in (FAILED, UNREACHABLE) for found in plays.values() for one in found)
-    if state != "successful" and not failed:
+    if state not in NO_FAULT and not failed:
         suite = ET.SubElement(
             top, "testsuite", name="job", tests="1", failures="0", errors="1", skipped="0", time="0.000"
         )

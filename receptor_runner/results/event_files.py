@@ -1,5 +1,4 @@
-"""Event files: one file for each event in the artifact directory, as a sink, and read again,
-also to sinks that were not there.
+"""Event files: one file for each event in the artifact directory. A sink writes them, and they are read again.
 
 Rules: an event that cannot be saved ends whoever delivers it, and not the job. A file that is no event is passed over:
 a crash may have torn it, and a job may have written it."""

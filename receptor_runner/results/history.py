@@ -7,6 +7,7 @@ the clock of the node. Nothing of an event is kept but what is here: results are
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -35,10 +36,12 @@ _ENDS = {
 _ITEMS = ("runner_item_on_ok", "runner_item_on_failed", "runner_item_on_skipped")
 _LONGEST_TEXT = 2000
 _LONGEST_PRELUDE = 4000
+#: Where a worker, or a container, has the project of a job.
+_PROJECTS = re.compile(r"^(?:/runner|.*?/receptor-runner-[^/]+)/project/")
 #: What a result says, by the names of what it is in.
 _SAID = ("msg", "stderr", "module_stderr", "stdout", "module_stdout", "reason", "skip_reason")
-#: A clock that says more is wrong, and more cannot be written.
-_LATEST = 250_000_000_000.0
+#: The year 2477. A clock that says more is wrong, and some formats cannot hold more.
+_LATEST = 16_000_000_000.0
 #: What the module pause says when it waits for a time, and for nobody.
 _INTERRUPTIBLE = "(ctrl+C"
 
@@ -125,7 +128,7 @@ class JobHistory:
                 self.prelude = f"{self.prelude}{plain(stdout)}\n"[-_LONGEST_PRELUDE:]
         found = event.get("event_data")
         data: JSONObject = found if isinstance(found, dict) else {}
-        name = event.get("event")
+        name = _text(event, "event")
         self.playbook = self.playbook or _text(data, "playbook")
         if name == "playbook_on_task_start":
             self._task(data, now)
@@ -134,9 +137,9 @@ class JobHistory:
             self._running.clear()
             self._rescue(data.get("rescued"))
         elif name in _ENDS and isinstance(data.get("host"), str):
-            return self._end(_ENDS[str(name)], data, now, event.get("counter"))
+            return self._end(_ENDS[name], data, now, event.get("counter"))
         elif isinstance(data.get("host"), str):
-            self._progress(str(name), data, now)
+            self._progress(name, data, now)
         return None
 
     def begun_by(self, event: JSONObject) -> HostTask | None:
@@ -189,11 +192,13 @@ class JobHistory:
     def _shown(self, path: str) -> str:
         """``path`` as somebody knows it who has the project: a node has it in another place each time."""
         file, colon, line = path.rpartition(":")
-        if not self._project and self.playbook and file.endswith(f"/{self.playbook}"):
+        own = file.endswith(f"/{self.playbook}") and "/roles/" not in file
+        if not self._project and self.playbook and own:
             self._project = file[: -len(self.playbook)]
-        if self._project and file.startswith(self._project):
-            return f"{file[len(self._project) :]}{colon}{line}"
-        return path.rpartition("/project/")[2]
+        for project in (self._project, *_PROJECTS.findall(file)[:1]):
+            if project and file.startswith(project):
+                return f"{file[len(project) :]}{colon}{line}"
+        return path
 
     def _rescue(self, counts: Any) -> None:
         """What was rescued is no failure. A host is rescued first, and fails for good last."""
@@ -201,12 +206,16 @@ class JobHistory:
             return
         for host, failures in self._failures.items():
             count = counts.get(host)
-            for one in failures[: count if type(count) is int and count > 0 else 0]:
+            rescued = failures[: count if type(count) is int and count > 0 else 0]
+            del failures[: len(rescued)]
+            for one in rescued:
                 one.outcome = RESCUED
                 found = self.counts[host]
                 found[FAILED] -= 1
                 found[RESCUED] = found.get(RESCUED, 0) + 1
-            self.hosts[host] = max((name for name, number in self.counts[host].items() if number), key=OUTCOMES.index)
+            self.hosts[host] = max(
+                (name for name, number in self.counts[host].items() if number > 0), key=OUTCOMES.index
+            )
 
     def _progress(self, name: str, data: JSONObject, now: float | None) -> None:
         host = str(data["host"])

@@ -156,9 +156,10 @@ def test_nothing_is_done_where_another_host_would_feel_it(words: str, mesh: Mesh
     assert refused.returncode == 77
     assert words.split(" of ", maxsplit=1)[0].encode() in refused.stderr
     assert b"nothing was done" in refused.stderr
-    nobody = ours("kill", "n", "--host", "nosuch")
-    assert nobody.returncode == 77
-    assert b"nothing runs for nosuch" in nobody.stderr
+    for name in ("nosuch", "--nosuch"):
+        nobody = ours("kill", "n", f"--host={name}")
+        assert nobody.returncode == 77
+        assert f"nothing runs for {name} now".encode() in nobody.stderr
     assert all(map(is_alive, before))
 
 
@@ -212,6 +213,25 @@ def test_a_loop_that_waits_between_two_items_is_ended(mesh: Mesh, make_dir: DirF
     assert ours("kill", "b", "--host", "one").returncode == 0
     followed = ours("attach", "b")
     assert b"on two" in followed.stdout
+
+
+def test_a_loop_that_waits_for_its_next_attempt_begins_nothing_more(
+    mesh: Mesh, make_dir: DirFactory, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
+    book = tasks(
+        f"name: hang\nshell: 'echo {{{{ item }}}} >> {ran}; false'\nloop: [a, b, c]\nretries: 9\ndelay: 600\n"
+        "register: tried\nuntil: tried is success\nwhen: inventory_hostname == 'one'",
+        AFTER,
+    )
+    mesh.run("submit", make_dir(book, inventory=local("one", "two")), "-p", "test.yml", "-i", "d")
+    wait_for(ran.exists, "the first attempt")
+    wait_for(lambda: any(one["seconds"] > 3 for one in inspected("d")["running"]), "it waits")
+    assert ours("kill", "d", "--host", "one").returncode == 0
+    followed = ours("attach", "d")
+    assert b"on two" in followed.stdout
+    assert b"receptor-runner kill" in followed.stdout
+    assert ran.read_text() == "a\n"
 
 
 def test_a_job_that_names_the_key_of_another_reaches_nothing_of_it(mesh: Mesh, make_dir: DirFactory) -> None:

@@ -95,7 +95,12 @@ def test_a_pause_asks_though_its_line_has_an_end() -> None:
 def test_events_of_any_shape_are_taken(events: list[Any]) -> None:
     history, masker = JobHistory(), EventMasker(["hush-hush"])
     for one in events:
-        for odd in (one, {"event": "runner_on_ok", "event_data": one}, event("runner_on_failed", host="h", res=one)):
+        for odd in (
+            one,
+            {"event": one, "event_data": {"host": "h"}},
+            {"event": "runner_on_ok", "event_data": one},
+            event("runner_on_failed", host="h", res=one),
+        ):
             if isinstance(odd, dict):
                 history.take(odd)
                 json.dumps(masker.event(odd))
@@ -130,7 +135,9 @@ def test_what_was_rescued_is_no_failure() -> None:
     assert list(history.failed_hosts()) == ["a"]
     other = JobHistory()
     other.take(event("runner_on_failed", host="a"))
-    other.take(event("playbook_on_stats", rescued={"a": 1}))
+    for _ in range(2):  # a second one says nothing new
+        other.take(event("playbook_on_stats", rescued={"a": 1}))
+    assert other.counts["a"] == {"failed": 0, "rescued": 1}
     assert list(other.failed_hosts()) == []
 
 
@@ -153,6 +160,11 @@ def test_a_path_is_told_as_the_project_has_it() -> None:
         "roles/r/tasks/main.yml:1",
         "/usr/share/collections/x.yml:9",
     ]
+    role = JobHistory()
+    role.take(event("playbook_on_start", playbook="main.yml"))
+    role.take(event("playbook_on_task_start", task_path="/runner/project/roles/a/tasks/main.yml:3"))
+    role.take(event("playbook_on_task_start", task_uuid="b", task_path="/opt/c/roles/project/tasks/x.yml:4"))
+    assert [one.path for one in role.tasks] == ["roles/a/tasks/main.yml:3", "/opt/c/roles/project/tasks/x.yml:4"]
 
 
 def test_what_is_hidden_elsewhere_is_hidden_here() -> None:

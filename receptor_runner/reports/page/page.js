@@ -118,19 +118,21 @@
     draw();
     if (!one("output").hidden) open();
   };
+  let opening = 0;
   const open = async () => {
     if (chosen < 0) return;
-    const i = found[chosen], [name, play, path, action] = data.tasks[task[i]], panel = one("output");
+    const mine = ++opening, i = found[chosen], [name, play, path, action] = data.tasks[task[i]], panel = one("output");
     const head = document.createElement("p"), text = document.createElement("pre");
     const when = new Date(data.begun + start[i]).toISOString().replace("T", " ").replace("Z", "");
     head.textContent = `${data.hosts[host[i]]}: ${data.outcomes[outcome[i]]} after ${seconds(took[i])}, ` +
       `${name} (${action}) ${path}, play ${play}, began ${when} UTC`;
     text.textContent = chunk[i] < 0 ? "This output was left out to keep the page small." :
       (await unpack(`chunk${chunk[i]}`))[place[i]] || "It said nothing.";
+    if (mine !== opening) return;  // another one was chosen meanwhile
     panel.replaceChildren(head, text);
     panel.hidden = false;
   };
-  const close = () => { one("output").hidden = true; one("output").replaceChildren(); };
+  const close = () => { opening++; one("output").hidden = true; one("output").replaceChildren(); };
 
   // ---- hosts over time
 
