@@ -62,11 +62,7 @@ def insight_of(now: Moment, history: JobHistory, seen: Inspection | None = None,
     :param note: why it did not.
     """
     clock = seen.time if seen is not None and seen.time else time.time()
-    running = [] if now.ended else [_running(one, seen, clock) for one in history.running]
-    known = {one.host for one in running}
-    for work in seen.work if seen is not None else []:
-        if work.host not in known:  # its event is still on its way
-            running.append(RunningTask(work.host, "", work.task, "", 0.0, _pids(work.host, seen)))
+    running = [] if now.ended else _running(history, seen, clock)
     processes = seen.processes if seen is not None else []
     line = history.last_line
     waits = history.question or (line.text if line.open and any(one.reads for one in processes) else "")
@@ -87,7 +83,20 @@ def insight_of(now: Moment, history: JobHistory, seen: Inspection | None = None,
     )
 
 
-def _running(one: HostTask, seen: Inspection | None, now: float) -> RunningTask:
+def _running(history: JobHistory, seen: Inspection | None, now: float) -> list[RunningTask]:
+    """What hosts work on. Ansible knows best for which: events come a moment later."""
+    if seen is None or seen.silent:
+        return [_told(one, seen, now) for one in history.running]
+    works = {one.host: one for one in seen.work}
+    told = [one for one in history.running if one.host in works and works[one.host].task in ("", one.task.name)]
+    on_their_way = works.keys() - {one.host for one in told}
+    return [
+        *(_told(one, seen, now) for one in told),
+        *(RunningTask(host, "", works[host].task, "", 0.0, _pids(host, seen)) for host in sorted(on_their_way)),
+    ]
+
+
+def _told(one: HostTask, seen: Inspection | None, now: float) -> RunningTask:
     seconds = max(0.0, now - one.started) if one.started is not None else 0.0
     return RunningTask(one.host, one.task.play, one.task.name, one.task.path, seconds, _pids(one.host, seen))
 

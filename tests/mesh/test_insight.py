@@ -105,3 +105,12 @@ def test_a_job_that_has_ended_asks_nothing_and_runs_for_no_host() -> None:
     history.take({"event": "verbose", "stdout": "Go on?", "start_line": 0, "end_line": 0})
     seen = insight_of(Moment("j", "canceled", "exec1", ended=True), history)
     assert (seen.running, seen.asks, seen.silent_for) == ([], None, None)
+
+
+def test_a_host_whose_end_is_on_its_way_does_not_run_any_more() -> None:
+    history = JobHistory()
+    for host in ("a", "b"):
+        history.take(started(host))
+    assert [one.host for one in insight_of(NOW, history, SEEN).running] == ["a"]
+    later = Inspection(SEEN.time, work=[HostWork(6, "a", "the next")])
+    assert [(one.task, one.path) for one in insight_of(NOW, history, later).running] == [("the next", "")]

@@ -250,7 +250,7 @@ def test_a_job_that_names_the_key_of_another_reaches_nothing_of_it(mesh: Mesh, m
 
 def test_a_job_that_is_asked_all_the_time_ends_as_any(mesh: Mesh, make_dir: DirFactory) -> None:
     """The question may come between any two steps of Ansible's."""
-    book = tasks(*[f"debug: {{msg: t{number}}}" for number in range(40)])
+    book = tasks(*[f"debug: {{msg: t{number}}}" for number in range(100)])
     directory = make_dir(book, inventory=local(*[f"h{number}" for number in range(6)]))
     mesh.run("submit", directory, "-p", "test.yml", "-i", "m")
     (ansible, *_) = wait_for(lambda: (seen := inspected("m"))["note"] is None and seen["processes"], "it answers")
@@ -264,7 +264,7 @@ def test_a_job_that_is_asked_all_the_time_ends_as_any(mesh: Mesh, make_dir: DirF
     followed = ours("attach", "m", "-q")
     assert followed.returncode == 0, followed.stderr
     stats = events_of(directory / "artifacts" / "m")[-1]["event_data"]
-    assert set(stats["ok"].values()) == {40}
+    assert set(stats["ok"].values()) == {100}
 
 
 def test_what_a_job_does_is_told_from_events_and_from_its_node(mesh: Mesh, hosts: str, make_dir: DirFactory) -> None:
