@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from ..records.record import GOING_ON
 from .context import name_job
 from .mesh_options import OtherOptions, SocketOptions, chosen_job, other_options, socket_options
 from .options import bare_option, command, job_argument, log_options, output_option
@@ -162,6 +161,8 @@ def _lines(insight: JobInsight) -> Iterator[str]:
 
 
 def _headline(insight: JobInsight) -> str:
+    from ..records.record import GOING_ON
+
     parts = [f"{insight.job}: {insight.state} on {insight.node}"]
     if insight.elapsed is not None:
         parts.append(f"{'for' if insight.state in GOING_ON else 'took'} {clock(insight.elapsed)}")
