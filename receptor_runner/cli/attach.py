@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .context import name_job
-from .following import FOLLOW_STOPS, FollowOptions, follow, told_sinks
+from .following import FOLLOW_STOPS, FollowOptions, check_view, follow, told_sinks
 from .help import JOB_ENDS
 from .mesh_options import SocketOptions, lost_after_option, socket_options
 from .options import (
@@ -90,6 +90,7 @@ def attach(  # noqa: PLR0913 - a group of options each
             raise click.UsageError("--unit needs --node, the node that has the work unit")
         return at.mesh().adopt(node, unit, ident=ident, private_data_dir=private_data_dir, flag=flag)
 
+    check_view(view)
     printer = job_printer(printing, output)
     with stop_on_signals(*FOLLOW_STOPS) as flag:
         submitted = found(flag)

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import ReceptorRunnerError
+from ..errors import ConfigurationError, ReceptorRunnerError
 from .output import complain, print_json, say
 from .views import job_view
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .options import LimitOptions, SinkOptions
     from .progress import Progress
 
-__all__ = ["FOLLOW_STOPS", "FollowOptions", "follow", "submit_and_leave", "submit_job", "told_sinks"]
+__all__ = ["FOLLOW_STOPS", "FollowOptions", "check_view", "follow", "submit_and_leave", "submit_job", "told_sinks"]
 
 #: The signals that end the following of a job.
 FOLLOW_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -95,6 +95,19 @@ def told_sinks(told: SinkOptions, job: str, secrets: Iterable[str]) -> Iterator[
 
     with chosen_sinks(SinkChoice(*told, __version__), job, secrets) as sinks:
         yield sinks
+
+
+def check_view(view: bool) -> None:
+    """Asked before a job is started.
+
+    :raises ConfigurationError: what ``--view`` needs is not installed.
+    """
+    import importlib.util
+
+    from .progress import on_terminal
+
+    if view and on_terminal() and importlib.util.find_spec("rich") is None:
+        raise ConfigurationError("--view needs rich", hint="pip install 'receptor-runner[view]'")
 
 
 def follow(submitted: SubmittedJob, printer: EventSink | None, flag: StopFlag, options: FollowOptions) -> int:

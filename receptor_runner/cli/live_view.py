@@ -10,7 +10,6 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from ..errors import ConfigurationError
 from ..results.history import CHANGED, FAILED, IGNORED, OK, SKIPPED, UNREACHABLE, HostTask, JobHistory
 from ..results.sinks import EventSink
 from ..results.terminal import one_line, plain
@@ -50,17 +49,13 @@ _LONGEST_NAME = 40
 
 
 class LiveView(Progress):
-    """:param where: what runs the job.
-    :raises ConfigurationError: rich is not installed.
-    """
+    """:param where: what runs the job."""
 
     def __init__(self, where: str) -> None:
         super().__init__()
-        try:
-            from rich.console import Console
-            from rich.live import Live
-        except ImportError as exc:
-            raise ConfigurationError("--view needs rich", hint="pip install 'receptor-runner[view]'") from exc
+        from rich.console import Console
+        from rich.live import Live
+
         self._where = where
         self._begun = time.monotonic()
         self._state = "starting"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .context import name_job
-from .following import FOLLOW_STOPS, FollowOptions, follow, submit_and_leave, submit_job, told_sinks
+from .following import FOLLOW_STOPS, FollowOptions, check_view, follow, submit_and_leave, submit_job, told_sinks
 from .help import JOB_ENDS
 from .job_options import JobOptions, job_options
 from .mesh_options import RouteOptions, SocketOptions, again_option, lost_after_option, route_options, socket_options
@@ -90,6 +90,7 @@ def run(  # noqa: PLR0913 - a group of options each
     from ..system.signals import ignore_signals, stop_on_signals
     from .worker import standby_runner
 
+    check_view(view)
     printer = job_printer(printing, output)
     local = not (to.node or at.given)
     if local and not to.unsaid:

@@ -269,3 +269,20 @@ def test_a_task_that_takes_too_long_fails_by_ansibles_own_limit(make_dir: DirFac
     contradicted = ours("run", directory, "-p", "test.yml", "--task-timeout", "1")
     assert contradicted.returncode == 64
     assert b"env/envvars has ANSIBLE_TASK_TIMEOUT: 7" in contradicted.stderr
+
+
+@pytest.mark.slow
+def test_a_view_without_what_it_needs_is_refused_before_the_job_starts(make_dir: DirFactory, tmp_path: Path) -> None:
+    """What looks for packages does not find it."""
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text(
+        "import importlib.util\nfind = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *more: None if name == 'rich' else find(name, *more)\n"
+    )
+    directory = make_dir(HELLO)
+    child = on_terminal("run", directory, "-p", "test.yml", "--view", env={"PYTHONPATH": str(hidden)})
+    code, text = ended(child)
+    assert code == 78
+    assert "pip install 'receptor-runner[view]'" in text
+    assert not (directory / "artifacts").exists()
