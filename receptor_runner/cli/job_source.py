@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Take: TypeAlias = "Callable[[JSONObject, bytes], None]"
 
-__all__ = ["Take", "is_directory", "known_job", "read_job", "report_head", "show_saved"]
+__all__ = ["is_directory", "known_job", "read_job", "report_head"]
 
 _STATUS_BYTES = 32
 
@@ -37,7 +37,7 @@ def read_job(job: str, take: Take, *, flag: StopFlag, follow: bool = False) -> S
     :raises InputError: there is no such job, or no event.
     """
     if is_directory(job):
-        show_saved(job, take)
+        _show_saved(job, take)
         return None
     submitted = known_job(job)
     if submitted.record.units and not submitted.record.released:
@@ -46,7 +46,7 @@ def read_job(job: str, take: Take, *, flag: StopFlag, follow: bool = False) -> S
             return submitted
         except LostError as exc:
             complain(f"{exc}; its artifacts have what was saved")
-    show_saved(submitted.record.artifact_dir, take)
+    _show_saved(submitted.record.artifact_dir, take)
     return submitted
 
 
@@ -62,7 +62,7 @@ def known_job(name: str) -> SubmittedJob:
         raise
 
 
-def show_saved(directory: str, take: Take) -> None:
+def _show_saved(directory: str, take: Take) -> None:
     """:raises InputError: there are none."""
     from ..results.event_files import saved_events
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import collections
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -124,10 +123,6 @@ class JobReport:
         if self.head.goes_on and history.begun is not None:
             return max(0.0, time.time() - history.begun)
         return history.heard - history.begun if history.heard is not None and history.begun is not None else None
-
-    def counts(self) -> Mapping[str, Mapping[str, int]]:
-        """For each host how often each outcome came."""
-        return self.history.counts
 
 
 def _joined(texts: list[str], result: object) -> str:

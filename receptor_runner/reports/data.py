@@ -71,7 +71,8 @@ def report_view(report: JobReport) -> ReportView:
         "seconds": report.seconds,
         "events": report.history.events,
         "hosts": {
-            host: {name: count for name, count in counts.items() if count} for host, counts in report.counts().items()
+            host: {name: count for name, count in counts.items() if count}
+            for host, counts in report.history.counts.items()
         },
         "tasks": [
             {

@@ -147,7 +147,7 @@ def _head(report: JobReport) -> Iterator[str]:
         ("began", (iso(report.history.begun) or "").replace("T", " ")),
         ("takes" if head.goes_on else "took", f"{report.seconds:.1f} s" if report.seconds is not None else ""),
         ("return code", str(head.rc) if head.rc is not None else ""),
-        ("hosts", str(len(report.counts()))),
+        ("hosts", str(len(report.history.counts))),
         ("tasks", str(len(report.history.tasks))),
         ("events", str(report.history.events)),
     ]
@@ -193,7 +193,9 @@ def _hosts(report: JobReport) -> Iterator[str]:
     yield '<table id="recap"><thead><tr><th scope="col">host</th>'
     yield "".join(f'<th scope="col">{name}</th>' for name in reversed(OUTCOMES))
     yield "</tr></thead><tbody>"
-    worst = sorted(report.counts().items(), key=lambda pair: (-_badness(report.history.hosts.get(pair[0])), pair[0]))
+    worst = sorted(
+        report.history.counts.items(), key=lambda pair: (-_badness(report.history.hosts.get(pair[0])), pair[0])
+    )
     for host, counts in worst[:_STATIC_HOSTS]:
         cells = "".join(
             f'<td class="{_class(name) if counts.get(name) else ""}">{counts.get(name, 0)}</td>'

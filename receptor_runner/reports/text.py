@@ -68,7 +68,7 @@ def _failures(report: JobReport) -> Iterator[str]:
 
 
 def _hosts(report: JobReport) -> Iterator[str]:
-    counts = report.counts()
+    counts = report.history.counts
     if counts:
         yield from ("", "Hosts:")
         width = max(map(len, counts))

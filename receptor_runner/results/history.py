@@ -71,7 +71,6 @@ class HostTask:
     outcome: str = _RUNNING
     text: str = ""
     items: int = 0
-    retries: int = 0
     counter: int = 0
 
     @property
@@ -226,7 +225,6 @@ class JobHistory:
         current = self._running.get(host)
         if current is not None:
             current.items += name in _ITEMS
-            current.retries += name == "runner_retry"
 
     def _end(self, outcome: str, data: JSONObject, now: float | None, counter: Any) -> HostTask:
         host, task = str(data["host"]), self._task(data, now)

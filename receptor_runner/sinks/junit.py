@@ -31,7 +31,6 @@ class JUnitFile(EventSink):
 
     def __init__(self, path: str, job: str, masker: EventMasker) -> None:
         self._path = os.path.abspath(path)
-        self._job = job
         self._summary = Summary(job, masker)
         self._results: list[HostTask] = []
         directory = os.path.dirname(self._path)
@@ -50,4 +49,4 @@ class JUnitFile(EventSink):
     def finished(self, result: Any) -> None:
         """:raises OSError: it cannot be written."""
         ended = self._summary.ended(result)
-        replace_file(self._path, junit_xml(self._job or ended["job"], self._results, ended), mode=0o666)
+        replace_file(self._path, junit_xml(ended["job"], self._results, ended), mode=0o666)

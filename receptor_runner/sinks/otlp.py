@@ -70,10 +70,6 @@ class Traces(EventSink):
                 self._send()
         return True
 
-    def flush(self) -> None:
-        if len(self._spans) >= _BATCH:
-            self._send()
-
     def finished(self, result: Any) -> None:
         """:raises UnreachableError: the collector did not take all of it."""
         ended, history = self._summary.ended(result), self._summary.history
