@@ -114,7 +114,7 @@ def follow(submitted: SubmittedJob, printer: EventSink | None, flag: StopFlag, o
     """Follows the job to its end, and returns the exit status."""
     from .progress import on_terminal, progress
 
-    where = "this machine" if submitted.record.private_node else submitted.record.route.node
+    where = submitted.record.where
     if options.view and on_terminal():
         from .live_view import LiveView
 

@@ -82,10 +82,9 @@ def report_head(job: str, submitted: SubmittedJob | None) -> ReportHead:
         return _head_of(os.path.abspath(job), os.path.basename(os.path.abspath(job)))
     record = submitted.refresh()
     verdict = record.verdict
-    node = "this machine" if record.private_node else record.route.node
     explanation = record.explanation or ""
     goes_on = verdict is None
-    return ReportHead(record.id, record.state, verdict.rc if verdict else None, explanation, node, goes_on)
+    return ReportHead(record.id, record.state, verdict.rc if verdict else None, explanation, record.where, goes_on)
 
 
 def _head_of(directory: str, name: str) -> ReportHead:

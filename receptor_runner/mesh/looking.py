@@ -49,7 +49,7 @@ class JobLook:
         :raises UnreachableError: its node does not answer, and there are no artifacts.
         """
         record = self._job.refresh(flag)
-        name, node = record.id, "this machine" if record.private_node else record.route.node
+        name, node = record.id, record.where
         if record.verdict is not None or not record.units:
             self._read_what_is_left(flag)
             return insight_of(Moment(name, record.state, node, ended=record.verdict is not None), self.history)

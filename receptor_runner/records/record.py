@@ -129,6 +129,11 @@ class Record:
         return self.verdict.state if self.verdict is not None else self.phase
 
     @property
+    def where(self) -> str:
+        """What runs it, for people."""
+        return "this machine" if self.private_node else self.route.node
+
+    @property
     def explanation(self) -> str | None:
         return self.verdict.explanation if self.verdict is not None else self.note
 
