@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from ..errors import ReceptorRunnerError
+from ..system.times import iso_time
 from .context import name_job
 from .output import complain, print_json, say, text_of
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ..mesh.submitted import SubmittedJob
     from ..records.record import Record
 
-__all__ = ["AT_ONCE", "JobView", "chosen", "iso_time", "job_view", "show_each"]
+__all__ = ["AT_ONCE", "JobView", "chosen", "job_view", "show_each"]
 
 #: How many jobs are worked on at once.
 AT_ONCE = 16
@@ -71,23 +72,12 @@ def job_view(record: Record) -> JobView:
         "private_data_dir": record.private_data_dir,
         "artifact_dir": record.artifact_dir,
         "created": iso_time(record.created),
-        "ended": iso_time(record.ended) if record.ended is not None else None,
+        "ended": iso_time(record.ended),
         "complete": verdict.complete if verdict is not None else None,
         "missing_events": verdict.missing_events if verdict is not None else None,
         "delivered": record.delivered,
         "released": record.released,
     }
-
-
-def iso_time(seconds: float) -> str:
-    """ISO 8601 in UTC, to the millisecond.
-
-    :param seconds: since the epoch.
-    """
-    import datetime
-
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def chosen(names: Sequence[str], everyone: bool, wanted: Callable[[SubmittedJob], bool]) -> list[str]:

@@ -4,13 +4,13 @@ Rules: no IO. Times are ISO 8601 in UTC, and durations seconds."""
 
 from __future__ import annotations
 
-import datetime
 from typing import TypedDict
 
 from ..results.history import HostTask, TaskRun
+from ..system.times import iso_time
 from .collect import JobReport
 
-__all__ = ["ReportView", "iso", "report_view", "seconds_of_tasks"]
+__all__ = ["ReportView", "report_view", "seconds_of_tasks"]
 
 
 class TaskView(TypedDict):
@@ -67,7 +67,7 @@ def report_view(report: JobReport) -> ReportView:
         "rc": head.rc,
         "explanation": report.reason or head.explanation or None,
         "node": head.node or None,
-        "started": iso(report.history.begun),
+        "started": iso_time(report.history.begun),
         "seconds": report.seconds,
         "events": report.history.events,
         "hosts": {
@@ -95,7 +95,7 @@ def _result(one: HostTask, places: dict[int, int]) -> ResultView:
         "host": one.host,
         "task": places[id(one.task)],
         "outcome": one.outcome,
-        "started": iso(one.started),
+        "started": iso_time(one.started),
         "seconds": one.seconds,
         "text": one.text,
     }
@@ -109,11 +109,3 @@ def seconds_of_tasks(report: JobReport) -> list[tuple[float, TaskRun]]:
             longest[id(one.task)] = max(longest.get(id(one.task), 0.0), one.seconds)
     found = [(longest[id(task)], task) for task in report.history.tasks if id(task) in longest]
     return sorted(found, key=lambda pair: pair[0], reverse=True)
-
-
-def iso(seconds: float | None) -> str | None:
-    """ISO 8601 in UTC, to the millisecond."""
-    if seconds is None:
-        return None
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

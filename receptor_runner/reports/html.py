@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ..results.history import FAILED, OUTCOMES, UNREACHABLE, HostTask
+from ..system.times import iso_time
 from .collect import JobReport
-from .data import iso
 
 __all__ = ["MOST_BYTES", "PageDetails", "html_page"]
 
@@ -144,7 +144,7 @@ def _head(report: JobReport) -> Iterator[str]:
     facts = [
         ("playbook", report.history.playbook),
         ("node", head.node),
-        ("began", (iso(report.history.begun) or "").replace("T", " ")),
+        ("began", (iso_time(report.history.begun) or "").replace("T", " ")),
         ("takes" if head.goes_on else "took", f"{report.seconds:.1f} s" if report.seconds is not None else ""),
         ("return code", str(head.rc) if head.rc is not None else ""),
         ("hosts", str(len(report.history.counts))),

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..reports.data import iso
 from ..results.history import FAILED, UNREACHABLE, HostTask, JobHistory
 from ..results.masked_events import EventMasker
 from ..stream.messages import JSONObject
 from ..stream.status import SUCCESSFUL
+from ..system.times import iso_time
 
 __all__ = ["MOST_FAILURES", "Summary"]
 
@@ -52,8 +52,8 @@ class Summary:
             "rc": verdict.rc if verdict is not None else None,
             "exit_code": verdict.exit_code if verdict is not None else None,
             "explanation": self._masker.text(explanation) if explanation else None,
-            "started": iso(history.begun),
-            "ended": iso(history.heard),
+            "started": iso_time(history.begun),
+            "ended": iso_time(history.heard),
             "seconds": (history.heard or 0.0) - (history.begun or 0.0) if history.begun is not None else None,
             "hosts": history.totals(),
             "failed_hosts": sorted(history.failed_hosts()),
