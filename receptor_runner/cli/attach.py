@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import click
@@ -94,7 +95,8 @@ def attach(  # noqa: PLR0913 - a group of options each
     printer = job_printer(printing, output)
     with stop_on_signals(*FOLLOW_STOPS) as flag:
         submitted = found(flag)
-        with told_sinks(told, submitted.id, known_secrets(submitted.record.private_data_dir)) as sinks:
+        secrets = functools.partial(known_secrets, submitted.record.private_data_dir)
+        with told_sinks(told, submitted.id, secrets) as sinks:
             code = follow(submitted, printer, flag, FollowOptions(limits, lost_after, sinks, view))
             ignore_signals()
     code = printed(printer, code)

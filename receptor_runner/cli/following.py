@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConfigurationError, ReceptorRunnerError
@@ -82,10 +82,10 @@ class FollowOptions(NamedTuple):
 
 
 @contextlib.contextmanager
-def told_sinks(told: SinkOptions, job: str, secrets: Iterable[str]) -> Iterator[Sequence[EventSink]]:
+def told_sinks(told: SinkOptions, job: str, secrets: Callable[[], list[str]]) -> Iterator[Sequence[EventSink]]:
     """The sinks that were asked for, as long as the context lasts.
 
-    :param secrets: what none of them gets.
+    :param secrets: tells what none of them gets; only asked if there is one.
     """
     if not told.sinks:
         yield ()
@@ -93,7 +93,7 @@ def told_sinks(told: SinkOptions, job: str, secrets: Iterable[str]) -> Iterator[
     from .. import __version__
     from ..sinks.choice import SinkChoice, chosen_sinks
 
-    with chosen_sinks(SinkChoice(*told, __version__), job, secrets) as sinks:
+    with chosen_sinks(SinkChoice(*told, __version__), job, secrets()) as sinks:
         yield sinks
 
 

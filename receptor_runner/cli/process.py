@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import click
@@ -76,7 +77,7 @@ def process(
         printer=printer,
         limits=limits.stream_limits(),
     )
-    secrets = known_secrets(directory)
+    secrets = functools.partial(known_secrets, directory)
     with stop_on_signals() as flag, told_sinks(told, ident or "", secrets) as options.sinks:
         source = FdInput(fd, flag)
         result = stage.process(source, flag, options)

@@ -111,7 +111,7 @@ def run(  # noqa: PLR0913 - a group of options each
             return submit_and_leave(functools.partial(start, again=again), output)
         with (
             stop_on_signals(*FOLLOW_STOPS) as flag,
-            told_sinks(told, job.ident, job.secrets()) as sinks,
+            told_sinks(told, job.ident, job.secrets) as sinks,
         ):
             with writable(job.artifact_dir):
                 submitted = start(flag, again=True)

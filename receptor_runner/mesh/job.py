@@ -90,10 +90,7 @@ class Job:
 
     def secrets(self) -> list[str]:
         """Its passwords and its key, as far as they are known here."""
-        answers = self.parameters.get("passwords") or {}
-        found = [str(answer) for answer in answers.values() if answer] if isinstance(answers, dict) else []
-        key = self.parameters.get("ssh_key")
-        return [*found, *([str(key)] if key else []), *known_secrets(str(self.private_data.path))]
+        return known_secrets(str(self.private_data.path), self.parameters)
 
     def check(self) -> None:
         """:raises ReceptorRunnerError: it cannot be transmitted, and nothing need be started for it."""
