@@ -6,7 +6,6 @@ else is written there. What runs comes first, the longest first, then what faile
 from __future__ import annotations
 
 import collections
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ from ..results.history import CHANGED, FAILED, IGNORED, OK, SKIPPED, UNREACHABLE
 from ..results.sinks import EventSink
 from ..results.terminal import one_line, plain
 from ..stream.messages import JSONObject
-from .context import about
 from .progress import Progress, clock
 
 if TYPE_CHECKING:
@@ -70,13 +68,7 @@ class LiveView(Progress):
         self._live = Live(
             console=self._console, auto_refresh=False, transient=True, redirect_stderr=False, redirect_stdout=False
         )
-        self._over = threading.Event()
-        about.wipe = self.clear
-        threading.Thread(target=self._tick, daemon=True).start()
-
-    def _tick(self) -> None:
-        while not self._over.wait(_TICK_SECONDS):
-            self.draw()
+        self._begin(_TICK_SECONDS)
 
     def state(self, state: str) -> None:
         self._state = state
@@ -110,9 +102,6 @@ class LiveView(Progress):
         """What failed first stays on the terminal, and so does the output of a job that came to no task."""
         with self.lock:
             super().close()
-            self._over.set()
-            self.clear()
-            about.wipe = about.nothing
             if self._counts():
                 self._console.print(_text(f"hosts: {self._counts()}"))
             failed = [one for one in self._failures if one.outcome in (FAILED, UNREACHABLE)]

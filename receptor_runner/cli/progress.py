@@ -42,6 +42,16 @@ class Progress:
         self._question = ""
         self._asked = False
         self._waiting: threading.Timer | None = None
+        self._over = threading.Event()
+
+    def _begin(self, seconds: float) -> None:
+        """It is drawn every so many seconds from now on, and wiped before anything else is written there."""
+        about.wipe = self.clear
+        threading.Thread(target=self._tick, args=(seconds,), daemon=True).start()
+
+    def _tick(self, seconds: float) -> None:
+        while not self._over.wait(seconds):
+            self.draw(at_once=True)
 
     def sent(self, size: int) -> None:
         """So many bytes of the payload have left."""
@@ -59,6 +69,9 @@ class Progress:
         """Wipes the line for good."""
         with self.lock:
             self._stop_waiting()
+            self._over.set()
+            self.clear()
+            about.wipe = about.nothing
 
     def heard(self, data: JSONObject) -> None:
         """One event of the job."""
@@ -99,13 +112,7 @@ class _TerminalProgress(Progress):
         self._hosts: set[str] = set()
         self._tasks = 0
         self._shown = False
-        self._closed = threading.Event()
-        about.wipe = self.clear
-        threading.Thread(target=self._tick, daemon=True).start()
-
-    def _tick(self) -> None:
-        while not self._closed.wait(_TICK_SECONDS):
-            self.draw(at_once=True)
+        self._begin(_TICK_SECONDS)
 
     def sent(self, size: int) -> None:
         self._sent = size
@@ -133,17 +140,10 @@ class _TerminalProgress(Progress):
                 self._shown = False
                 _write(_CLEAR)
 
-    def close(self) -> None:
-        with self.lock:
-            super().close()
-            self._closed.set()
-            self.clear()
-            about.wipe = about.nothing
-
     def draw(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
         with self.lock:
-            if self._closed.is_set() or (not at_once and now - self._drawn_at < _REDRAW_SECONDS):
+            if self._over.is_set() or (not at_once and now - self._drawn_at < _REDRAW_SECONDS):
                 return
             self._drawn_at = now
             quiet = now - self._heard_at
