@@ -54,7 +54,7 @@ def report(*, job: str, file: str | None, kind: str | None) -> int:
     name_job(job)
     file = None if file == "-" else file
     kind = kind or _kind_of(file)
-    collected, details = _empty(job)
+    collected, details = _empty(job, page=kind == "html")
     with stop_on_signals() as flag:
 
         def take(event: JSONObject, raw: bytes) -> None:
@@ -89,14 +89,17 @@ def _kind_of(file: str | None) -> str:
     return kind
 
 
-def _empty(job: str) -> tuple[JobReport, PageDetails]:
-    """A report that knows what to mask."""
+def _empty(job: str, *, page: bool) -> tuple[JobReport, PageDetails | None]:
+    """A report that knows what to mask. Only a page needs what each result said."""
     from ..job.secrets import known_secrets
     from ..reports.collect import JobReport, ReportHead
-    from ..reports.html import PageDetails
     from ..results.masked_events import EventMasker
 
-    details = PageDetails()
+    details: PageDetails | None = None
+    if page:
+        from ..reports.html import PageDetails
+
+        details = PageDetails()
     return JobReport(ReportHead(job), EventMasker(known_secrets(_private_data_dir(job))), details), details
 
 
@@ -107,8 +110,8 @@ def _private_data_dir(job: str) -> str:
     return known_job(job).record.private_data_dir
 
 
-def _content(kind: str, collected: JobReport, details: PageDetails) -> bytes:
-    if kind == "html":
+def _content(kind: str, collected: JobReport, details: PageDetails | None) -> bytes:
+    if details is not None:
         from ..reports.html import html_page
 
         return html_page(collected, details)

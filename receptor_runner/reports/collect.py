@@ -80,7 +80,8 @@ class JobReport:
                 before = self._items.pop(done.host, [])
                 self.details.add(done, _joined([*before, text], data.get("res")))
         elif isinstance(host, str) and text:
-            self._items.setdefault(host, []).append(text)
+            if self.details is not None:
+                self._items.setdefault(host, []).append(text)
         elif text and event.get("event") not in ("playbook_on_task_start", "playbook_on_play_start"):
             self._rest.append(text)
             self._rest_size += len(text)
