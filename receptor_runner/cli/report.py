@@ -118,7 +118,7 @@ def _content(kind: str, collected: JobReport, details: PageDetails | None) -> by
     if kind == "junit":
         from ..reports.junit import junit_xml
 
-        ended = {"state": collected.state, "explanation": collected.head.explanation or None}
+        ended = {"state": collected.state, "explanation": collected.reason}
         return junit_xml(collected.head.job, collected.results, ended)
     if kind == "json":
         from ..reports.data import report_view

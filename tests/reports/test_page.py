@@ -187,6 +187,7 @@ def test_a_job_that_came_to_no_task_has_a_report(page: Page, make_dir: DirFactor
     assert "test.yml" in found["explanation"]
     junit = ours("report", directory / "artifacts" / "j", "--format", "junit").stdout
     assert b'errors="1"' in junit
+    assert b"test.yml" in junit
     assert ours("report", directory / "artifacts" / "none").returncode == 66
     unwritable = ours("report", directory / "artifacts" / "j", "-o", "/nosuch/x.html")
     assert unwritable.returncode == 73
