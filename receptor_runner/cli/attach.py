@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .context import name_job
-from .following import FOLLOW_STOPS, FollowOptions, check_view, follow, told_sinks
+from .following import FOLLOW_STOPS, FollowOptions, check_view, exit_status, follow, told_sinks
 from .help import JOB_ENDS
 from .mesh_options import SocketOptions, lost_after_option, socket_options
 from .options import (
@@ -26,8 +26,7 @@ from .options import (
     sink_options,
     view_option,
 )
-from .output import job_printer, print_json, printed
-from .views import job_view
+from .output import job_printer
 
 if TYPE_CHECKING:
     from ..mesh.submitted import SubmittedJob
@@ -99,7 +98,4 @@ def attach(  # noqa: PLR0913 - a group of options each
         with told_sinks(told, submitted.id, secrets) as sinks:
             code = follow(submitted, printer, flag, FollowOptions(limits, lost_after, sinks, view))
             ignore_signals()
-    code = printed(printer, code)
-    if output == "json":
-        print_json(job_view(submitted.record))
-    return 0 if printing.exit_zero else code
+    return exit_status(submitted, printer, printing, output, code)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConfigurationError, ReceptorRunnerError
-from .output import complain, print_json, say
+from .output import complain, print_json, printed, say
 from .views import job_view
 
 if TYPE_CHECKING:
@@ -21,13 +21,23 @@ if TYPE_CHECKING:
     from ..mesh.job import Job
     from ..mesh.submitted import SubmittedJob
     from ..records.record import Record
+    from ..results.printer import JobPrinter
     from ..results.sinks import EventSink
     from ..system.signals import StopFlag
     from .mesh_options import RouteOptions
-    from .options import LimitOptions, SinkOptions
+    from .options import LimitOptions, PrintOptions, SinkOptions
     from .progress import Progress
 
-__all__ = ["FOLLOW_STOPS", "FollowOptions", "check_view", "follow", "submit_and_leave", "submit_job", "told_sinks"]
+__all__ = [
+    "FOLLOW_STOPS",
+    "FollowOptions",
+    "check_view",
+    "exit_status",
+    "follow",
+    "submit_and_leave",
+    "submit_job",
+    "told_sinks",
+]
 
 #: The signals that end the following of a job.
 FOLLOW_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -141,6 +151,19 @@ def follow(submitted: SubmittedJob, printer: EventSink | None, flag: StopFlag, o
     if on_terminal() or (printer is None and outcome.exit_code):
         complain(_last_words(submitted.record))
     return outcome.exit_code
+
+
+def exit_status(
+    submitted: SubmittedJob, printer: JobPrinter | None, printing: PrintOptions, output: str, code: int
+) -> int:
+    """That of a command which has followed the job to its end. Prints the job as JSON, if that is asked for.
+
+    :param code: that of the job.
+    """
+    code = printed(printer, code)
+    if output == "json":
+        print_json(job_view(submitted.record))
+    return 0 if printing.exit_zero else code
 
 
 def _last_words(record: Record) -> str:

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 import click
 
 from .context import name_job
-from .following import FOLLOW_STOPS, FollowOptions, check_view, follow, submit_and_leave, submit_job, told_sinks
+from .following import (
+    FOLLOW_STOPS,
+    FollowOptions,
+    check_view,
+    exit_status,
+    follow,
+    submit_and_leave,
+    submit_job,
+    told_sinks,
+)
 from .help import JOB_ENDS
 from .job_options import JobOptions, job_options
 from .mesh_options import RouteOptions, SocketOptions, again_option, lost_after_option, route_options, socket_options
@@ -31,8 +40,7 @@ from .options import (
     sink_options,
     view_option,
 )
-from .output import job_printer, print_json, printed
-from .views import job_view
+from .output import job_printer
 
 if TYPE_CHECKING:
     from ..mesh.job import Job
@@ -120,10 +128,7 @@ def run(  # noqa: PLR0913 - a group of options each
             finally:
                 ignore_signals()
                 submitted.forget_finished()
-    code = printed(printer, code)
-    if output == "json":
-        print_json(job_view(submitted.record))
-    return 0 if printing.exit_zero else code
+    return exit_status(submitted, printer, printing, output, code)
 
 
 def _start_here(job: Job, standby: Standby | None, flag: StopFlag, *, again: bool) -> SubmittedJob:
