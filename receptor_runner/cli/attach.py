@@ -5,12 +5,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-import click
-
 from .context import name_job
 from .following import FOLLOW_STOPS, FollowOptions, check_view, exit_status, follow, told_sinks
 from .help import JOB_ENDS
-from .mesh_options import SocketOptions, lost_after_option, socket_options
+from .mesh_options import OtherOptions, SocketOptions, lost_after_option, other_options, socket_options
 from .options import (
     LimitOptions,
     PrintOptions,
@@ -43,8 +41,7 @@ __all__ = ["attach"]
     ends=JOB_ENDS,
 )
 @job_argument(required=False)
-@bare_option("--unit", help="Take over the job that another controller submitted, by its work unit ...")
-@option("--node", help="... on this node.")
+@other_options
 @option("-i", "--ident", help="The name that it gets here. [default: its work unit]")
 @bare_option("--private-data-dir", default=".", metavar="DIR", help="Where its artifacts go. [default: .]")
 @socket_options
@@ -58,8 +55,7 @@ __all__ = ["attach"]
 def attach(  # noqa: PLR0913 - a group of options each
     *,
     job: str | None,
-    unit: str | None,
-    node: str | None,
+    other: OtherOptions,
     ident: str | None,
     private_data_dir: str,
     at: SocketOptions,
@@ -79,16 +75,15 @@ def attach(  # noqa: PLR0913 - a group of options each
     from ..mesh.client import Mesh
     from ..system.signals import ignore_signals, stop_on_signals
 
-    if (job is None) == (unit is None):
-        raise click.UsageError("name a job, or another controller's work unit by --unit and --node")
-    name_job(str(job or ident or unit))
+    other.check(job)
+    name_job(str(job or ident or other.unit))
 
     def found(flag: StopFlag) -> SubmittedJob:
-        if unit is None:
-            return Mesh.job(str(job))
-        if not node:
-            raise click.UsageError("--unit needs --node, the node that has the work unit")
-        return at.mesh().adopt(node, unit, ident=ident, private_data_dir=private_data_dir, flag=flag)
+        if job is not None:
+            return Mesh.job(job)
+        return at.mesh().adopt(
+            str(other.node), str(other.unit), ident=ident, private_data_dir=private_data_dir, flag=flag
+        )
 
     check_view(view)
     printer = job_printer(printing, output)

@@ -190,6 +190,13 @@ class OtherOptions(NamedTuple):
     unit: str | None
     node: str | None
 
+    def check(self, job: str | None) -> None:
+        """:raises click.UsageError: neither ``job`` nor another controller's is named, or both, or not all of it."""
+        if (job is None) == (self.unit is None):
+            raise click.UsageError("name a job, or another controller's work unit by --unit and --node")
+        if self.unit is not None and not self.node:
+            raise click.UsageError("--unit needs --node, the node that has the work unit")
+
 
 other_options = option_group(
     OtherOptions,
@@ -209,15 +216,12 @@ def chosen_job(job: str | None, other: OtherOptions, at: SocketOptions, flag: St
     """
     from ..mesh.client import Mesh
 
-    if (job is None) == (other.unit is None):
-        raise click.UsageError("name a job, or another controller's work unit by --unit and --node")
+    other.check(job)
     if job is not None and os.sep in job:
         raise click.UsageError(f"name a job that runs, and not {job}; of a directory: receptor-runner report")
     if job is not None:
         return Mesh.job(job)
-    if not other.node:
-        raise click.UsageError("--unit needs --node, the node that has the work unit")
-    return at.mesh().other_job(other.node, str(other.unit), flag)
+    return at.mesh().other_job(str(other.node), str(other.unit), flag)
 
 
 #: Without a variable: it is a decision about one job.
