@@ -34,6 +34,8 @@ _ENDS = {
     "runner_on_skipped": SKIPPED,
 }
 _ITEMS = ("runner_item_on_ok", "runner_item_on_failed", "runner_item_on_skipped")
+#: Events whose text is a heading: it has a line of its own, and asks nobody.
+_HEADINGS = ("playbook_on_play_start", "playbook_on_task_start", "playbook_on_handler_task_start")
 _LONGEST_TEXT = 2000
 _LONGEST_PRELUDE = 4000
 #: Where a worker, or a container, has the project of a job.
@@ -100,8 +102,9 @@ class JobHistory:
         self.stats: JSONObject | None = None
         #: What was said before any task began; the end of it.
         self.prelude = ""
-        #: The last line of the output.
+        #: The last line of the output, and whether it is no more than the heading of a play or a task.
         self.last_line = LastLine("", open=False)
+        self._heading = False
         self._running: dict[str, HostTask] = {}
         self._known: dict[tuple[str, str], TaskRun] = {}
         #: The failures of each host that may be rescued yet.
@@ -123,6 +126,7 @@ class JobHistory:
         stdout = event.get("stdout")
         if stdout and isinstance(stdout, str):
             self.last_line = last_line(event)
+            self._heading = event.get("event") in _HEADINGS
             if not self.tasks:
                 self.prelude = f"{self.prelude}{plain(stdout)}\n"[-_LONGEST_PRELUDE:]
         found = event.get("event_data")
@@ -152,6 +156,8 @@ class JobHistory:
     def question(self) -> str:
         """What the job seems to ask; empty if nothing."""
         line = self.last_line
+        if self._heading:
+            return ""
         pauses = any(one.task.action.rpartition(".")[2] == "pause" for one in self._running.values())
         return line.question or (line.text if pauses and not line.text.startswith(_INTERRUPTIBLE) else "")
 

@@ -84,7 +84,10 @@ def test_a_line_without_an_end_may_be_a_question(stdout: str, lines: int, asked:
 
 def test_a_pause_asks_though_its_line_has_an_end() -> None:
     history = JobHistory()
+    heading = event("playbook_on_task_start", resolved_action="ansible.builtin.pause")
+    history.take(heading | {"stdout": "\r\nTASK [ask] ****", "start_line": 0, "end_line": 2})
     history.take(event("runner_on_start", host="a", resolved_action="ansible.builtin.pause"))
+    assert history.question == "", "it has not asked yet"
     history.take({"event": "verbose", "stdout": "[ask]\r\nGo on:", "start_line": 0, "end_line": 2})
     assert history.question == "Go on:"
     history.take({"event": "verbose", "stdout": "(ctrl+C then 'C' = continue early)", "start_line": 2, "end_line": 3})
