@@ -53,7 +53,7 @@ def ask_ansible(found: UnitProcesses) -> AnsibleAnswer:
         return AnsibleAnswer([], {}, f"{_MUTE}: {exc}")
     if answer is None:
         return AnsibleAnswer([], {}, _MUTE)
-    inside = found.named_inside()
+    inside = found.named_inside
     work = [replace(one, pid=inside[one.pid].pid) for one in work_of(answer.get("workers")) if one.pid in inside]
     reported = answer.get("reported")
     counts = reported.items() if isinstance(reported, dict) else ()

@@ -6,7 +6,6 @@ told at all."""
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 
 import psutil
@@ -21,8 +20,6 @@ __all__ = ["inspect_unit", "processes_for"]
 _NOT_SEEN = "the processes of the work unit cannot be seen by this user, or not from a unit of their node"
 _CENSORED = "(arguments of a no_log task)"
 _LONGEST_ARGUMENTS = 1000
-#: The time that made it, and the process.
-_DIRECTORY = re.compile(r"ansible-tmp-(\d{1,12}\.\d{1,12})-(\d{1,10})-")
 #: Clock and time of start of a process may be so far apart.
 _CLOCK_SECONDS = 2.0
 
@@ -40,24 +37,18 @@ def inspect_unit(unit: str) -> Inspection:
 
 def processes_for(found: UnitProcesses, work: HostWork) -> list[int]:
     """The processes that work for a host: Ansible's own first, then those below it, and what an asynchronous task left
-    to itself. That is known by its directory, which has the number of the process that made it, and when
-    (ansible/plugins/action/__init__.py, ``_make_tmp_path``).
+    to itself. That is known by its directory.
     """
     own = next((one for one in found.processes if one.pid == work.pid), None)
     if own is None:
         return []
     pids = [one.pid for one in found.below(own)]
-    inner = next((inner for inner, one in found.named_inside().items() if one.pid == own.pid), own.pid)
+    inner = next((inner for inner, one in found.named_inside.items() if one.pid == own.pid), own.pid)
     begun = own.create_time() - _CLOCK_SECONDS
-    for process in found.processes:
-        if process.pid not in pids and any(_is_made_by(word, inner, begun) for word in words_of(process)):
+    for process, maker, made in found.made_directories:
+        if maker == inner and made >= begun and process.pid not in pids:
             pids += [one.pid for one in found.below(process) if one.pid not in pids]
     return pids
-
-
-def _is_made_by(word: str, pid: int, begun: float) -> bool:
-    """Whether ``word`` has a directory in it that the process ``pid`` has made after it began."""
-    return any(int(found[2]) == pid and float(found[1]) >= begun for found in _DIRECTORY.finditer(word))
 
 
 def _seen(process: psutil.Process, found: UnitProcesses, work: HostWork | None) -> ProcessSeen | None:

@@ -8,8 +8,10 @@ above it looks after the job. Everything else below the unit's own is the job's.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import platform
+import re
 import time
 from dataclasses import dataclass, field
 
@@ -19,11 +21,14 @@ from ..isolation.kinds import DOCKER
 from ..preparation.environment import KEY_FILE_VARIABLE
 from ..preparation.masking import Masker, is_secret_name
 from ..receptor.unit_probe import runners_of
+from ..system.process_tree import words_of
 
 __all__ = ["ASK_SIGNAL", "UnitProcesses", "answers_signal", "reads_terminal", "unit_processes"]
 
 #: What asks Ansible (``callback/receptor_runner.py``).
 ASK_SIGNAL = 44
+#: The time that made it, and the process.
+_DIRECTORY = re.compile(r"ansible-tmp-(\d{1,12}\.\d{1,12})-(\d{1,10})-")
 #: The number of read(2).
 _READ_CALL = {"x86_64": "0", "aarch64": "63"}.get(platform.machine())
 
@@ -52,14 +57,31 @@ class UnitProcesses:
         """``top`` and all of the job's processes below it."""
         found = {top.pid}
         for process in self.processes:
-            with contextlib.suppress(psutil.Error):
-                if process.ppid() in found:
-                    found.add(process.pid)
+            if self._parents[process.pid] in found:
+                found.add(process.pid)
         return [one for one in self.processes if one.pid in found]
 
+    @functools.cached_property
     def named_inside(self) -> dict[int, psutil.Process]:
         """The processes below Ansible by the ids that Ansible knows them by (``NSpid``, proc(5))."""
         return {} if self.ansible is None else {_inner_pid(one.pid): one for one in self.below(self.ansible)}
+
+    @functools.cached_property
+    def made_directories(self) -> list[tuple[psutil.Process, int, float]]:
+        """Processes that have a temporary directory of Ansible in their arguments; the process that made it, by the id
+        that Ansible knows it by, and when, in seconds since the epoch
+        (ansible/plugins/action/__init__.py, ``_make_tmp_path``).
+        """
+        return [
+            (one, int(found[2]), float(found[1]))
+            for one in self.processes
+            for word in words_of(one)
+            for found in _DIRECTORY.finditer(word)
+        ]
+
+    @functools.cached_property
+    def _parents(self) -> dict[int, int]:
+        return {one.pid: _parent(one) for one in self.processes}
 
 
 def unit_processes(unit: str) -> UnitProcesses | None:
