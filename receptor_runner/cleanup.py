@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from .delta.content_store import ContentStore
 from .errors import OutputError, UsageError
 from .guard.engine import ask_engine
 from .system.below import read_regular
@@ -42,11 +43,15 @@ def run_cleanup(options: Mapping[str, Any]) -> None:
     """Cleans up as told by ``options``, which have the names of ``ansible-runner worker cleanup``'s.
 
     :param options: ``file_pattern``, ``exclude_strings``, ``remove_images``, ``grace_period`` (minutes, 60 if missing),
-        ``image_prune``, ``process_isolation_executable`` and ``dry_run``; all may be missing.
+        ``image_prune``, ``process_isolation_executable``, ``store`` (its directory) and ``dry_run``; all may be
+        missing.
     :raises UsageError: the pattern could match a system directory.
     """
     dry_run = bool(options.get("dry_run"))
     changed = 0
+    store = options.get("store")
+    if store:
+        changed += _empty_store(str(store), dry_run=dry_run)
     pattern = options.get("file_pattern")
     if pattern:
         excluded = _words(options.get("exclude_strings"))
@@ -103,6 +108,19 @@ def _remove_directories(pattern: str, excluded: Iterable[str], grace: float, *, 
         _remove_registries(path)
         remove_tree(path)
     return len(aside)
+
+
+def _empty_store(directory: str, *, dry_run: bool) -> int:
+    """Jobs that use the store now have what they need already, or say what they lack."""
+    try:
+        with ContentStore(directory, 1) as store:
+            used = store.use().used
+            if not dry_run:
+                store.remove()
+    except OSError as exc:
+        raise OutputError(f"cannot use the store {directory}: {exc.strerror}") from exc
+    _say(f"{'Would remove' if dry_run else 'Removed'} {used} bytes of the store {directory}")
+    return int(used > 0 and not dry_run)
 
 
 def _names_a_process(path: str) -> bool:

@@ -19,6 +19,13 @@ MAX_UNPACKED = 256 * 1024**3
 #: Members of one archive. Something about each of them is held in memory.
 MAX_MEMBERS = 1_000_000
 
+#: One content in the store of a node: a small file, a piece of a large one, or a piece of a manifest. A file of 64 GiB
+#: has 15 MB of pieces in its manifest.
+MAX_PIECE = 16 * 1024 * 1024
+
+#: What the store of a node takes at most, unless it is told otherwise, in bytes.
+STORE_SIZE = 10 * 1000**3
+
 #: Directories above one member of an archive.
 MAX_DEPTH = 200
 

@@ -120,6 +120,7 @@ def _entry(level: _Level, own: str, name: str, report: Report) -> Entry | None:
         report(path, f"cannot be read: {exc.strerror}", not isinstance(exc, FileNotFoundError))
         return None
     if kind in (stat.S_IFREG, stat.S_IFDIR):
-        return Entry(name, found.st_mode, found.st_mtime_ns, found.st_size, path, directory=level.fd)
+        identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        return Entry(name, found.st_mode, found.st_mtime_ns, found.st_size, path, directory=level.fd, identity=identity)
     report(path, f"left out: it is {_KINDS.get(kind, 'not a file')}", False)
     return None

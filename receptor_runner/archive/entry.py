@@ -29,7 +29,8 @@ class Entry:
 
     ``name`` is relative, with ``/``; ``mode`` is a whole ``st_mode``. Content comes from ``data`` if it is set, else
     from the file at ``path``; the data of a link is its target. If ``directory`` is set, it is a descriptor of the
-    directory of that file, open until the next entry is asked for."""
+    directory of that file, open until the next entry is asked for. ``identity`` tells a file that has changed from one
+    that has not: device, inode, size, and times of modification and of change in nanoseconds."""
 
     name: str
     mode: int
@@ -38,6 +39,7 @@ class Entry:
     path: str | None = None
     data: bytes | None = None
     directory: int | None = None
+    identity: tuple[int, ...] | None = None
 
     @classmethod
     def of_bytes(cls, name: str, data: bytes, mode: int = 0o600) -> Entry:

@@ -13,7 +13,7 @@ from ..limits import StreamLimits
 from .collect import Report
 from .entry import Entry
 
-__all__ = ["FORMATS", "ZIP", "ArchiveFormat", "Packer", "best_format", "format_named"]
+__all__ = ["DELTA", "FORMATS", "ZIP", "ArchiveFormat", "Packer", "best_format", "format_named"]
 
 
 class Packer(Protocol):
@@ -89,6 +89,8 @@ class _Zip:
 
 
 ZIP: ArchiveFormat = _Zip()
+#: The name of the format of ``delta/``, which needs more than a file.
+DELTA = "delta"
 #: By name; the best one comes first.
 FORMATS: dict[str, ArchiveFormat] = {ZIP.name: ZIP}
 

@@ -21,7 +21,7 @@ from .collect import Report, check_shortage
 from .deflate import LEVEL, deflate
 from .entry import Entry, dos_time, extra_fields
 
-__all__ = ["ZipPacker"]
+__all__ = ["ZipPacker", "holes_of"]
 
 _READ = 128 * 1024
 #: A file up to this size is read and compressed in one go.
@@ -147,7 +147,7 @@ class ZipPacker:
         file may grow for ever.
         """
         assert entry.path is not None
-        self._holes += _holes(fd, entry.size, MAX_HOLES)
+        self._holes += holes_of(fd, entry.size, MAX_HOLES)
         if self._holes > MAX_HOLES:
             self._report(entry.path, f"is left out: it has holes, and an archive has {MAX_HOLES} bytes of them", True)
             return
@@ -203,7 +203,7 @@ class ZipPacker:
             raise OutputError(f"cannot write an archive in {temporary_place()}: {exc.strerror}") from exc
 
 
-def _holes(fd: int, size: int, enough: int) -> int:
+def holes_of(fd: int, size: int, enough: int) -> int:
     """How many of the first ``size`` bytes are in holes, or ``enough`` if there are more (lseek(2))."""
     holes = place = 0
     with contextlib.suppress(OSError):  # ENXIO: nothing but a hole up to the end; EINVAL: no holes are known here

@@ -13,15 +13,16 @@ import os
 import secrets
 from collections.abc import Iterator
 
-from ..errors import ArchiveError, LimitError, OutputError
+from ..errors import ArchiveError, LimitError, OutputError, ReceptorRunnerError
 from ..limits import MAX_DEPTH
 from ..system.below import DIRECTORY, make_accessible
 
-__all__ = ["Tree", "parts_of", "write_all", "writing"]
+__all__ = ["NEW_FILE", "Tree", "parts_of", "write_all", "writing"]
 
 logger = logging.getLogger(__name__)
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+#: How a file is made that nobody has made before.
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 #: What only the archive can be blamed for: names and links that no file system takes.
 _FAULTS_OF_NAMES = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 
@@ -35,6 +36,8 @@ def writing(target: str) -> Iterator[None]:
     """
     try:
         yield
+    except ReceptorRunnerError:
+        raise
     except UnicodeError as exc:
         raise ArchiveError(f"the archive has a member whose name cannot be written here: {exc}") from exc
     except OSError as exc:
@@ -125,15 +128,20 @@ class Tree:
         os.symlink(target, parts[-1], dir_fd=self._parent)
         os.utime(parts[-1], ns=(mtime_ns, mtime_ns), dir_fd=self._parent, follow_symlinks=False)
 
+    def directory(self, parts: tuple[str, ...]) -> int:
+        """A descriptor of the directory ``parts``, which is made if it is missing. Whoever asks for it closes it."""
+        self._enter(parts)
+        return os.dup(self._parent)
+
     @contextlib.contextmanager
     def new_file(self, parts: tuple[str, ...], mode: int, mtime_ns: int) -> Iterator[int]:
         """A descriptor to write to; the file gets its name when it is whole."""
         self._enter(parts[:-1])
         try:
-            fd = os.open(self._aside, _NEW, 0o600, dir_fd=self._parent)
+            fd = os.open(self._aside, NEW_FILE, 0o600, dir_fd=self._parent)
         except PermissionError:
             self._make_writable()
-            fd = os.open(self._aside, _NEW, 0o600, dir_fd=self._parent)
+            fd = os.open(self._aside, NEW_FILE, 0o600, dir_fd=self._parent)
         try:
             try:
                 yield fd

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..results.printer import JobPrinter
     from ..results.sinks import EventSink
     from ..system.signals import StopFlag
-    from .mesh_options import RouteOptions
+    from .mesh_options import PayloadOptions, RouteOptions
     from .options import LimitOptions, PrintOptions, SinkOptions
     from .progress import Progress
 
@@ -43,7 +43,9 @@ __all__ = [
 FOLLOW_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def submit_job(mesh: Mesh, job: Job, to: RouteOptions, flag: StopFlag, *, again: bool = False) -> SubmittedJob:
+def submit_job(
+    mesh: Mesh, job: Job, to: RouteOptions, payload: PayloadOptions, flag: StopFlag, *, again: bool = False
+) -> SubmittedJob:
     """Returns when a node has accepted the job."""
     from .progress import progress
 
@@ -56,6 +58,7 @@ def submit_job(mesh: Mesh, job: Job, to: RouteOptions, flag: StopFlag, *, again:
             ttl=to.ttl,
             signwork=to.signwork,
             again=again,
+            delta=payload.delta,
             flag=flag,
             progress=line.sent,
         )

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ..system.signals import StopFlag
 
 __all__ = [
-    "OtherOptions", "RouteOptions", "SocketOptions", "again_option", "chosen_job", "lost_after_option", "other_options",
-    "route_options", "socket_options",
+    "OtherOptions", "PayloadOptions", "RouteOptions", "SocketOptions", "again_option", "chosen_job",
+    "lost_after_option", "other_options", "payload_options", "route_options", "socket_options",
 ]  # fmt: skip
 
 
@@ -180,6 +180,26 @@ route_options = option_group(
         ),
         option("--ttl", metavar="TIME", help="Permit a node that is absent now, for so long: 30s, 10m, 1h."),
         option("--signwork/--no-signwork", default=None, help="Sign the work. [default: as the node advertises]"),
+    ),
+)
+
+
+class PayloadOptions(NamedTuple):
+    """How a job travels."""
+
+    delta: bool
+
+
+payload_options = option_group(
+    PayloadOptions,
+    "payload",
+    sections(
+        "Mesh",
+        option(
+            "--delta/--no-delta",
+            default=False,
+            help="Send only those files that the node lacks, if its worker has a store.",
+        ),
     ),
 )
 

@@ -47,7 +47,7 @@ def nodes(node: str | None, info: bool, at: SocketOptions, output: str) -> int:
     rows = [_row(one) for one in found]
     if infos is not None:
         rows = [(*row, *_info_cells(told)) for row, told in zip(rows, infos, strict=True)]
-    more = ("CPUS", "MEMORY", "ANSIBLE", "ERRORS") if info else ()
+    more = ("CPUS", "MEMORY", "ANSIBLE", "STORE", "ERRORS") if info else ()
     print_table(("NODE", "REACHABLE", "WORKTYPES", *more), rows)
     return 0
 
@@ -77,4 +77,20 @@ def _worker_info(mesh: Mesh, one: NodeStatus) -> JSONObject:
 def _info_cells(info: JSONObject) -> tuple[str, ...]:
     memory = f"{info['mem_in_bytes'] / 2**30:.1f} GiB" if "mem_in_bytes" in info else "-"
     errors = "; ".join(map(str, info.get("errors") or ())) or "-"
-    return str(info.get("cpu_count", "-")), memory, str(info.get("ansible_core_version") or "-"), errors
+    return (
+        str(info.get("cpu_count", "-")),
+        memory,
+        str(info.get("ansible_core_version") or "-"),
+        _store_cell(info),
+        errors,
+    )
+
+
+def _store_cell(info: JSONObject) -> str:
+    """What the store of the node has, and what it may have."""
+    store = info.get("store") or {}
+    sizes = [store.get(name) for name in ("used_in_bytes", "limit_in_bytes")]
+    if not all(isinstance(size, int) for size in sizes):
+        return "-"
+    used, limit = (size / 1e9 for size in sizes if isinstance(size, int))
+    return f"{used:.1f} of {limit:.1f} GB"

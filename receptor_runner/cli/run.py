@@ -25,7 +25,16 @@ from .following import (
 )
 from .help import JOB_ENDS
 from .job_options import JobOptions, job_options
-from .mesh_options import RouteOptions, SocketOptions, again_option, lost_after_option, route_options, socket_options
+from .mesh_options import (
+    PayloadOptions,
+    RouteOptions,
+    SocketOptions,
+    again_option,
+    lost_after_option,
+    payload_options,
+    route_options,
+    socket_options,
+)  # fmt: skip
 from .options import (
     LimitOptions,
     PrintOptions,
@@ -65,6 +74,7 @@ __all__ = ["run"]
 @sink_options
 @limit_options
 @route_options
+@payload_options
 @lost_after_option
 @socket_options
 @log_options
@@ -81,6 +91,7 @@ def run(  # noqa: PLR0913 - a group of options each
     told: SinkOptions,
     limits: LimitOptions,
     to: RouteOptions,
+    payload: PayloadOptions,
     lost_after: float,
     at: SocketOptions,
     output: str,
@@ -112,7 +123,7 @@ def run(  # noqa: PLR0913 - a group of options each
         if in_place:
             start = functools.partial(_start_here, job, standby)
         else:
-            start = functools.partial(_start_there, job, None if local else at, to)
+            start = functools.partial(_start_there, job, None if local else at, to, payload)
         if detach:
             if told.sinks:
                 raise click.UsageError("--sink needs somebody who follows the job; give it to receptor-runner attach")
@@ -138,9 +149,11 @@ def _start_here(job: Job, standby: Standby | None, flag: StopFlag, *, again: boo
     return start_in_place(job, again=again, flag=flag, standby=standby)
 
 
-def _start_there(job: Job, at: SocketOptions | None, to: RouteOptions, flag: StopFlag, *, again: bool) -> SubmittedJob:
+def _start_there(
+    job: Job, at: SocketOptions | None, to: RouteOptions, payload: PayloadOptions, flag: StopFlag, *, again: bool
+) -> SubmittedJob:
     """On a node of the mesh, or on a private one of this machine, which works on a copy."""
     from ..mesh.client import Mesh
 
     job.check()
-    return submit_job(Mesh.private() if at is None else at.mesh(), job, to, flag, again=again)
+    return submit_job(Mesh.private() if at is None else at.mesh(), job, to, payload, flag, again=again)

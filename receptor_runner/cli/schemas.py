@@ -26,6 +26,14 @@ class WorktypeView(TypedDict):
     signed: bool
 
 
+class StoreUse(TypedDict):
+    """The store of a node."""
+
+    directory: str
+    used_in_bytes: int
+    limit_in_bytes: int
+
+
 class WorkerInfo(TypedDict, total=False):
     """What a node tells about itself. A worker of ansible-runner tells the first five and ``errors``."""
 
@@ -39,6 +47,8 @@ class WorkerInfo(TypedDict, total=False):
     ansible_core_version: str | None
     container_engines: list[str]
     stream_extensions: list[str]
+    archive_formats: list[str]
+    store: StoreUse | None
     disk_free_in_bytes: int
     time: float
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from .context import name_job
 from .following import submit_and_leave, submit_job
 from .job_options import JobOptions, job_options
-from .mesh_options import RouteOptions, SocketOptions, again_option, lost_after_option, route_options, socket_options
+from .mesh_options import (
+    PayloadOptions,
+    RouteOptions,
+    SocketOptions,
+    again_option,
+    lost_after_option,
+    payload_options,
+    route_options,
+    socket_options,
+)  # fmt: skip
 from .options import command, directory_argument, log_options, output_option
 
 __all__ = ["submit"]
@@ -20,6 +29,7 @@ __all__ = ["submit"]
 @directory_argument
 @job_options
 @route_options
+@payload_options
 @lost_after_option
 @socket_options
 @log_options
@@ -30,6 +40,7 @@ def submit(  # noqa: PLR0913 - a group of options each
     directory: str,
     what: JobOptions,
     to: RouteOptions,
+    payload: PayloadOptions,
     lost_after: float,
     at: SocketOptions,
     output: str,
@@ -42,4 +53,4 @@ def submit(  # noqa: PLR0913 - a group of options each
     job = what.job(directory)
     name_job(job.ident)
     mesh = at.mesh()
-    return submit_and_leave(lambda flag: submit_job(mesh, job, to, flag, again=again), output)
+    return submit_and_leave(lambda flag: submit_job(mesh, job, to, payload, flag, again=again), output)

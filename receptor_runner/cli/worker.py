@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..limits import KEEPALIVE_SECONDS
+from ..limits import KEEPALIVE_SECONDS, STORE_SIZE
 from .context import about
 from .log_setup import silence
 from .options import LimitOptions, limit_options
+from .sizes import SIZE
 
 if TYPE_CHECKING:
     from ..stages.worker import WorkerOptions
@@ -57,13 +58,20 @@ class _WorkerGroup(click.Group):
 @click.option("--keepalive-seconds", type=float, help="Send a keep-alive after this long a silence.")
 @click.option("--in-place", is_flag=True, hidden=True, help="Work where the job says; for private nodes.")
 @click.option("--worker-info", is_flag=True, help="Only tell what this node is and can do, as YAML.")
+@click.option(
+    "--store", metavar="DIR", help="Where contents of jobs are kept for later jobs. [default: in the cache directory]"
+)
+@click.option("--store-size", type=SIZE, default=STORE_SIZE, help="What the store may take; 0 for none. [default: 10G]")
 @limit_options
-def worker(
+def worker(  # noqa: PLR0913 - an option each
+    *,
     private_data_dir: str | None,
     delete: bool,
     keepalive_seconds: float | None,
     in_place: bool,
     worker_info: bool,
+    store: str | None,
+    store_size: int,
     limits: LimitOptions,
 ) -> int:
     """Run the job on standard input.
@@ -73,7 +81,7 @@ def worker(
     if click.get_current_context().invoked_subcommand is not None:
         return 0
     if worker_info:
-        return _print_info()
+        return _print_info(store, store_size)
     if os.isatty(0):
         raise click.UsageError("worker reads a job from standard input; pipe the output of transmit into it")
     if delete and private_data_dir is None:
@@ -83,7 +91,15 @@ def worker(
     from ..stages.worker import WorkerOptions
 
     return _work(
-        WorkerOptions(private_data_dir, delete, keepalive_seconds, limits=limits.stream_limits(), in_place=in_place)
+        WorkerOptions(
+            private_data_dir,
+            delete,
+            keepalive_seconds,
+            limits=limits.stream_limits(),
+            in_place=in_place,
+            store=store,
+            store_size=store_size,
+        )
     )
 
 
@@ -160,12 +176,19 @@ def _captured_stderr() -> Iterator[Callable[[], str]]:
         file.close()
 
 
-def _print_info() -> int:
+def _default_store() -> str:
+    from ..delta.store_place import default_directory
+    from ..preparation.environment import bare_environment_filled
+
+    return default_directory(bare_environment_filled(os.environ, "/"))
+
+
+def _print_info(store: str | None, store_size: int) -> int:
     """Prints JSON on one line, which is YAML too."""
     from .. import __version__
     from ..stages.worker_info import worker_info
 
-    os.write(1, json.dumps(worker_info(__version__)).encode() + b"\n")
+    os.write(1, json.dumps(worker_info(__version__, store, store_size)).encode() + b"\n")
     return 0
 
 
@@ -236,13 +259,18 @@ def _spread(words: list[str], several: set[str]) -> Iterator[str]:
 @click.option("--remove-images", multiple=True, metavar="IMAGE...", help="Remove these container images.")
 @click.option("--image-prune", is_flag=True, help="Remove container images that nothing uses and that have no name.")
 @click.option("--process-isolation-executable", default="podman", show_default=True, help="The container engine.")
+@click.option("--store", is_flag=True, help="Remove what is in the store of this node.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be removed.")
-def cleanup(**options: Any) -> int:
+@click.pass_context
+def cleanup(ctx: click.Context, /, **options: Any) -> int:
     """Remove what jobs left on this node.
 
     The last line of the output is (changed: True) or (changed: False).
     """
     from ..cleanup import run_cleanup
 
+    if options["store"]:
+        assert ctx.parent is not None
+        options["store"] = ctx.parent.params["store"] or _default_store()
     run_cleanup(options)
     return 0

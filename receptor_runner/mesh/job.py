@@ -10,6 +10,7 @@ import os
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from ..archive.format import ZIP, ArchiveFormat
 from ..errors import UsageError
 from ..job.parameters import DEFAULTS, check_ident, unknown_names
 from ..job.place import Place
@@ -96,9 +97,10 @@ class Job:
         """:raises ReceptorRunnerError: it cannot be transmitted, and nothing need be started for it."""
         self.transmitter(Extension())
 
-    def transmitter(self, extension: Extension) -> Transmitter:
+    def transmitter(self, extension: Extension, archive_format: ArchiveFormat = ZIP) -> Transmitter:
         """The first stage for this job.
 
+        :param archive_format: one that the worker reads.
         :raises InputError: something that the job needs is missing.
         """
         if self.in_place:
@@ -112,7 +114,7 @@ class Job:
             typed=self._typed,
             in_place=self.in_place,
         )
-        return Transmitter(self.parameters, options)
+        return Transmitter(self.parameters, options, archive_format)
 
     def _place(self) -> Place:
         given = self.parameters.get("roles_path") or []

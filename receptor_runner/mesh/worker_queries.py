@@ -28,7 +28,9 @@ from .endpoint import connect
 from .units import JOB_TAG, OWNER_TAG, UnitHandle
 from .waiting import sleep
 
-__all__ = ["ask_inspection", "ask_to_end", "ask_worker_info", "probe", "read_probe", "read_worker_info"]
+__all__ = [
+    "ask_inspection", "ask_to_end", "ask_worker_info", "probe", "read_head", "read_probe", "read_worker_info",
+]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ _TOLD: dict[str, tuple[type, ...]] = {
     "python_version": (str,),
     "ansible_core_version": (str,),
 }
-_LISTS = ("errors", "container_engines", "stream_extensions")
+_LISTS = ("errors", "container_engines", "stream_extensions", "archive_formats")
 
 
 async def probe(address: Address, route: Route, far_unit: str) -> bool | None:
@@ -120,7 +122,7 @@ async def _ask(
             connection.half_close()
             await connection.readline(SLOW_CONTROL_SECONDS)
             handle = UnitHandle(address, unit)
-            answer = await _answer(handle, route, seconds, lambda head: understand(head) is not None, longest)
+            answer = await read_head(handle, route, seconds, lambda head: understand(head) is not None, longest)
             understood = understand(answer)
             if understood is None:
                 raise _misunderstood(route, answer, (await handle.status()).detail)
@@ -129,7 +131,7 @@ async def _ask(
             await _release(UnitHandle(address, unit, undisturbed=True))
 
 
-async def _answer(
+async def read_head(
     handle: UnitHandle, route: Route, seconds: float, enough: Callable[[bytes], bool], longest: int
 ) -> bytes:
     """What the worker says. The node that we are connected to has it a second or two later than the node itself, which
@@ -206,4 +208,8 @@ def read_worker_info(answer: bytes) -> JSONObject | None:
     for name in _LISTS:
         if isinstance(found.get(name), list):
             info[name] = [str(one) for one in found[name] if isinstance(one, (str, int, float))]
+    if isinstance(found.get("store"), dict):
+        info["store"] = {
+            name: one for name, one in found["store"].items() if isinstance(one, (str, int)) and _is_plain(one)
+        }
     return info

@@ -4,9 +4,11 @@ Rules: nothing is started here. While this waits for input, it sends keep-alives
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..archive.format import DELTA, ArchiveFormat
 from ..errors import InputError, TruncatedStreamError
 from ..limits import StreamLimits
 from ..stream.archive_receiver import ArchiveReceiver
@@ -15,14 +17,26 @@ from ..stream.messages import Extension, JSONObject, Kwargs
 from ..stream.reader import Item, StreamReader
 from ..stream.results_writer import ResultsWriter
 
+if TYPE_CHECKING:
+    from ..delta.content_store import ContentStore
+
 __all__ = ["JobReceiver"]
 
 
 class JobReceiver:
-    """Reads a job from ``source`` up to its end mark, and extracts its archives into ``target``."""
+    """Reads a job from ``source`` up to its end mark, and extracts its archives into ``target``.
+
+    :param open_store: opens the store of this node, if it has one.
+    """
 
     def __init__(
-        self, source: Input, writer: ResultsWriter, check_stop: Callable[[], None], target: str, limits: StreamLimits
+        self,
+        source: Input,
+        writer: ResultsWriter,
+        check_stop: Callable[[], None],
+        target: str,
+        limits: StreamLimits,
+        open_store: Callable[[], ContentStore | None],
     ) -> None:
         #: What the sender added to the parameters.
         self.extension = Extension()
@@ -31,6 +45,7 @@ class JobReceiver:
         self._check_stop = check_stop
         self._target = target
         self._limits = limits
+        self._open_store = open_store
         self._reader = StreamReader(limits)
         self._kwargs: Any = None
 
@@ -57,14 +72,28 @@ class JobReceiver:
     def _take(self, item: Item) -> None:
         match item:
             case Kwargs(data):
-                self._kwargs = data["kwargs"]
                 self.extension = item.extension
+                self._kwargs = data["kwargs"] if self.extension.parameters is None else self.extension.parameters
+            case ArchiveReceiver() if item.format == DELTA:
+                self._extract_delta(item)
             case ArchiveReceiver():
-                for _ in item.extract(self._target, self._limits):
-                    self._writer.tick()
-                    self._check_stop()
+                self._extract(item)
             case _:
                 pass
+
+    def _extract_delta(self, archive: ArchiveReceiver) -> None:
+        from ..delta.format import DeltaFormat
+
+        with contextlib.ExitStack() as opened:
+            store = self._open_store()
+            if store is not None:
+                opened.enter_context(store)
+            self._extract(archive, DeltaFormat.of_receiver(self.extension.store, store))
+
+    def _extract(self, archive: ArchiveReceiver, by: ArchiveFormat | None = None) -> None:
+        for _ in archive.extract(self._target, self._limits, by=by):
+            self._writer.tick()
+            self._check_stop()
 
     def _ended_early(self, exc: TruncatedStreamError) -> TruncatedStreamError:
         text = f"{exc}; the job was not started"

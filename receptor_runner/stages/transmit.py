@@ -59,10 +59,7 @@ class Transmitter:
         :raises OutputError: the output or the temporary directory cannot be written.
         :raises Interrupted: ``flag`` was raised.
         """
-        head: JSONObject = {"kwargs": self._job.kwargs}
-        extension = replace(self._options.extension, collect=self._options.collect).to_json()
-        if extension:
-            head[EXTENSION] = extension
+        head = self._head()
         if not self._job.with_archive:
             self.digest = self._digest("")
             output.write(encode(head) + END_OF_STREAM)
@@ -83,11 +80,26 @@ class Transmitter:
             logger.debug("parameters that travel: %s; archive of %d bytes", sorted(self._job.kwargs), packer.size)
             output.while_waiting = lambda: _check(flag)
             output.write(encode(head))
-            for piece in encode_archive(packer.size, packer.sha256, packer.chunks()):
+            name = self._format.name if self._format is not ZIP else None
+            for piece in encode_archive(packer.size, packer.sha256, packer.chunks(), archive_format=name):
                 _check(flag)
                 output.write(piece)
             output.write(END_OF_STREAM)
         return self
+
+    def _head(self) -> JSONObject:
+        """The line of the parameters. A worker that does not know the format of the archive finds none on it, so it
+        starts nothing."""
+        extension = replace(self._options.extension, collect=self._options.collect)
+        kwargs = self._job.kwargs
+        if self._format is not ZIP:
+            extension = replace(extension, parameters=kwargs)
+            kwargs = {name: value for name, value in kwargs.items() if name == "ident"}
+        head: JSONObject = {"kwargs": kwargs}
+        added = extension.to_json()
+        if added:
+            head[EXTENSION] = added
+        return head
 
     def _digest(self, contents: str) -> str:
         kwargs = {name: value for name, value in self._job.kwargs.items() if name != "ident"}

@@ -15,7 +15,10 @@ import time
 import traceback
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ..archive.format import DELTA
+from ..delta.lacking import LackingError
 from ..errors import (
     ArchiveError,
     Interrupted,
@@ -32,12 +35,13 @@ from ..guard.protocol import Lines
 from ..job.parameters import Parameters
 from ..job.place import Place
 from ..job.private_data import PrivateDataDir
+from ..preparation.environment import bare_environment_filled
 from ..preparation.prepare import PreparationContext, prepare
 from ..preparation.run_spec import MaskedCommand, RunSpec
 from ..results.artifact_dir import ArtifactDir
 from ..results.verdict import Verdict, verdict_of
 from ..stream.endpoints import Input, Output
-from ..stream.messages import EXTENSION, Extension, JSONObject
+from ..stream.messages import ALL, EXTENSION, Extension, JSONObject
 from ..stream.results_writer import ResultsWriter
 from ..stream.status import CANCELED, ERROR, RC_STOPPED, RUNNING, STARTING, UNSTARTED, error_status
 from ..system.directories import lock
@@ -50,10 +54,15 @@ from .job_warnings import command_warnings, dropped_files
 from .work_dir import WorkDir
 from .worker_stop import WorkerOptions, WorkerStop
 
+if TYPE_CHECKING:
+    from ..delta.content_store import ContentStore
+
 __all__ = ["Worker", "WorkerOptions"]
 
 #: What is left of the time of a stopped job for its last words.
 _LAST_SECONDS = 1.5
+#: So many contents are named that a job lacks.
+_LONGEST_LIST = 100_000
 _PARSE_ERROR = "Failed to JSON parse a line from transmit stream."
 _EXTRACT_ERROR = "Failed to extract private data directory on worker."
 
@@ -176,10 +185,18 @@ class Worker:
         return prepare(parameters, context)
 
     def _receive(self, target: str) -> JSONObject:
-        receiver = JobReceiver(self._source, self._writer, self._stop.check, target, self._options.limits)
+        receiver = JobReceiver(
+            self._source, self._writer, self._stop.check, target, self._options.limits, self._open_store
+        )
         kwargs = receiver.receive()
         self._extension = receiver.extension
         return kwargs
+
+    def _open_store(self) -> ContentStore | None:
+        from ..delta.store_place import default_directory, open_store
+
+        default = default_directory(bare_environment_filled(os.environ, "/"))
+        return open_store(self._options.store, self._options.store_size, default)
 
     def _tick(self) -> None:
         self._stop.check()
@@ -237,7 +254,8 @@ class Worker:
             trace = f"{trace.rstrip()}\nThe worker's standard error ended with:\n{said}"
         code = exit_code_of(exc)
         self.verdict = verdict_of(ERROR, None, code, explanation)
-        self._writer.send(error_status(explanation, trace, code, self._ident, time.time()))
+        extension = Extension(ended=time.time(), archives=(DELTA,), lacks=_lacks(exc))
+        self._writer.send(error_status(explanation, trace, code, self._ident, extension))
 
 
 class _WorkerRelay:
@@ -288,6 +306,13 @@ class _WorkerRelay:
             raise OutputClosedError("the output was closed by its reader")
         if self._stop.flag.fileno() in ready:
             self._stop.flag.acknowledge()
+
+
+def _lacks(exc: BaseException) -> tuple[str, ...]:
+    """What the sender has to send, by the digests; a list that is longer than everything is worth is everything."""
+    if not isinstance(exc, LackingError):
+        return ()
+    return tuple(digest.hex() for digest in exc.digests) if 0 < len(exc.digests) <= _LONGEST_LIST else (ALL,)
 
 
 def _keepalive_of_environment() -> float | None:

@@ -16,6 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..archive.format import DELTA, ZIP
+from ..delta.store_place import default_directory, open_store
+from ..limits import STORE_SIZE
 from ..preparation.ansible_version import core_version
 from ..preparation.environment import bare_environment_filled
 from ..stream.messages import EXTENSIONS, JSONObject
@@ -34,13 +37,16 @@ _MACHINE_ID = Path("/etc/machine-id")
 _ENGINES = ("podman", "docker", "bwrap")
 
 
-def worker_info(version: str) -> JSONObject:
+def worker_info(version: str, store: str | None = None, store_size: int = STORE_SIZE) -> JSONObject:
     """``runner_version``, ``cpu_count`` (a fraction if a control group says so), ``mem_in_bytes``, ``uuid`` and
     ``errors`` as of ``ansible-runner worker --worker-info``; and ours: ``version``, ``python_version``,
     ``ansible_core_version`` (None if there is none), ``container_engines``, ``stream_extensions``,
-    ``disk_free_in_bytes`` where jobs work, and ``time``, in seconds since the epoch.
+    ``disk_free_in_bytes`` where jobs work, ``archive_formats`` of jobs, ``store`` (None if there is none) with its
+    ``directory``, ``used_in_bytes`` and ``limit_in_bytes``, and ``time``, in seconds since the epoch.
 
     :param version: of this package.
+    :param store: the directory of the store, if one is named.
+    :param store_size: what it may take, in bytes.
     """
     errors: list[str] = []
 
@@ -51,6 +57,7 @@ def worker_info(version: str) -> JSONObject:
             errors.append(f"cannot tell {what}: {exc}")
             return otherwise
 
+    kept = told("what is stored", lambda: _store_use(store, store_size), None)
     info = {
         "runner_version": COMPATIBLE_VERSION,
         "cpu_count": told("how many processors there are", get_cpu_count, 0),
@@ -62,6 +69,8 @@ def worker_info(version: str) -> JSONObject:
         "ansible_core_version": told("the version of ansible-core", _core_version, None),
         "container_engines": [name for name in _ENGINES if shutil.which(name)],
         "stream_extensions": list(EXTENSIONS),
+        "archive_formats": [ZIP.name, DELTA] if kept is not None else [ZIP.name],
+        "store": kept,
         "disk_free_in_bytes": told("how much room there is", _free_bytes, 0),
         "time": time.time(),
     }
@@ -73,6 +82,15 @@ def worker_info(version: str) -> JSONObject:
 def _core_version() -> str | None:
     """Of the ``ansible-playbook`` that a job would run."""
     return core_version("ansible-playbook", bare_environment_filled(os.environ, "/")["PATH"])
+
+
+def _store_use(directory: str | None, size: int) -> JSONObject | None:
+    store = open_store(directory, size, default_directory(bare_environment_filled(os.environ, "/")))
+    if store is None:
+        return None
+    with store:
+        use = store.use()
+    return {"directory": use.directory, "used_in_bytes": use.used, "limit_in_bytes": use.limit}
 
 
 def _free_bytes() -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ..errors import Interrupted, LostError, OutputClosedError, ReceptorRunnerError
-from ..limits import ARCHIVE_SECONDS, CANCEL_POLL_SECONDS, DEFAULT_LIMITS, PARENT_POLL_SECONDS, StreamLimits
+from ..limits import ARCHIVE_SECONDS, CANCEL_POLL_SECONDS, DEFAULT_LIMITS, PARENT_POLL_SECONDS, STORE_SIZE, StreamLimits
 from ..stream.messages import JSONObject
 from ..stream.results_writer import ResultsWriter
 from ..system.signals import StopFlag
@@ -42,6 +42,10 @@ class WorkerOptions:
     fork: bool = False
     #: Parameters that hold unless the job says otherwise.
     defaults: JSONObject = field(default_factory=dict)
+    #: Where contents of earlier jobs are kept, so that they need not travel again: a directory, or None for the one in
+    #: the cache directory of this user; and how many bytes they may take, 0 for no store.
+    store: str | None = None
+    store_size: int = STORE_SIZE
 
 
 class WorkerStop:

@@ -24,7 +24,8 @@ class ArchiveReceiver:
     def __init__(self, start: ArchiveStart) -> None:
         #: What the sender says about what is not in it.
         self.warnings = start.warnings
-        self._format: ArchiveFormat = format_named(start.format)
+        #: The name of its format.
+        self.format = start.format
         self._expected = start.sha256
         self._digest = _sha256() if start.sha256 else None
         self._file: IO[bytes] = spool()
@@ -38,14 +39,17 @@ class ArchiveReceiver:
         except OSError as exc:
             raise OutputError(f"cannot store an archive on its way in: {exc.strerror}") from exc
 
-    def extract(self, target: str, limits: StreamLimits, *, artifacts: bool = False) -> Iterator[None]:
+    def extract(
+        self, target: str, limits: StreamLimits, *, artifacts: bool = False, by: ArchiveFormat | None = None
+    ) -> Iterator[None]:
         """Extracts into ``target``, yielding often.
 
+        :param by: the format, if it is none that everybody knows.
         :raises ArchiveError: it is not what was sent, or not acceptable.
         :raises OutputError: ``target`` cannot be written.
         """
         self._check()
-        yield from self._format.unpack(self._file, target, limits, artifacts=artifacts)
+        yield from (by or self._known_format()).unpack(self._file, target, limits, artifacts=artifacts)
 
     def member(self, name: str, limit: int) -> bytes | None:
         """The beginning of one file in it, ``limit`` bytes at most; None if it is not there.
@@ -54,7 +58,13 @@ class ArchiveReceiver:
         :raises OutputError: the temporary directory is full.
         """
         self._check()
-        return self._format.member(self._file, name, limit)
+        return self._known_format().member(self._file, name, limit)
+
+    def _known_format(self) -> ArchiveFormat:
+        try:
+            return format_named(self.format)
+        except KeyError:
+            raise ArchiveError(f"the archive is packed as {self.format[:80]!r}, which is not known here") from None
 
     def _check(self) -> None:
         if self._digest is not None and self._digest.hexdigest() != self._expected:

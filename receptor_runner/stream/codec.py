@@ -63,9 +63,15 @@ def encoded_length(size: int) -> int:
     return (size + 2) // 3 * 4
 
 
-def encode_archive(size: int, sha256: str, chunks: Iterable[bytes], warnings: tuple[str, ...] = ()) -> Iterator[bytes]:
-    """The ``zipfile`` line and the base64 behind it. ``chunks`` must add up to ``size`` bytes."""
-    yield encode({"zipfile": size, EXTENSION: Extension(sha256=sha256, warnings=warnings).to_json()})
+def encode_archive(
+    size: int, sha256: str, chunks: Iterable[bytes], warnings: tuple[str, ...] = (), archive_format: str | None = None
+) -> Iterator[bytes]:
+    """The ``zipfile`` line and the base64 behind it. ``chunks`` must add up to ``size`` bytes.
+
+    :param archive_format: its name, if it is not zip.
+    """
+    extension = Extension(sha256=sha256, warnings=warnings, format=archive_format)
+    yield encode({"zipfile": size, EXTENSION: extension.to_json()})
     rest = b""
     for chunk in chunks:
         rest += chunk
@@ -257,7 +263,7 @@ class Decoder:
         if size > self._limits.archive:
             raise LimitError(f"an archive of {size} bytes is larger than the limit of {self._limits.archive}", start)
         told = Extension.of(value)
-        return ArchiveStart(size, told.sha256, warnings=told.warnings)
+        return ArchiveStart(size, told.sha256, told.format or "zip", told.warnings)
 
     def _take_odd_line(self, line: bytes, start: int, messages: list[Message]) -> None:
         """A blank line, several objects on one line, or text with objects behind it."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, TypeAlias
 
 __all__ = [
+    "ALL",
     "EXTENSION",
     "EXTENSIONS",
     "ArchiveData",
@@ -42,7 +43,9 @@ class Extension:
     ``archives`` names the archive formats that the sender reads beside zip. ``warnings`` are for whoever submitted the
     job. ``ended`` is when it ended, in seconds since the epoch, and ``rc`` its return code. ``place`` says where a job
     in place is, by the names of :class:`~receptor_runner.job.place.Place`. ``collect`` are shell patterns of files that
-    are wanted back, below the private data dir."""
+    are wanted back, below the private data dir. ``format`` is that of an archive, if it is not zip. ``parameters`` are
+    those of a job that only a worker that knows its archive may run. ``store`` says whose store is used: ``owner``, and
+    the ``key`` of its digests, in hex. ``lacks`` are digests of what a worker does not have, or :data:`ALL`."""
 
     job: str | None = None
     owner: str | None = None
@@ -56,6 +59,10 @@ class Extension:
     rc: int | None = None
     place: JSONObject | None = None
     collect: tuple[str, ...] = ()
+    format: str | None = None
+    parameters: JSONObject | None = None
+    store: JSONObject | None = None
+    lacks: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> Extension:
@@ -76,6 +83,10 @@ class Extension:
             _number(data.get("rc")),
             _object(data.get("place")),
             _texts(data.get("collect")),
+            _text(data.get("format")),
+            _object(data.get("parameters")),
+            _object(data.get("store")),
+            _texts(data.get("lacks")),
         )
 
     def to_json(self) -> JSONObject:
@@ -86,6 +97,8 @@ class Extension:
         }
 
 
+#: Stands for every digest.
+ALL = "*"
 #: The names of all that our stages add.
 EXTENSIONS = tuple(field.name for field in fields(Extension))
 #: The end of the year 9999, in seconds since the epoch.

@@ -4,6 +4,8 @@ Rules: no IO. What a status means for an exit status is said in ``results/verdic
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .messages import EXTENSION, Extension, JSONObject
 
 __all__ = [
@@ -38,13 +40,16 @@ def status_from_rc(rc: int) -> str:
 
 
 def error_status(
-    explanation: str, traceback: str, code: int, ident: str | None = None, ended: float | None = None
+    explanation: str, traceback: str, code: int, ident: str | None = None, extension: Extension | None = None
 ) -> JSONObject:
-    """An ``error`` status line. Controllers show ``result_traceback``, so it is never empty."""
+    """An ``error`` status line. Controllers show ``result_traceback``, so it is never empty.
+
+    :param extension: what goes with it beside ``code``.
+    """
     data: JSONObject = {"status": ERROR}
     if ident is not None:
         data["runner_ident"] = ident
     data["job_explanation"] = explanation
     data["result_traceback"] = traceback or explanation
-    data[EXTENSION] = Extension(exit_status=code, ended=ended).to_json()
+    data[EXTENSION] = replace(extension or Extension(), exit_status=code).to_json()
     return data

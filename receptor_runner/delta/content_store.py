@@ -1,0 +1,233 @@
+"""The store of a node: contents by their names, for jobs to come.
+
+Rules: a store is a help and never a need. What cannot be written is not kept, and what is missing, cut or damaged is
+not there; neither is an error. A content gets its name when it is whole. Each owner has a directory of his own, whose
+name he alone knows, so nobody gets what another has sent. The contents that nobody has used for longest go first, and
+none goes while a worker uses the store."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ..archive.deflate import deflate
+from ..archive.tree import NEW_FILE, write_all
+from ..limits import STORE_SIZE
+from ..system.below import DIRECTORY
+from ..system.files import make_private, replace_file
+from ..system.removal import remove_tree
+from .references import Reference
+
+__all__ = ["ContentStore", "OwnedContents", "StoreUse"]
+
+logger = logging.getLogger(__name__)
+
+#: The layout of the directory. Another version has another directory beside it.
+_VERSION = "v1"
+#: How many bytes workers have put there, as far as they have counted.
+_COUNT = "count"
+#: The use of a content is noted when the last note is so old, in seconds.
+_NOTED_AFTER = 3600.0
+#: A store takes no more than this part of the room that would be free without it.
+_PART_OF_DISK = 10
+#: When it is full, so much of it is kept.
+_KEPT = 0.9
+
+
+class StoreUse(NamedTuple):
+    """``used`` of at most ``limit`` bytes in ``directory``, as far as workers have counted."""
+
+    directory: str
+    used: int
+    limit: int
+
+
+class ContentStore:
+    """The store in ``directory``, which is made. Whoever makes it closes it.
+
+    :param size: the most that it may take, in bytes.
+    :raises OSError: it cannot be made.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], size: int = STORE_SIZE) -> None:
+        self._directory = os.fspath(directory)
+        self._top = Path(directory) / _VERSION
+        self._size = size
+        self._added = 0
+        self._owned: list[OwnedContents] = []
+        make_private(self._top)
+        self._lock = os.open(self._top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # a file system without locks, or a worker that makes room just now
+            fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    def __enter__(self) -> ContentStore:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def owned(self, owner: str) -> OwnedContents:
+        """What ``owner``, a name of hex digits, has there. It can be used until the store is closed.
+
+        :raises OSError: there can be no place for it.
+        """
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(owner, 0o700, dir_fd=self._lock)
+        owned = OwnedContents(os.open(owner, DIRECTORY, dir_fd=self._lock), self._note)
+        self._owned.append(owned)
+        return owned
+
+    def _note(self, size: int) -> None:
+        self._added += size
+
+    def close(self) -> None:
+        """Counts what was added, and makes room if it is too much by now."""
+        try:
+            if self._added and self._count(self._added) > self._limit():
+                self._make_room()
+        except OSError as exc:
+            logger.info("the store %s cannot be looked after: %s", self._directory, exc.strerror)
+        finally:
+            for owned in self._owned:
+                owned.close()
+            os.close(self._lock)
+
+    def use(self) -> StoreUse:
+        """:raises OSError: it cannot be looked at."""
+        return StoreUse(self._directory, self._counted(), self._limit())
+
+    def remove(self) -> None:
+        """All that is in it goes."""
+        remove_tree(str(self._top))
+
+    def _limit(self) -> int:
+        found = os.statvfs(self._top)
+        return min(self._size, (found.f_bavail * found.f_frsize + self._counted()) // _PART_OF_DISK)
+
+    def _counted(self) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            return max(0, int((self._top / _COUNT).read_text(encoding="ascii")))
+        return 0
+
+    def _count(self, added: int) -> int:
+        """What is there by now. Two workers at once may count less; the next one that makes room counts anew."""
+        used = self._counted() + added
+        replace_file(self._top / _COUNT, str(used).encode())
+        return used
+
+    def _make_room(self) -> None:
+        """Removes what was not used for longest, unless a worker uses the store now."""
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = sorted(self._contents())
+            used, limit = sum(size for _, size, _ in found), self._limit()
+            for _, size, path in found:
+                if used <= limit * _KEPT:
+                    break
+                os.unlink(path)
+                used -= size
+            self._count(used - self._counted())
+
+    def _contents(self) -> Iterator[tuple[float, int, str]]:
+        """When each was used, its size and its path; also what a worker that was killed left half written."""
+        for owner in _directories(str(self._top)):
+            for directory in (owner, *_directories(owner)):
+                with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
+                    for entry in entries:
+                        if entry.is_file(follow_symlinks=False):
+                            found = entry.stat(follow_symlinks=False)
+                            yield found.st_mtime, found.st_size, entry.path
+
+
+class OwnedContents:
+    """The contents of one owner, in a directory that is open.
+
+    :param note: told how many bytes were added.
+    """
+
+    def __init__(self, directory: int, note: Callable[[int], None]) -> None:
+        self._directory = directory
+        self._note = note
+        self._aside = f"{secrets.token_hex(8)}.part"
+        #: Whether it still takes something.
+        self._open = True
+        self._now = time.time()
+
+    def get(self, reference: Reference) -> bytes | None:
+        """The content; None if it is not there, or not what it was. What is damaged is removed."""
+        path = _path(reference)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._directory)
+        except OSError:
+            return None
+        try:
+            data = os.read(fd, reference.size + 1)
+            while len(data) < reference.size and (more := os.read(fd, reference.size - len(data))):
+                data += more
+            if len(data) == reference.size and deflate.crc32(data) == reference.crc:
+                if os.fstat(fd).st_mtime < self._now - _NOTED_AFTER:
+                    os.utime(fd)
+                return data
+        except OSError as exc:
+            logger.info("%s cannot be read: %s", path, exc.strerror)
+            return None
+        finally:
+            os.close(fd)
+        logger.warning("the content %s in the store was damaged", path)
+        with contextlib.suppress(OSError):
+            os.unlink(path, dir_fd=self._directory)
+        return None
+
+    def put(self, reference: Reference, data: bytes) -> None:
+        """Keeps ``data``, whose digest was looked at, if there is room."""
+        if not self._open:
+            return
+        path = _path(reference)
+        try:
+            fd = self._new()
+            try:
+                write_all(fd, data)
+            finally:
+                os.close(fd)
+            self._rename(path)
+            self._note(len(data))
+        except OSError as exc:
+            logger.warning("the store takes no more: %s", exc.strerror)
+            self._open = False
+            with contextlib.suppress(OSError):
+                os.unlink(self._aside, dir_fd=self._directory)
+
+    def _new(self) -> int:
+        return os.open(self._aside, NEW_FILE, 0o600, dir_fd=self._directory)
+
+    def _rename(self, path: str) -> None:
+        try:
+            os.rename(self._aside, path, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        except FileNotFoundError:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(os.path.dirname(path), 0o700, dir_fd=self._directory)
+            os.rename(self._aside, path, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+
+    def close(self) -> None:
+        os.close(self._directory)
+
+
+def _path(reference: Reference) -> str:
+    """Below the directory of its owner."""
+    name = reference.digest.hex()
+    return f"{name[:2]}/{name[2:]}"
+
+
+def _directories(path: str) -> list[str]:
+    try:
+        with os.scandir(path) as entries:
+            return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,48 @@
+"""Where a worker has its store, and whether it has one.
+
+Rules: where nothing outlives the node, or where a store would take its memory, there is none unless a directory is
+named. A store that cannot be made is none: a job does not need it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+
+from ..system.mounts import file_system_of
+from .content_store import ContentStore
+
+__all__ = ["default_directory", "open_store"]
+
+logger = logging.getLogger(__name__)
+
+#: A container's own root, and file systems in memory.
+_PASSING = frozenset(("tmpfs", "ramfs", "overlay", "aufs", "fuse.fuse-overlayfs"))
+
+
+def default_directory(environ: Mapping[str, str]) -> str:
+    """After the XDG base directory specification.
+
+    :param environ: it has ``HOME``.
+    """
+    given = environ.get("XDG_CACHE_HOME", "")
+    cache = given if os.path.isabs(given) else os.path.join(environ["HOME"], ".cache")
+    return os.path.join(cache, "receptor-runner", "store")
+
+
+def open_store(directory: str | None, size: int, default: str) -> ContentStore | None:
+    """The store, if there is to be one and can be one.
+
+    :param directory: where it is, if that is named.
+    :param size: in bytes; 0 for no store.
+    :param default: where it is otherwise.
+    """
+    if not size:
+        return None
+    try:
+        if directory is None and file_system_of(default) in _PASSING:
+            return None
+        return ContentStore(directory or default, size)
+    except OSError as exc:
+        logger.warning("there is no store in %s: %s", directory or default, exc.strerror)
+        return None

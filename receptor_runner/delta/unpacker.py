@@ -1,0 +1,209 @@
+"""Makes the directory of a job from a delta archive and the store of this node.
+
+Rules: a content that came is believed if its digest agrees, and one from the store if its CRC-32 does. What came is
+kept also if the job cannot be made, so the sender need not send it again. Files are made by copying: what a job does
+to them never reaches the store. The archive is a stranger's, as any is."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from typing import IO
+
+from ..archive.directory import Member, ZipDirectory
+from ..archive.tree import NEW_FILE, Tree, parts_of, write_all, writing
+from ..archive.unpack import check_bounds, content, extract, placed_members
+from ..errors import ArchiveError, LimitError
+from ..limits import MAX_PIECE, StreamLimits
+from .content_store import OwnedContents
+from .lacking import LackingError
+from .manifest import TreeEntry, read_piece, read_root
+from .packer import BLOB, MANIFEST
+from .reading import is_kept
+from .references import DIGEST_BYTES, Digester, Reference
+
+__all__ = ["unpack_delta"]
+
+#: So many files are copied before the caller has its turn.
+_BATCH = 32
+
+
+def unpack_delta(
+    file: IO[bytes], target: str, limits: StreamLimits, digester: Digester, store: OwnedContents | None
+) -> Iterator[None]:
+    """Extracts the archive in ``file`` below the existing directory ``target``, yielding often.
+
+    :raises LackingError: something is missing.
+    :raises ArchiveError: the archive is damaged or hostile.
+    :raises OutputError: the target cannot be written.
+    """
+    directory = ZipDirectory(file)
+    yield from check_bounds(directory, limits)
+    with writing(target), Tree(target, False, limits.members) as tree:
+        contents = _Contents(file, digester, store)
+        for member, place in placed_members(directory):
+            if member.name.startswith(BLOB):
+                contents.add(member, place)
+            else:
+                yield from extract(file, member, place, tree)
+        yield from _Maker(tree, contents, limits).make()
+        yield from tree.finish()
+
+
+class _Contents:
+    """Contents, from the archive or from the store."""
+
+    def __init__(self, file: IO[bytes], digester: Digester, store: OwnedContents | None) -> None:
+        self._file = file
+        self._digester = digester
+        self._store = store
+        self._sent: dict[bytes, tuple[Member, int]] = {}
+        self._root: tuple[Member, int] | None = None
+
+    def add(self, member: Member, place: int) -> None:
+        """:raises ArchiveError: it has no name of a content, or is larger than one."""
+        if member.name == MANIFEST:
+            self._root = member, place
+            return
+        try:
+            digest = bytes.fromhex(member.name.removeprefix(BLOB))
+        except ValueError:
+            digest = b""
+        if len(digest) != DIGEST_BYTES or member.size > MAX_PIECE:
+            raise ArchiveError(f"a member of the archive has an absolute name: {member.name[:200]!r}")
+        self._sent[digest] = member, place
+
+    def pieces(self) -> list[Reference]:
+        """:raises ArchiveError: there is no manifest."""
+        if self._root is None:
+            raise ArchiveError("the archive has no manifest")
+        return read_root(b"".join(content(self._file, *self._root)))
+
+    def was_sent(self, reference: Reference) -> bool:
+        """Whether it is in the archive."""
+        return reference.digest in self._sent
+
+    def get(self, reference: Reference) -> bytes | None:
+        """The content; None if it is missing.
+
+        :raises ArchiveError: what was sent is something else.
+        """
+        sent = self._sent.get(reference.digest)
+        if sent is None:
+            return self._store.get(reference) if self._store is not None else None
+        data = b"".join(content(self._file, *sent))
+        if not self._digester.agrees(reference, data):
+            raise ArchiveError(f"the archive is damaged: {reference.digest.hex()} is not what its digest says")
+        if self._store is not None:
+            self._store.put(reference, data)
+        return data
+
+
+class _Maker:
+    """Makes what the manifest lists. A file all of whose contents are in the store is copied in the shortest way, so
+    many of one directory at once.
+    """
+
+    def __init__(self, tree: Tree, contents: _Contents, limits: StreamLimits) -> None:
+        self._tree = tree
+        self._contents = contents
+        self._limits = limits
+        self._members = self._size = 0
+        self._parent: tuple[str, ...] = ()
+        self._batch: list[TreeEntry] = []
+        self._lacking: dict[bytes, None] = {}
+
+    def make(self) -> Iterator[None]:
+        """:raises LackingError: something is missing; all the rest is made."""
+        known = True
+        for reference in self._contents.pieces():
+            piece = self._contents.get(reference)
+            if piece is None:
+                known = False
+                continue
+            for entry in read_piece(piece):
+                self._check(entry)
+                yield from self._make(entry)
+        yield from self._copy_batch()
+        if not known or self._lacking:
+            raise LackingError(tuple(self._lacking) if known else ())
+
+    def _check(self, entry: TreeEntry) -> None:
+        """:raises LimitError: there is more than is taken.
+        :raises ArchiveError: it is not what may be in a manifest.
+        """
+        self._members += 1
+        self._size += entry.size
+        if self._members > self._limits.members:
+            raise LimitError(f"the archive has more than {self._limits.members} members, the limit")
+        if self._size > self._limits.unpacked:
+            raise LimitError(
+                f"the archive grows beyond {self._limits.unpacked} bytes, the limit, at {entry.name[:200]!r}"
+            )
+        if not is_kept(entry.name):
+            raise ArchiveError(f"the manifest of the archive has what belongs to no store: {entry.name[:200]!r}")
+
+    def _make(self, entry: TreeEntry) -> Iterator[None]:
+        parts = parts_of(entry.name)
+        if stat.S_ISDIR(entry.mode):
+            self._tree.add_directory(parts, entry.mode, entry.mtime_ns)
+        elif stat.S_ISLNK(entry.mode):
+            self._tree.add_link(parts, entry.target, entry.mtime_ns)
+        elif len(entry.references) != 1 or self._contents.was_sent(entry.references[0]):
+            yield from self._write(entry, parts)
+        else:
+            if parts[:-1] != self._parent or len(self._batch) >= _BATCH:
+                yield from self._copy_batch()
+                self._parent = parts[:-1]
+            self._batch.append(entry)
+
+    def _copy_batch(self) -> Iterator[None]:
+        if not self._batch:
+            return
+        batch, self._batch = self._batch, []
+        directory = self._tree.directory(self._parent)
+        try:
+            left = [entry for entry in batch if not self._copied(entry, directory)]
+        finally:
+            os.close(directory)
+        yield
+        for entry in left:
+            yield from self._write(entry, parts_of(entry.name))
+
+    def _copied(self, entry: TreeEntry, directory: int) -> bool:
+        """Makes a file that is in the store, if nobody has its name. False if it is to be made in the usual way."""
+        data = self._found(entry.references[0])
+        if data is None:
+            return True
+        name = os.path.basename(entry.name)
+        try:
+            fd = os.open(name, NEW_FILE, 0o600, dir_fd=directory)
+        except OSError:
+            return False
+        try:
+            write_all(fd, data)
+            os.fchmod(fd, entry.mode & 0o777)
+            os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
+        except BaseException:
+            os.unlink(name, dir_fd=directory)
+            raise
+        finally:
+            os.close(fd)
+        return True
+
+    def _write(self, entry: TreeEntry, parts: tuple[str, ...]) -> Iterator[None]:
+        whole = True
+        with self._tree.new_file(parts, entry.mode, entry.mtime_ns) as fd:
+            for reference in entry.references:
+                data = self._found(reference)
+                whole = whole and data is not None
+                if data is not None and whole:
+                    write_all(fd, data)
+                yield
+
+    def _found(self, reference: Reference) -> bytes | None:
+        data = self._contents.get(reference)
+        if data is None:
+            self._lacking[reference.digest] = None
+        return data

@@ -1,0 +1,141 @@
+"""The store of the node that a job goes to: whether there is one, what it should have, and what it says it lacks.
+
+Rules: a node is asked what it offers once a day. What it should have is believed until its worker says otherwise; then
+the job is sent once more, with what was missing. Whatever goes wrong, everything travels."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from typing import NamedTuple
+
+from ..archive.format import DELTA
+from ..delta.format import DeltaFormat, store_reference
+from ..errors import Interrupted, ReceptorRunnerError
+from ..receptor.address import Address
+from ..records.payload_memory import PayloadMemory
+from ..records.record import Route
+from ..stream.bounded_json import parse_json
+from ..stream.messages import ALL, Extension, JSONObject
+from ..stream.status import ERROR
+from ..system.signals import StopFlag
+from .units import UnitHandle
+from .waiting import run
+from .worker_queries import ask_worker_info, read_head
+
+__all__ = ["NodeStore"]
+
+logger = logging.getLogger(__name__)
+
+#: How long a worker may take to say that a job starts, or what it lacks. It keeps alive meanwhile.
+_ANSWER_SECONDS = 600.0
+#: A hundred thousand digests.
+_LONGEST_ANSWER = 8 * 1024 * 1024
+
+
+class _Answer(NamedTuple):
+    """``understood``: the worker knows deltas. ``lacks``: digests, or None for everything."""
+
+    understood: bool
+    lacks: frozenset[bytes] | None = frozenset()
+
+
+class NodeStore:
+    """That of the node of ``route``."""
+
+    def __init__(self, address: Address, route: Route) -> None:
+        self._address = address
+        self._route = route
+        self._memory = PayloadMemory()
+        self._node = self._memory.node(address.socket, route.node, route.worktype)
+
+    def is_offered(self, flag: StopFlag | None) -> bool:
+        """Whether the worker has a store."""
+        if not self._node.known:
+            self._ask(flag)
+        return self._node.offers
+
+    def _ask(self, flag: StopFlag | None) -> None:
+        try:
+            info = run(ask_worker_info(self._address, self._route), flag)
+        except Interrupted:
+            raise
+        except (ReceptorRunnerError, OSError) as exc:
+            logger.info("%s does not say whether it has a store: %s", self._route.node, exc)
+            self._node.offers = False
+            return
+        self._node.offers = DELTA in info.get("archive_formats", ())
+        self._node.asked = time.time()
+        self._node.save()
+
+    def extended(self, extension: Extension) -> Extension:
+        """With what the worker needs to find the store."""
+        reference = store_reference(self._memory.owner(self._route.node), self._memory.digester)
+        return dataclasses.replace(extension, store=reference)
+
+    def archive_format(self, private_data_dir: str) -> DeltaFormat:
+        """What packs a job so that only what is missing travels, as far as is known."""
+        index = self._memory.index(private_data_dir)
+        return DeltaFormat(self._memory.digester, index=index, there=frozenset(self._node.there))
+
+    def took(self, packed: DeltaFormat, unit: str, flag: StopFlag | None) -> bool:
+        """Whether the worker of ``unit`` has all that ``packed`` named. If not, what it lacks is sent the next time."""
+        answer = self._answer(unit, flag)
+        if answer is None:
+            return True
+        if not answer.understood:
+            logger.warning("the worker of %s does not know deltas any more; everything travels", self._route.node)
+            self._node.offers = False
+        elif answer.lacks:
+            logger.info("%s lacks %d contents", self._route.node, len(answer.lacks))
+            self._node.there = (self._node.there | packed.named) - answer.lacks
+        elif answer.lacks is None:
+            logger.info("%s lacks the list of files; everything travels once more", self._route.node)
+            self._node.there = set()
+        else:
+            self._node.there |= packed.named
+        self._node.save()
+        return answer.understood and answer.lacks == frozenset()
+
+    def _answer(self, unit: str, flag: StopFlag | None) -> _Answer | None:
+        """What the worker says first; None if that is not known."""
+        handle = UnitHandle(self._address, unit)
+        try:
+            head = run(read_head(handle, self._route, _ANSWER_SECONDS, _says_status, _LONGEST_ANSWER), flag)
+        except (ReceptorRunnerError, OSError) as exc:  # whoever follows the job sees what became of it
+            logger.info("the worker of %s does not say whether it has everything: %s", self._route.node, exc)
+            return None
+        status = _first_status(head)
+        return _understood(status) if status is not None else None
+
+
+def _says_status(head: bytes) -> bool:
+    return _first_status(head) is not None
+
+
+def _first_status(head: bytes) -> JSONObject | None:
+    """The first line of the results that says a status, once it is whole."""
+    place = head.find(b'{"status"')
+    end = head.find(b"\n", place)
+    if place < 0 or end < 0:
+        return None
+    try:
+        found = parse_json(head[place:end])
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _understood(status: JSONObject) -> _Answer:
+    told = Extension.of(status)
+    if status.get("status") != ERROR:
+        return _Answer(understood=True)
+    if DELTA not in told.archives:
+        return _Answer(understood=False)
+    if ALL in told.lacks:
+        return _Answer(understood=True, lacks=None)
+    try:
+        return _Answer(understood=True, lacks=frozenset(map(bytes.fromhex, told.lacks)))
+    except ValueError:
+        return _Answer(understood=True, lacks=None)

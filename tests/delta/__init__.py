@@ -1,0 +1,1 @@
+"""Tests of the archive that says of most files only which they are."""

@@ -1,0 +1,198 @@
+"""Whatever changes between two jobs, and whatever happens to the store: the node has what a full transmit brings."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from receptor_runner.archive.collect import collect
+from receptor_runner.delta.digest_index import DigestIndex
+from tests.support.deltas import Client, contents, refuse, seen, send_whole
+
+NAMES = st.sampled_from(["project/a", "project/b", "project/d/c", "roles/r/x", "inventory/hosts", "env/e", "other"])
+SMALL = st.binary(max_size=40)
+LARGE = st.integers(0, 3).map(lambda seed: random.Random(seed).randbytes(5_000_000))
+MOMENT = st.integers(0, 4_000_000_000_000_000_000)
+CHANGE = st.one_of(
+    st.tuples(st.just("write"), NAMES, st.one_of(SMALL, LARGE)),
+    st.tuples(st.just("insert"), NAMES, st.tuples(st.integers(0, 6_000_000), SMALL)),
+    st.tuples(st.just("rename"), NAMES, NAMES),
+    st.tuples(st.just("chmod"), NAMES, st.integers(0o400, 0o777).map(lambda mode: mode | 0o600)),
+    st.tuples(st.just("link"), NAMES, NAMES),
+    st.tuples(st.just("hardlink"), NAMES, NAMES),
+    st.tuples(st.just("delete"), NAMES, st.none()),
+    st.tuples(st.just("directory"), NAMES, st.none()),
+    st.tuples(st.just("touch"), NAMES, MOMENT),
+    st.tuples(st.just("same-size"), NAMES, MOMENT),
+    st.tuples(st.just("vanish"), st.integers(0, 1000), st.none()),
+    st.tuples(st.just("damage"), st.integers(0, 1000), st.none()),
+    st.tuples(st.just("send"), st.none(), st.none()),
+)
+
+
+class World:
+    """A private data dir and a node's store."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        self.job = top / "job"
+        self.store = top / "store"
+        for name in ("project/d", "roles/r", "inventory", "env"):
+            (self.job / name).mkdir(parents=True)
+        self.client = Client(self.job, top / "memory")
+
+    def change(self, what: str, one: object, two: object) -> None:
+        if what == "send":
+            self.check()
+        elif what in ("vanish", "damage"):
+            assert isinstance(one, int)
+            self._harm(what, one)
+        else:
+            path = self.job / str(one)
+            getattr(self, "_" + what.replace("-", "_"))(path, two)
+
+    def check(self) -> None:
+        self.client.send(self.top / "delta", self.store)
+        send_whole(self.job, self.top / "whole")
+        assert seen(self.top / "delta") == seen(self.top / "whole")
+
+    def _harm(self, what: str, number: int) -> None:
+        found = contents(self.store) if self.store.exists() else []
+        if not found:
+            return
+        path = found[number % len(found)]
+        if what == "vanish":
+            path.unlink()
+        elif path.stat().st_size:
+            data = bytearray(path.read_bytes())
+            data[number % len(data)] ^= 1
+            path.write_bytes(data)
+
+    def _gone(self, path: Path) -> None:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        self._gone(path)
+        path.write_bytes(data)
+
+    def _insert(self, path: Path, what: tuple[int, bytes]) -> None:
+        if path.is_file() and not path.is_symlink():
+            data = path.read_bytes()
+            path.write_bytes(data[: what[0]] + what[1] + data[what[0] :])
+
+    def _rename(self, path: Path, other: str) -> None:
+        if os.path.lexists(path) and path != self.job / other:
+            self._gone(self.job / other)
+            path.rename(self.job / other)
+
+    def _chmod(self, path: Path, mode: int) -> None:
+        if path.exists() and not path.is_symlink():
+            path.chmod(mode | (0o100 if path.is_dir() else 0))
+
+    def _link(self, path: Path, other: str) -> None:
+        self._gone(path)
+        path.symlink_to(other)
+
+    def _hardlink(self, path: Path, other: str) -> None:
+        source = self.job / other
+        if source.is_file() and not source.is_symlink() and path != source:
+            self._gone(path)
+            os.link(source, path)
+
+    def _delete(self, path: Path, _: None) -> None:
+        self._gone(path)
+
+    def _directory(self, path: Path, _: None) -> None:
+        self._gone(path)
+        path.mkdir()
+
+    def _touch(self, path: Path, moment: int) -> None:
+        if os.path.lexists(path):
+            os.utime(path, ns=(moment, moment), follow_symlinks=False)
+
+    def _same_size(self, path: Path, moment: int) -> None:
+        """The content changes; size and time of modification do not."""
+        if path.is_file() and not path.is_symlink() and path.stat().st_size:
+            before = path.stat().st_mtime_ns
+            with path.open("r+b") as file:
+                file.seek(moment % path.stat().st_size)
+                file.write(b"!")
+            os.utime(path, ns=(before, before))
+
+
+@pytest.fixture(scope="module")
+def new_world(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], World]:
+    return lambda: World(tmp_path_factory.mktemp("world"))
+
+
+@given(changes=st.lists(CHANGE, max_size=12))
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_the_directory_at_the_node_is_that_of_a_full_transmit(
+    new_world: Callable[[], World], changes: list[tuple[str, object, object]]
+) -> None:
+    world = new_world()
+    try:
+        world.check()
+        for change in changes:
+            world.change(*change)
+        world.check()
+    finally:
+        shutil.rmtree(world.top)
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Client:
+    """A client with a file of 40 MB that a node has."""
+    job = tmp_path / "job"
+    (job / "project").mkdir(parents=True)
+    (job / "project" / "large").write_bytes(random.Random(1).randbytes(40_000_000))
+    client = Client(job, tmp_path / "memory")
+    assert client.send(tmp_path / "node", tmp_path / "store") == 1
+    assert client.sent > 40_000_000
+    return client
+
+
+@pytest.mark.parametrize("inserted", [b"", b"one more line\n"])
+def test_a_changed_line_in_a_large_file_sends_little(large: Client, tmp_path: Path, inserted: bytes) -> None:
+    path = large.directory / "project" / "large"
+    data = path.read_bytes()
+    path.write_bytes(data[:17_000_000] + inserted + b"changed" + data[17_000_007:])
+    assert large.send(tmp_path / "node", tmp_path / "store") == 1
+    assert large.sent < 600_000
+    assert (tmp_path / "node" / "project" / "large").read_bytes() == path.read_bytes()
+    path.write_bytes(data[:100] + data[2_000_000:])
+    assert large.send(tmp_path / "node", tmp_path / "store") == 1
+    assert large.sent < 600_000
+
+
+def test_a_renamed_file_sends_next_to_nothing(large: Client, tmp_path: Path) -> None:
+    project = large.directory / "project"
+    (project / "large").rename(project / "other")
+    assert large.send(tmp_path / "node", tmp_path / "store") == 1
+    assert large.sent < 20_000
+
+
+def test_what_has_not_changed_is_not_read_again(large: Client, tmp_path: Path) -> None:
+    path = large.directory / "project" / "large"
+    index = DigestIndex(tmp_path / "memory", large.digester)
+    entry = next(one for one in collect(str(large.directory), refuse) if one.name == "project/large")
+    assert index.known(entry) is None, "it was too young to be believed"
+    assert index.earlier_cuts(entry)
+    index.note(entry, 0, index.earlier_cuts(entry), time.time_ns() + 10**10)
+    index.save()
+    known = DigestIndex(tmp_path / "memory", large.digester).known(entry)
+    assert known is not None
+    os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
+    changed = next(one for one in collect(str(large.directory), refuse) if one.name == "project/large")
+    assert DigestIndex(tmp_path / "memory", large.digester).known(changed) is None, "its time of change tells"

@@ -1,0 +1,105 @@
+"""A client and nodes with stores, without a mesh between them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from receptor_runner.archive.collect import collect
+from receptor_runner.archive.pack import ZipPacker
+from receptor_runner.archive.unpack import unpack_zip
+from receptor_runner.delta.content_store import ContentStore
+from receptor_runner.delta.digest_index import DigestIndex
+from receptor_runner.delta.lacking import LackingError
+from receptor_runner.delta.packer import DeltaPacker
+from receptor_runner.delta.references import Digester
+from receptor_runner.delta.unpacker import unpack_delta
+from receptor_runner.limits import DEFAULT_LIMITS
+
+OWNER = "0123456789abcdef" * 2
+
+
+def refuse(path: str, reason: str, fatal: bool) -> None:
+    raise AssertionError(f"{path} {reason}")
+
+
+class Client:
+    """Whoever has ``directory``, and what he remembers of the node."""
+
+    def __init__(self, directory: Path, memory: Path, key: bytes = b"k" * 32, owner: str = OWNER) -> None:
+        self.directory = directory
+        self.digester = Digester(key)
+        self.owner = owner
+        self.there: set[bytes] = set()
+        self.sent = 0
+        self._memory = memory
+
+    def packed(self) -> tuple[IO[bytes], set[bytes]]:
+        """An archive of the directory, and what it names."""
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever unpacks it closes it
+        index = DigestIndex(self._memory, self.digester)
+        packer = DeltaPacker(file, refuse, self.digester, index, frozenset(self.there))
+        for _ in packer.pack(collect(str(self.directory), refuse)):
+            pass
+        self.sent = packer.size
+        return file, packer.named
+
+    def send(self, target: Path, store: Path) -> int:
+        """Makes the directory in ``target`` on a node with ``store``; how many rounds that took."""
+        for rounds in (1, 2):
+            shutil.rmtree(target, ignore_errors=True)
+            target.mkdir()
+            file, named = self.packed()
+            try:
+                with file:
+                    unpack(file, target, store, self.digester, self.owner)
+            except LackingError as exc:
+                self.there = (self.there | named) - set(exc.digests) if exc.digests else set()
+            else:
+                self.there |= named
+                return rounds
+        raise AssertionError("the node lacks something after two rounds")
+
+
+def unpack(file: IO[bytes], target: Path, store: Path, digester: Digester, owner: str = OWNER) -> None:
+    with ContentStore(store) as opened:
+        for _ in unpack_delta(file, str(target), DEFAULT_LIMITS, digester, opened.owned(owner)):
+            pass
+
+
+def send_whole(directory: Path, target: Path) -> int:
+    """What a full transmit makes in ``target``; its size."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    with tempfile.TemporaryFile() as file:
+        packer = ZipPacker(file, refuse)
+        for _ in packer.pack(collect(str(directory), refuse)):
+            pass
+        for _ in unpack_zip(file, str(target)):
+            pass
+        return packer.size
+
+
+def seen(top: Path) -> dict[str, tuple[object, ...]]:
+    """Everything below ``top``: mode, time and content, by name."""
+    found: dict[str, tuple[object, ...]] = {}
+    for directory, names, files in os.walk(top):
+        for name in (*names, *files):
+            path = os.path.join(directory, name)
+            info = os.lstat(path)
+            content: object = None
+            if stat.S_ISLNK(info.st_mode):
+                content = os.readlink(path)
+            elif stat.S_ISREG(info.st_mode):
+                content = Path(path).read_bytes()
+            found[os.path.relpath(path, top)] = info.st_mode, info.st_mtime_ns, content
+    return found
+
+
+def contents(store: Path) -> list[Path]:
+    """The files of contents in a store."""
+    return sorted(path for path in store.rglob("*") if path.is_file() and path.parent.name != "v1")
