@@ -13,7 +13,10 @@ from ..limits import StreamLimits
 from .collect import Report
 from .entry import Entry
 
-__all__ = ["DELTA", "FORMATS", "ZIP", "ArchiveFormat", "Packer", "best_format", "format_named"]
+__all__ = [
+    "DELTA", "FORMATS", "SEALED", "ZIP", "ArchiveFormat", "Packer", "PackingFormat", "UnpackingFormat", "best_format",
+    "format_named",
+]  # fmt: skip
 
 
 class Packer(Protocol):
@@ -43,13 +46,18 @@ class Packer(Protocol):
         """The whole archive from its beginning."""
 
 
-class ArchiveFormat(Protocol):
-    """One way to turn a directory into bytes and back. ``name`` is what the two ends call it."""
+class PackingFormat(Protocol):
+    """One way to turn a directory into bytes. ``name`` is what the two ends call it."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def packer(self, file: IO[bytes], report: Report) -> Packer:
         """A packer that writes to ``file`` and tells ``report`` what it cannot read."""
+
+
+class UnpackingFormat(Protocol):
+    """The way back."""
 
     def unpack(self, file: IO[bytes], target: str, limits: StreamLimits, *, artifacts: bool) -> Iterator[None]:
         """Extracts the archive in ``file`` into the directory ``target``, yielding often.
@@ -59,6 +67,10 @@ class ArchiveFormat(Protocol):
         :raises ArchiveError: the archive is damaged, hostile or too large.
         :raises OutputError: ``target`` cannot be written.
         """
+
+
+class ArchiveFormat(PackingFormat, UnpackingFormat, Protocol):
+    """One way to turn a directory into bytes and back, for which nothing but the bytes is needed."""
 
     def member(self, file: IO[bytes], name: str, limit: int) -> bytes | None:
         """The beginning of the file ``name`` in the archive, ``limit`` bytes at most; None if it is not there.
@@ -89,8 +101,8 @@ class _Zip:
 
 
 ZIP: ArchiveFormat = _Zip()
-#: The name of the format of ``delta/``, which needs more than a file.
-DELTA = "delta"
+#: The names of the formats of ``delta/`` and ``sealing/``, which need more than a file.
+DELTA, SEALED = "delta", "sealed"
 #: By name; the best one comes first.
 FORMATS: dict[str, ArchiveFormat] = {ZIP.name: ZIP}
 

@@ -58,7 +58,7 @@ def submit_job(
             ttl=to.ttl,
             signwork=to.signwork,
             again=again,
-            delta=payload.delta,
+            payload=payload.wish(),
             flag=flag,
             progress=line.sent,
         )

@@ -19,6 +19,7 @@ from .options import bare_option, complete, option, option_group, sections
 
 if TYPE_CHECKING:
     from ..mesh.client import Mesh
+    from ..mesh.sending import PayloadWish
     from ..mesh.submitted import SubmittedJob
     from ..system.signals import StopFlag
 
@@ -188,6 +189,13 @@ class PayloadOptions(NamedTuple):
     """How a job travels."""
 
     delta: bool
+    seal: bool | None
+    seal_results: bool
+
+    def wish(self) -> PayloadWish:
+        from ..mesh.sending import PayloadWish
+
+        return PayloadWish(*self)
 
 
 payload_options = option_group(
@@ -200,6 +208,12 @@ payload_options = option_group(
             default=False,
             help="Send only those files that the node lacks, if its worker has a store.",
         ),
+        option(
+            "--seal/--no-seal",
+            default=None,
+            help="Encrypt the job for its node. [default: if the key of the node is trusted]",
+        ),
+        option("--seal-results", is_flag=True, help="Encrypt what comes back, too."),
     ),
 )
 

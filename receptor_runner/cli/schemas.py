@@ -49,6 +49,7 @@ class WorkerInfo(TypedDict, total=False):
     stream_extensions: list[str]
     archive_formats: list[str]
     store: StoreUse | None
+    seal_key: str | None
     disk_free_in_bytes: int
     time: float
 

@@ -62,6 +62,7 @@ class _WorkerGroup(click.Group):
     "--store", metavar="DIR", help="Where contents of jobs are kept for later jobs. [default: in the cache directory]"
 )
 @click.option("--store-size", type=SIZE, default=STORE_SIZE, help="What the store may take; 0 for none. [default: 10G]")
+@click.option("--seal-key", metavar="FILE", help="The key for sealed jobs. [default: in the state directory]")
 @limit_options
 def worker(  # noqa: PLR0913 - an option each
     *,
@@ -72,6 +73,7 @@ def worker(  # noqa: PLR0913 - an option each
     worker_info: bool,
     store: str | None,
     store_size: int,
+    seal_key: str | None,
     limits: LimitOptions,
 ) -> int:
     """Run the job on standard input.
@@ -81,7 +83,7 @@ def worker(  # noqa: PLR0913 - an option each
     if click.get_current_context().invoked_subcommand is not None:
         return 0
     if worker_info:
-        return _print_info(store, store_size)
+        return _print_info(store, store_size, seal_key)
     if os.isatty(0):
         raise click.UsageError("worker reads a job from standard input; pipe the output of transmit into it")
     if delete and private_data_dir is None:
@@ -99,6 +101,7 @@ def worker(  # noqa: PLR0913 - an option each
             in_place=in_place,
             store=store,
             store_size=store_size,
+            seal_key=seal_key,
         )
     )
 
@@ -177,18 +180,18 @@ def _captured_stderr() -> Iterator[Callable[[], str]]:
 
 
 def _default_store() -> str:
-    from ..delta.store_place import default_directory
     from ..preparation.environment import bare_environment_filled
+    from ..system.own_files import default_store
 
-    return default_directory(bare_environment_filled(os.environ, "/"))
+    return default_store(bare_environment_filled(os.environ, "/"))
 
 
-def _print_info(store: str | None, store_size: int) -> int:
+def _print_info(store: str | None, store_size: int, seal_key: str | None) -> int:
     """Prints JSON on one line, which is YAML too."""
     from .. import __version__
     from ..stages.worker_info import worker_info
 
-    os.write(1, json.dumps(worker_info(__version__, store, store_size)).encode() + b"\n")
+    os.write(1, json.dumps(worker_info(__version__, store, store_size, seal_key)).encode() + b"\n")
     return 0
 
 
@@ -225,6 +228,21 @@ def _print_answer(name: str, data: dict[str, Any]) -> int:
     """One line, whole."""
     with os.fdopen(1, "wb", closefd=False) as output:
         output.write(json.dumps({name: data}).encode() + b"\n")
+    return 0
+
+
+@worker.command("seal-key")
+@click.pass_context
+def seal_key(ctx: click.Context, /) -> int:
+    """Make the key of this node for sealed jobs, if there is none, and print its fingerprint."""
+    from ..preparation.environment import bare_environment_filled
+    from ..sealing.envelope import fingerprint
+    from ..sealing.node_key import NodeKey
+    from ..system.own_files import default_seal_key
+
+    assert ctx.parent is not None
+    path = ctx.parent.params["seal_key"] or default_seal_key(bare_environment_filled(os.environ, "/"))
+    os.write(1, fingerprint(NodeKey(path).make()).encode() + b"\n")
     return 0
 
 

@@ -23,7 +23,7 @@ from ..limits import STORE_SIZE
 from ..system.below import DIRECTORY
 from ..system.files import make_private, replace_file
 from ..system.removal import remove_tree
-from .references import Reference
+from .references import TAG, ContentCipher, Reference
 
 __all__ = ["ContentStore", "OwnedContents", "StoreUse"]
 
@@ -73,14 +73,15 @@ class ContentStore:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def owned(self, owner: str) -> OwnedContents:
+    def owned(self, owner: str, cipher: ContentCipher | None = None) -> OwnedContents:
         """What ``owner``, a name of hex digits, has there. It can be used until the store is closed.
 
+        :param cipher: encrypts what is there.
         :raises OSError: there can be no place for it.
         """
         with contextlib.suppress(FileExistsError):
             os.mkdir(owner, 0o700, dir_fd=self._lock)
-        owned = OwnedContents(os.open(owner, DIRECTORY, dir_fd=self._lock), self._note)
+        owned = OwnedContents(os.open(owner, DIRECTORY, dir_fd=self._lock), self._note, cipher)
         self._owned.append(owned)
         return owned
 
@@ -152,7 +153,8 @@ class OwnedContents:
     :param note: told how many bytes were added.
     """
 
-    def __init__(self, directory: int, note: Callable[[int], None]) -> None:
+    def __init__(self, directory: int, note: Callable[[int], None], cipher: ContentCipher | None) -> None:
+        self._cipher = cipher
         self._directory = directory
         self._note = note
         self._aside = f"{secrets.token_hex(8)}.part"
@@ -168,13 +170,15 @@ class OwnedContents:
         except OSError:
             return None
         try:
-            data = os.read(fd, reference.size + 1)
-            while len(data) < reference.size and (more := os.read(fd, reference.size - len(data))):
+            size = reference.size + (TAG if self._cipher is not None else 0)
+            data = os.read(fd, size + 1)
+            while len(data) < size and (more := os.read(fd, size - len(data))):
                 data += more
-            if len(data) == reference.size and deflate.crc32(data) == reference.crc:
+            found = self._cipher.open(reference, data) if self._cipher is not None else data
+            if found is not None and len(found) == reference.size and deflate.crc32(found) == reference.crc:
                 if os.fstat(fd).st_mtime < self._now - _NOTED_AFTER:
                     os.utime(fd)
-                return data
+                return found
         except OSError as exc:
             logger.info("%s cannot be read: %s", path, exc.strerror)
             return None
@@ -193,7 +197,7 @@ class OwnedContents:
         try:
             fd = self._new()
             try:
-                write_all(fd, data)
+                write_all(fd, self._cipher.seal(reference, data) if self._cipher is not None else data)
             finally:
                 os.close(fd)
             self._rename(path)

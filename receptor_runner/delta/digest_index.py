@@ -44,9 +44,14 @@ class KnownFile(NamedTuple):
 
 
 class DigestIndex:
-    """The index in the file ``path``."""
+    """The index in the file ``path``.
 
-    def __init__(self, path: str | os.PathLike[str], digester: Digester) -> None:
+    :param anchors: whether it may hold the first bytes of pieces of files. Without them a piece that has moved is a new
+        one.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], digester: Digester, *, anchors: bool = True) -> None:
+        self._anchors = anchors
         self._path = path
         #: Another key makes other digests.
         self._key = digester.digest(b"index").hex()
@@ -82,7 +87,7 @@ class DigestIndex:
         if not self._changed and len(self._now) == len(self._before):
             return
         files = {
-            name: [known.identity, known.crc, [_to_json(one) for one in known.cuts]]
+            name: [known.identity, known.crc, [_to_json(one, self._anchors) for one in known.cuts]]
             for name, known in self._now.items()
         }
         content = json.dumps({"version": _VERSION, "key": self._key, "files": files}, separators=(",", ":"))
@@ -102,8 +107,8 @@ class DigestIndex:
         return {}
 
 
-def _to_json(one: Cut) -> tuple[str, int, int, str]:
-    return one.reference.digest.hex(), one.reference.size, one.reference.crc, one.anchor.hex()
+def _to_json(one: Cut, anchors: bool) -> tuple[str, int, int, str]:
+    return one.reference.digest.hex(), one.reference.size, one.reference.crc, one.anchor.hex() if anchors else ""
 
 
 def _cut(digest: str, size: int, crc: int, anchor: str) -> Cut:

@@ -1,4 +1,4 @@
-"""The delta archive as one of the formats that an archive can have.
+"""The delta archive: what a sender and a receiver need for it beside the bytes.
 
 Rules: a sender has what he knows of files and of the receiver. A receiver has a store, or none. Whose store it is and
 the key of the digests travel beside the archive, so the same archive suits many receivers."""
@@ -6,79 +6,73 @@ the key of the digests travel beside the archive, so the same archive suits many
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 from collections.abc import Container, Iterator
 from typing import IO
 
 from ..archive.collect import Report
 from ..archive.format import DELTA
-from ..archive.unpack import zip_member
 from ..errors import ArchiveError
 from ..limits import StreamLimits
-from ..stream.messages import JSONObject
+from ..stream.messages import Extension, JSONObject
 from .content_store import ContentStore, OwnedContents
 from .digest_index import DigestIndex
 from .packer import DeltaPacker
-from .references import Digester
+from .references import ContentCipher, Digester
 from .unpacker import unpack_delta
 
-__all__ = ["DeltaFormat", "store_reference"]
+__all__ = ["DeltaReceiver", "DeltaSender"]
 
 _OWNER = re.compile(r"[0-9a-f]{32}")
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
-class DeltaFormat:
-    """:param store: for a receiver.
-    :param index: what a sender knows of the files of a job.
+class DeltaSender:
+    """A :class:`~receptor_runner.stream.job_format.JobFormat`.
+
+    :param index: what is known of the files of the job.
     :param there: the digests of what the receiver should have.
+    :param store: what travels beside the archive: ``owner``, the ``key`` of the digests.
     """
 
     name = DELTA
 
-    def __init__(
-        self,
-        digester: Digester,
-        store: OwnedContents | None = None,
-        *,
-        index: DigestIndex | None = None,
-        there: Container[bytes] = (),
-    ) -> None:
+    def __init__(self, digester: Digester, index: DigestIndex, there: Container[bytes], store: JSONObject) -> None:
         #: The digests of all that the last archive names.
         self.named: set[bytes] = set()
         self._digester = digester
-        self._store = store
         self._index = index
         self._there = there
+        self._store = store
 
-    @classmethod
-    def of_receiver(cls, reference: JSONObject | None, store: ContentStore | None) -> DeltaFormat:
-        """:param reference: what :func:`store_reference` made.
-        :raises ArchiveError: it names no store.
-        """
-        owner, key = (str((reference or {}).get(name)) for name in ("owner", "key"))
-        if not _OWNER.fullmatch(owner) or not _KEY.fullmatch(key):
-            raise ArchiveError("the archive does not say whose store it needs")
-        owned = None
-        if store is not None:
-            with contextlib.suppress(OSError):  # a full disk: then everything has to come
-                owned = store.owned(owner)
-        return cls(Digester(bytes.fromhex(key)), owned)
+    def dressed(self, extension: Extension, kwargs: JSONObject) -> Extension:
+        return dataclasses.replace(extension, parameters=kwargs, store=self._store)
 
     def packer(self, file: IO[bytes], report: Report) -> DeltaPacker:
-        assert self._index is not None
         packer = DeltaPacker(file, report, self._digester, self._index, self._there)
         self.named = packer.named
         return packer
 
+
+class DeltaReceiver:
+    """:param reference: the ``store`` of :class:`DeltaSender`. If it has a ``cipher``, contents are encrypted in the
+    store with that.
+
+    :raises ArchiveError: it names no store.
+    """
+
+    def __init__(self, reference: JSONObject | None, store: ContentStore | None) -> None:
+        given = reference or {}
+        owner, key, cipher = (str(given.get(name, "")) for name in ("owner", "key", "cipher"))
+        if not _OWNER.fullmatch(owner) or not _KEY.fullmatch(key) or not (not cipher or _KEY.fullmatch(cipher)):
+            raise ArchiveError("the archive does not say whose store it needs")
+        self._digester = Digester(bytes.fromhex(key))
+        self._contents: OwnedContents | None = None
+        if store is not None:
+            with contextlib.suppress(OSError):  # a full disk: then everything has to come
+                self._contents = store.owned(owner, ContentCipher(bytes.fromhex(cipher)) if cipher else None)
+
     def unpack(self, file: IO[bytes], target: str, limits: StreamLimits, *, artifacts: bool) -> Iterator[None]:
         """:raises LackingError: the store and the archive together have not all of it."""
-        return unpack_delta(file, target, limits, self._digester, self._store)
-
-    def member(self, file: IO[bytes], name: str, limit: int) -> bytes | None:
-        return zip_member(file, name, limit)
-
-
-def store_reference(owner: str, digester: Digester) -> JSONObject:
-    """What travels beside the archive."""
-    return {"owner": owner, "key": digester.key.hex()}
+        return unpack_delta(file, target, limits, self._digester, self._contents)

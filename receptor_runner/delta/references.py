@@ -6,15 +6,19 @@ file. It is believed only after a look at the content. The CRC-32 finds what a d
 from __future__ import annotations
 
 import hashlib
+import importlib
 from typing import NamedTuple
 
 from ..archive.deflate import deflate
 
-__all__ = ["DIGEST_BYTES", "Digester", "Reference"]
+__all__ = ["DIGEST_BYTES", "TAG", "ContentCipher", "Digester", "Reference"]
 
 DIGEST_BYTES = 16
 #: SHA-256 takes so much at once; a key that fills it is digested once and for all.
 _BLOCK = 64
+_NONCE = 12
+#: How much longer an encrypted content is.
+TAG = 16
 
 
 class Reference(NamedTuple):
@@ -45,3 +49,24 @@ class Digester:
     def agrees(self, reference: Reference, data: bytes) -> bool:
         """Whether ``data`` is what ``reference`` names."""
         return self.reference(data) == reference
+
+
+class ContentCipher:
+    """Encrypts contents for a store, each by its digest: AES-256-GCM with ``key``; the nonce is the beginning of the
+    digest, which no other content has.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._aead = importlib.import_module("cryptography.hazmat.primitives.ciphers.aead").AESGCM(key)
+
+    def seal(self, reference: Reference, data: bytes) -> bytes:
+        sealed: bytes = self._aead.encrypt(reference.digest[:_NONCE], data, reference.digest)
+        return sealed
+
+    def open(self, reference: Reference, sealed: bytes) -> bytes | None:
+        """None if it is not what was encrypted."""
+        try:
+            data: bytes = self._aead.decrypt(reference.digest[:_NONCE], sealed, reference.digest)
+        except Exception:  # InvalidTag, or too short for a tag
+            return None
+        return data

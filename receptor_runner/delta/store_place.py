@@ -6,28 +6,16 @@ named. A store that cannot be made is none: a job does not need it."""
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Mapping
 
 from ..system.mounts import file_system_of
 from .content_store import ContentStore
 
-__all__ = ["default_directory", "open_store"]
+__all__ = ["open_store"]
 
 logger = logging.getLogger(__name__)
 
 #: A container's own root, and file systems in memory.
 _PASSING = frozenset(("tmpfs", "ramfs", "overlay", "aufs", "fuse.fuse-overlayfs"))
-
-
-def default_directory(environ: Mapping[str, str]) -> str:
-    """After the XDG base directory specification.
-
-    :param environ: it has ``HOME``.
-    """
-    given = environ.get("XDG_CACHE_HOME", "")
-    cache = given if os.path.isabs(given) else os.path.join(environ["HOME"], ".cache")
-    return os.path.join(cache, "receptor-runner", "store")
 
 
 def open_store(directory: str | None, size: int, default: str) -> ContentStore | None:

@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ..archive.format import ZIP
-from ..delta.format import DeltaFormat
 from ..errors import ReceptorRunnerError, RefusedError, UnreachableError
 from ..job.parameters import check_ident
 from ..job.private_data import PrivateDataDir
@@ -24,21 +22,20 @@ from ..receptor.configuration import Item, read_items
 from ..receptor.work_unit import UnitStatus
 from ..records.claims import claimed
 from ..records.record import Record, Route, UnitRef
-from ..records.state_dir import jobs_directory, owner
+from ..records.state_dir import jobs_directory
 from ..records.store import BusyError, Records
-from ..stream.messages import Extension, JSONObject
+from ..stream.messages import JSONObject
 from ..system.signals import StopFlag, pause
 from .claiming import Place, adopted_before, forget_rejected, known_job
 from .endpoint import connect
 from .job import Job
-from .node_store import NodeStore
 from .other_job import OtherJob
 from .private_node import PrivateNode
 from .route import MeshStatus, NodeStatus, RouteRequest, select_route
+from .sending import JobSending, PayloadWish
 from .signing import signing_key
-from .submission import Sender, release_unwanted, submit
 from .submitted import SubmittedJob
-from .units import JOB_TAG, OWNER_TAG, UnitHandle
+from .units import UnitHandle
 from .waiting import run
 from .worker_queries import ask_worker_info
 
@@ -223,7 +220,7 @@ class Mesh:
         ttl: str | None = None,
         signwork: bool | None = None,
         again: bool = False,
-        delta: bool = False,
+        payload: PayloadWish | None = None,
         flag: StopFlag | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> SubmittedJob:
@@ -233,8 +230,7 @@ class Mesh:
         not ended: :attr:`SubmittedJob.submitted_before` tells. Anything else is refused.
 
         :param again: it is another one: one whose results are saved is forgotten.
-        :param delta: send only what the node lacks, if its worker has a store. Then this returns when the worker has
-            all of it.
+        :param payload: how it travels; default: sealed if the key of the node is trusted, and all of it.
         :param ttl: how long to wait for a node that is absent, as Receptor writes it (``30s``, ``1h``).
         :raises InputError: the job cannot be transmitted; nothing was sent.
         :raises UnreachableError: daemon, node or worktype cannot be had; nothing was started.
@@ -253,7 +249,9 @@ class Mesh:
                     return SubmittedJob(known, records, submitted_before=True)
                 if not mine:
                     raise BusyError(f"the job {job.ident} is being released by another process")
-                out = _Outgoing(job, address, private.directory if private is not None else None, delta)
+                out = _Outgoing(
+                    job, address, private.directory if private is not None else None, payload or PayloadWish()
+                )
                 try:
                     return self._submit(records, out, RouteRequest(node, worktype, ttl, signwork), flag, progress)
                 except BaseException:
@@ -275,15 +273,8 @@ class Mesh:
         )
         record = _record(out, route)
         records.save(record)
-        delta = out.delta and self._private is None and route.ttl is None
-        store = NodeStore(address, route) if delta else None
-        if store is not None and not store.is_offered(flag):
-            store = None
-        attempt = _Attempt(records, record, out.job, flag, progress)
-        if store is not None:
-            attempt.send_missing(store)
-        else:
-            attempt.send()
+        sending = JobSending(records, record, out.job, flag, progress)
+        sending.send(out.payload if self._private is None else PayloadWish(seal=False))
         return SubmittedJob(record, records)
 
     @staticmethod
@@ -303,65 +294,14 @@ class Mesh:
 
 
 class _Outgoing(NamedTuple):
-    """A job, and where it is handed in: the address of a node, and its directory if it is a private one. ``delta``:
-    only what the node lacks is to travel.
+    """A job, where it is handed in (the address of a node, and its directory if it is a private one), and how it
+    travels.
     """
 
     job: Job
     address: Address
     private_node: str | None
-    delta: bool
-
-
-class _Attempt(NamedTuple):
-    """A job on its way to its node, once or twice."""
-
-    records: Records
-    record: Record
-    job: Job
-    flag: StopFlag | None
-    progress: Callable[[int], None] | None
-
-    def send(self, store: NodeStore | None = None) -> DeltaFormat | None:
-        """Submits the job, and notes that it was accepted. Returns what packed it for ``store``."""
-        extension = Extension(job=self.job.ident, owner=owner())
-        packed = None
-        if store is not None:
-            packed = store.archive_format(str(self.job.private_data.path))
-            extension = store.extended(extension)
-        transmitter = self.job.transmitter(extension, packed or ZIP)
-        record, route = self.record, self.record.route
-
-        def created(unit: str) -> None:
-            record.units = [UnitRef(unit, route.node, route.local)]
-            record.accepted = False
-            self.records.save(record)
-
-        submit(
-            record.address,
-            route,
-            {JOB_TAG: record.id, OWNER_TAG: owner()},
-            Sender(lambda output: transmitter.run(output, self.flag), created, self.progress),
-            self.flag,
-        )
-        record.accepted = True
-        record.digest = transmitter.digest
-        self.records.save(record)
-        return packed
-
-    def send_missing(self, store: NodeStore) -> None:
-        """Sends what the node should lack; and if it lacks more, the job once more, with that."""
-        packed = self.send(store)
-        unit = self.record.units[0].unit
-        if packed is None or store.took(packed, unit, self.flag):
-            return
-        again = store if store.is_offered(self.flag) else None
-        self.record.accepted = False
-        self.records.save(self.record)
-        release_unwanted(self.record.address, unit)
-        packed = self.send(again)
-        if packed is not None and again is not None:
-            again.took(packed, self.record.units[0].unit, self.flag)
+    payload: PayloadWish
 
 
 def _record(out: _Outgoing, route: Route) -> Record:

@@ -13,7 +13,6 @@ from ..results.event_files import saved_events
 from ..results.history import FAILED, IGNORED, UNREACHABLE, JobHistory
 from ..stream.messages import JSONObject
 from ..system.signals import StopFlag
-from .reading import read_events
 from .waiting import run
 from .worker_queries import ask_to_end
 
@@ -57,7 +56,7 @@ def _is_told(job: SubmittedJob, host: str, began: float, flag: StopFlag | None) 
             told = told or (done.ended or 0.0) >= began
 
     try:
-        run(read_events(job.handle, take, follow=True), flag)
+        job.read_events(take, follow=True, flag=flag)
     except LostError:
         for event, raw in saved_events(job.record.artifact_dir):
             take(event, raw)

@@ -10,7 +10,6 @@ import os
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from ..archive.format import ZIP, ArchiveFormat
 from ..errors import UsageError
 from ..job.parameters import DEFAULTS, check_ident, unknown_names
 from ..job.place import Place
@@ -18,6 +17,7 @@ from ..job.private_data import PrivateDataDir
 from ..job.runner_config import absolute
 from ..job.secrets import known_secrets
 from ..stages.transmit import Transmitter, TransmitterOptions
+from ..stream.job_format import JobFormat
 from ..stream.messages import Extension
 
 if TYPE_CHECKING:
@@ -97,10 +97,10 @@ class Job:
         """:raises ReceptorRunnerError: it cannot be transmitted, and nothing need be started for it."""
         self.transmitter(Extension())
 
-    def transmitter(self, extension: Extension, archive_format: ArchiveFormat = ZIP) -> Transmitter:
+    def transmitter(self, extension: Extension, job_format: JobFormat | None = None) -> Transmitter:
         """The first stage for this job.
 
-        :param archive_format: one that the worker reads.
+        :param job_format: one that the worker knows; default: one that every worker knows.
         :raises InputError: something that the job needs is missing.
         """
         if self.in_place:
@@ -114,7 +114,7 @@ class Job:
             typed=self._typed,
             in_place=self.in_place,
         )
-        return Transmitter(self.parameters, options, archive_format)
+        return Transmitter(self.parameters, options, job_format)
 
     def _place(self) -> Place:
         given = self.parameters.get("roles_path") or []

@@ -35,7 +35,7 @@ class JobLook:
     def __init__(self, job: SubmittedJob) -> None:
         self.history = JobHistory()
         self._job = job
-        self._reader = StreamReader(archives=False)
+        self._reader = StreamReader(archives=False, unseal=job.unsealer())
 
     def __enter__(self) -> JobLook:
         return self

@@ -5,19 +5,20 @@ the job is sent once more, with what was missing. Whatever goes wrong, everythin
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import logging
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ..archive.format import DELTA
-from ..delta.format import DeltaFormat, store_reference
+from ..delta.format import DeltaSender
 from ..errors import Interrupted, ReceptorRunnerError
 from ..receptor.address import Address
 from ..records.payload_memory import PayloadMemory
 from ..records.record import Route
-from ..stream.bounded_json import parse_json
-from ..stream.messages import ALL, Extension, JSONObject
+from ..stream.messages import ALL, JSONObject, Status
+from ..stream.reader import StreamReader
 from ..stream.status import ERROR
 from ..system.signals import StopFlag
 from .units import UnitHandle
@@ -31,7 +32,8 @@ logger = logging.getLogger(__name__)
 #: How long a worker may take to say that a job starts, or what it lacks. It keeps alive meanwhile.
 _ANSWER_SECONDS = 600.0
 #: A hundred thousand digests.
-_LONGEST_ANSWER = 8 * 1024 * 1024
+_LONGEST_ANSWER = 16 * 1024 * 1024
+_Unseal = Callable[[JSONObject], bytes]
 
 
 class _Answer(NamedTuple):
@@ -42,13 +44,17 @@ class _Answer(NamedTuple):
 
 
 class NodeStore:
-    """That of the node of ``route``."""
+    """That of the node of ``route``.
 
-    def __init__(self, address: Address, route: Route) -> None:
+    :param sealed: what it has of us is encrypted.
+    """
+
+    def __init__(self, address: Address, route: Route, *, sealed: bool = False) -> None:
         self._address = address
         self._route = route
+        self._sealed = sealed
         self._memory = PayloadMemory()
-        self._node = self._memory.node(address.socket, route.node, route.worktype)
+        self._node = self._memory.node(address.socket, route.node, route.worktype, sealed=sealed)
 
     def is_offered(self, flag: StopFlag | None) -> bool:
         """Whether the worker has a store."""
@@ -69,19 +75,18 @@ class NodeStore:
         self._node.asked = time.time()
         self._node.save()
 
-    def extended(self, extension: Extension) -> Extension:
-        """With what the worker needs to find the store."""
-        reference = store_reference(self._memory.owner(self._route.node), self._memory.digester)
-        return dataclasses.replace(extension, store=reference)
-
-    def archive_format(self, private_data_dir: str) -> DeltaFormat:
+    def sender(self, private_data_dir: str) -> DeltaSender:
         """What packs a job so that only what is missing travels, as far as is known."""
-        index = self._memory.index(private_data_dir)
-        return DeltaFormat(self._memory.digester, index=index, there=frozenset(self._node.there))
+        index = self._memory.index(private_data_dir, sealed=self._sealed)
+        reference = self._memory.store_reference(self._route.node, sealed=self._sealed)
+        return DeltaSender(self._memory.digester, index, frozenset(self._node.there), reference)
 
-    def took(self, packed: DeltaFormat, unit: str, flag: StopFlag | None) -> bool:
-        """Whether the worker of ``unit`` has all that ``packed`` named. If not, what it lacks is sent the next time."""
-        answer = self._answer(unit, flag)
+    def took(self, packed: DeltaSender, unit: str, unseal: Callable[[], _Unseal | None], flag: StopFlag | None) -> bool:
+        """Whether the worker of ``unit`` has all that ``packed`` named. If not, what it lacks is sent the next time.
+
+        :param unseal: makes what opens sealed results, if they are sealed.
+        """
+        answer = self._answer(unit, unseal, flag)
         if answer is None:
             return True
         if not answer.understood:
@@ -98,38 +103,34 @@ class NodeStore:
         self._node.save()
         return answer.understood and answer.lacks == frozenset()
 
-    def _answer(self, unit: str, flag: StopFlag | None) -> _Answer | None:
+    def _answer(self, unit: str, unseal: Callable[[], _Unseal | None], flag: StopFlag | None) -> _Answer | None:
         """What the worker says first; None if that is not known."""
         handle = UnitHandle(self._address, unit)
+
+        def says_status(head: bytes) -> bool:
+            return _first_status(head, unseal()) is not None
+
         try:
-            head = run(read_head(handle, self._route, _ANSWER_SECONDS, _says_status, _LONGEST_ANSWER), flag)
+            head = run(read_head(handle, self._route, _ANSWER_SECONDS, says_status, _LONGEST_ANSWER), flag)
         except (ReceptorRunnerError, OSError) as exc:  # whoever follows the job sees what became of it
             logger.info("the worker of %s does not say whether it has everything: %s", self._route.node, exc)
             return None
-        status = _first_status(head)
+        status = _first_status(head, unseal())
         return _understood(status) if status is not None else None
 
 
-def _says_status(head: bytes) -> bool:
-    return _first_status(head) is not None
+def _first_status(head: bytes, unseal: _Unseal | None) -> Status | None:
+    """The first status in the results, once it is whole."""
+    with contextlib.closing(StreamReader(archives=False, unseal=unseal)) as reader:
+        try:
+            return next((item for item in reader.feed(head) if isinstance(item, Status)), None) if head else None
+        except ReceptorRunnerError:  # whoever follows the job is told
+            return Status({"status": ""})
 
 
-def _first_status(head: bytes) -> JSONObject | None:
-    """The first line of the results that says a status, once it is whole."""
-    place = head.find(b'{"status"')
-    end = head.find(b"\n", place)
-    if place < 0 or end < 0:
-        return None
-    try:
-        found = parse_json(head[place:end])
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _understood(status: JSONObject) -> _Answer:
-    told = Extension.of(status)
-    if status.get("status") != ERROR:
+def _understood(status: Status) -> _Answer:
+    told = status.extension
+    if status.data.get("status") != ERROR:
         return _Answer(understood=True)
     if DELTA not in told.archives:
         return _Answer(understood=False)

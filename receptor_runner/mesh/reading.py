@@ -27,19 +27,17 @@ async def read_events(
     take: Callable[[JSONObject, bytes], None],
     *,
     follow: bool,
-    reader: StreamReader | None = None,
+    reader: StreamReader,
 ) -> None:
     """Hands out every event that is there, in order.
 
     :param follow: go on with those that come, until the job ends.
-    :param reader: goes on where it stopped, for a caller that closes it. It takes no archives.
+    :param reader: goes on where it stopped, and is the caller's to close. It takes no archives.
     :raises UnreachableError: the results cannot be read, or not all of them.
     :raises CommandError: there are none to be had.
     """
     size = (await handle.status()).stdout_size
     with contextlib.ExitStack() as opened:
-        if reader is None:
-            reader = opened.enter_context(contextlib.closing(StreamReader(archives=False)))
         connection = opened.enter_context(await handle.connect())
         await connection.ask_for_results(handle.unit, reader.offset)
         heard = time.monotonic()

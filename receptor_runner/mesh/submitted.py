@@ -36,6 +36,7 @@ from ..results.verdict import LOST, Evidence, judge, verdict_of
 from ..stages.interrupts import MeshInterrupts
 from ..stages.process import Processor, ProcessorOptions
 from ..stream.messages import JSONObject
+from ..stream.reader import StreamReader
 from ..stream.status import ERROR
 from ..system.signals import StopFlag, pause
 from .cancelling import cancel_unit
@@ -163,6 +164,7 @@ class SubmittedJob:
                 limits=limits,
                 cancel_callback=cancel_callback,
                 interrupts=MeshInterrupts(),
+                unseal=self.unsealer(),
             )
             with StopFlag() if flag is None else contextlib.nullcontext(flag) as heeded:
                 return self._follow(options, heeded, lost_after, changed)
@@ -240,6 +242,14 @@ class SubmittedJob:
         """Its work unit, at the node that we are connected to."""
         return UnitHandle(self.record.address, self._unit().unit)
 
+    def unsealer(self) -> Callable[[JSONObject], bytes] | None:
+        """What opens the results of the job, if they are sealed."""
+        if not self.record.results_key:
+            return None
+        from ..sealing.results import Unsealer
+
+        return Unsealer(bytes.fromhex(self.record.results_key))
+
     def _save(self, **changes: Any) -> None:
         for name, value in changes.items():
             setattr(self.record, name, value)
@@ -285,7 +295,8 @@ class SubmittedJob:
         :raises UnreachableError: the node cannot be asked.
         """
         self._revive(flag)
-        run(read_events(self.handle, take, follow=follow), flag)
+        with contextlib.closing(StreamReader(archives=False, unseal=self.unsealer())) as reader:
+            run(read_events(self.handle, take, follow=follow, reader=reader), flag)
 
     def inspect(self, flag: StopFlag | None = None) -> JobInsight:
         """What the job does now, for which hosts and since when, and its processes at the node. Nothing is saved, and
@@ -344,7 +355,7 @@ class SubmittedJob:
         status = run(handle.status(), flag)
         logger.debug("the unit of the job %s says: %s", self.id, status)
         if status.ended:
-            self.record.verdict = run(ended_unit_verdict(handle, status, seconds), flag)
+            self.record.verdict = run(ended_unit_verdict(handle, status, seconds, self.unsealer()), flag)
         else:
             self.record.phase = PENDING if status.state == UNIT_PENDING else RUNNING
 

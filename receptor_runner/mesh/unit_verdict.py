@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 
 from ..errors import ArchiveError, ProtocolError, TruncatedStreamError, UnreachableError
 from ..limits import RESULTS_LAG_SECONDS
@@ -22,14 +23,17 @@ from .units import UnitHandle
 __all__ = ["ended_unit_verdict"]
 
 
-async def ended_unit_verdict(handle: UnitHandle, unit_status: UnitStatus, seconds: float) -> Verdict:
+async def ended_unit_verdict(
+    handle: UnitHandle, unit_status: UnitStatus, seconds: float, unseal: Callable[[JSONObject], bytes] | None = None
+) -> Verdict:
     """:param seconds: how long the results may take.
+    :param unseal: opens sealed results.
     :raises UnreachableError: the results cannot be read, or not all of them.
     :raises LimitError: they are larger than a stream is by default.
     :raises CommandError: there are none to be had.
     """
     until = time.monotonic() + seconds
-    reader = StreamReader(archives=False)
+    reader = StreamReader(archives=False, unseal=unseal)
     last: JSONObject = {}
     events = highest = 0
     rc: int | None = None

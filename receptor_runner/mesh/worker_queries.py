@@ -55,6 +55,7 @@ _TOLD: dict[str, tuple[type, ...]] = {
     "version": (str,),
     "python_version": (str,),
     "ansible_core_version": (str,),
+    "seal_key": (str,),
 }
 _LISTS = ("errors", "container_engines", "stream_extensions", "archive_formats")
 

@@ -18,6 +18,7 @@ from ..delta.digest_index import DigestIndex
 from ..delta.references import DIGEST_BYTES, Digester
 from ..errors import OutputError
 from ..stream.bounded_json import parse_json
+from ..stream.messages import JSONObject
 from ..system.below import read_regular
 from ..system.files import create_file, make_private, replace_file
 from .state_dir import state_directory
@@ -80,17 +81,29 @@ class PayloadMemory:
         self._secret = _secret(self._top / "payload-secret")
         self.digester = Digester(self._derived(b"contents"))
 
-    def owner(self, node: str) -> str:
-        """The name of our store at ``node``, which no other node and nobody else can tell."""
-        return self._derived(b"store\0" + node.encode("utf-8", "surrogateescape"))[:16].hex()
+    def store_reference(self, node: str, *, sealed: bool) -> JSONObject:
+        """Which store at ``node`` is ours: a name that no other node and nobody else can tell. If it is ``sealed``, it
+        is another one, with the key that its contents are encrypted with.
+        """
+        name = node.encode("utf-8", "surrogateescape")
+        kind = b"sealed " if sealed else b""
+        reference: JSONObject = {
+            "owner": self._derived(kind + b"store\0" + name)[:16].hex(),
+            "key": self.digester.key.hex(),
+        }
+        if sealed:
+            reference["cipher"] = self._derived(b"cipher\0" + name).hex()
+        return reference
 
-    def index(self, private_data_dir: str) -> DigestIndex:
-        """What is known of the files of a private data dir."""
-        return DigestIndex(self._file("digests", private_data_dir), self.digester)
+    def index(self, private_data_dir: str, *, sealed: bool) -> DigestIndex:
+        """What is known of the files of a private data dir. Of sealed jobs it has nothing but digests."""
+        kind = "sealed-digests" if sealed else "digests"
+        return DigestIndex(self._file(kind, private_data_dir), self.digester, anchors=not sealed)
 
-    def node(self, socket: str, node: str, worktype: str) -> NodeMemory:
+    def node(self, socket: str, node: str, worktype: str, *, sealed: bool) -> NodeMemory:
         """What is known of a node of the mesh of ``socket``."""
-        return NodeMemory.read(self._file("stores", "\0".join((socket, node, worktype))))
+        kind = "sealed-stores" if sealed else "stores"
+        return NodeMemory.read(self._file(kind, "\0".join((socket, node, worktype))))
 
     def _derived(self, purpose: bytes) -> bytes:
         return hashlib.blake2b(purpose, key=self._secret, digest_size=32).digest()

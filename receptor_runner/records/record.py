@@ -123,6 +123,8 @@ class Record:
     playbook: str = ""
     #: A digest over its parameters and what travelled; empty if that is not known.
     digest: str = ""
+    #: What its results are sealed with, in hex; empty if they are not.
+    results_key: str = ""
 
     @property
     def state(self) -> str:
@@ -171,6 +173,7 @@ class Record:
             "accepted": self.accepted,
             "playbook": self.playbook,
             "digest": self.digest,
+            "results_key": self.results_key,
         }
 
     @classmethod
@@ -208,7 +211,13 @@ class Record:
             accepted=bool(data.get("accepted", True)),
             playbook=str(data.get("playbook") or ""),
             digest=str(data.get("digest") or ""),
+            results_key=_hex(data.get("results_key")),
         )
+
+
+def _hex(value: object) -> str:
+    """:raises ValueError: it is none."""
+    return bytes.fromhex(str(value)).hex() if value else ""
 
 
 def _check_types(data: Mapping[str, Any]) -> None:

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..archive.format import DELTA, ArchiveFormat
-from ..errors import InputError, TruncatedStreamError
+from ..archive.format import DELTA, SEALED, UnpackingFormat
+from ..errors import InputError, RefusedError, TruncatedStreamError
 from ..limits import StreamLimits
 from ..stream.archive_receiver import ArchiveReceiver
 from ..stream.endpoints import Input
@@ -20,13 +20,20 @@ from ..stream.results_writer import ResultsWriter
 if TYPE_CHECKING:
     from ..delta.content_store import ContentStore
 
-__all__ = ["JobReceiver"]
+__all__ = ["JobReceiver", "NodeMeans"]
+
+
+class NodeMeans(NamedTuple):
+    """``open_store`` opens the store, if there is one. ``key_file`` has the key for sealed jobs."""
+
+    open_store: Callable[[], ContentStore | None]
+    key_file: str
 
 
 class JobReceiver:
     """Reads a job from ``source`` up to its end mark, and extracts its archives into ``target``.
 
-    :param open_store: opens the store of this node, if it has one.
+    :param means: what this node has for jobs that are no plain archives.
     """
 
     def __init__(
@@ -36,16 +43,18 @@ class JobReceiver:
         check_stop: Callable[[], None],
         target: str,
         limits: StreamLimits,
-        open_store: Callable[[], ContentStore | None],
+        means: NodeMeans,
     ) -> None:
         #: What the sender added to the parameters.
         self.extension = Extension()
+        #: What the results are to be sealed with, if they are.
+        self.results_key: bytes | None = None
         self._source = source
         self._writer = writer
         self._check_stop = check_stop
         self._target = target
         self._limits = limits
-        self._open_store = open_store
+        self._means = means
         self._reader = StreamReader(limits)
         self._kwargs: Any = None
 
@@ -65,6 +74,8 @@ class JobReceiver:
             raise self._ended_early(exc) from exc
         finally:
             self._reader.close()
+        if self.extension.sealed is not None:
+            raise RefusedError("the stream carried a sealed job without what is sealed; it was cut or changed")
         if not isinstance(self._kwargs, dict):
             raise InputError("the stream carried no parameters of a job; was it written by transmit?")
         return self._kwargs
@@ -76,21 +87,32 @@ class JobReceiver:
                 self._kwargs = data["kwargs"] if self.extension.parameters is None else self.extension.parameters
             case ArchiveReceiver() if item.format == DELTA:
                 self._extract_delta(item)
+            case ArchiveReceiver() if item.format == SEALED:
+                self._extract_sealed(item)
             case ArchiveReceiver():
                 self._extract(item)
             case _:
                 pass
 
     def _extract_delta(self, archive: ArchiveReceiver) -> None:
-        from ..delta.format import DeltaFormat
+        from ..delta.format import DeltaReceiver
 
         with contextlib.ExitStack() as opened:
-            store = self._open_store()
+            store = self._means.open_store()
             if store is not None:
                 opened.enter_context(store)
-            self._extract(archive, DeltaFormat.of_receiver(self.extension.store, store))
+            self._extract(archive, DeltaReceiver(self.extension.store, store))
 
-    def _extract(self, archive: ArchiveReceiver, by: ArchiveFormat | None = None) -> None:
+    def _extract_sealed(self, archive: ArchiveReceiver) -> None:
+        from ..sealing.format import SealedReceiver
+        from ..sealing.node_key import NodeKey
+
+        by = SealedReceiver(self.extension, NodeKey(self._means.key_file), self._means.open_store)
+        self._extract(archive, by)
+        self.extension, self.results_key = by.extension, by.results_key
+        self._kwargs = by.extension.parameters
+
+    def _extract(self, archive: ArchiveReceiver, by: UnpackingFormat | None = None) -> None:
         for _ in archive.extract(self._target, self._limits, by=by):
             self._writer.tick()
             self._check_stop()

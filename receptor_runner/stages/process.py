@@ -126,6 +126,8 @@ class ProcessorOptions:
     #: Sends a cancel to where the job runs.
     cancel: Callable[[], None] = lambda: None
     journal: JobJournal = NO_JOURNAL
+    #: Opens sealed results.
+    unseal: Callable[[JSONObject], bytes] | None = None
 
 
 def artifact_dir(private_data: PrivateDataDir, given: object, ident: object) -> str:
@@ -156,7 +158,9 @@ class Processor:
         self._flag = flag
         self._options = options
         self._journal = options.journal
-        self._reader = StreamReader(options.limits, start=self._journal.offset, skip=self._journal.skip)
+        self._reader = StreamReader(
+            options.limits, start=self._journal.offset, skip=self._journal.skip, unseal=options.unseal
+        )
         self._acknowledged = False
         self._handlers = HandlerSink(options.handlers, self.config)
         memory = self._journal.memory

@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..archive.format import ZIP, ArchiveFormat
+from ..archive.format import ZIP
 from ..archive.spool import spool
 from ..errors import InputError, Interrupted, ReceptorRunnerError
 from ..stream.codec import END_OF_STREAM, encode, encode_archive
 from ..stream.endpoints import Output
+from ..stream.job_format import JobFormat
 from ..stream.messages import EXTENSION, JSONObject
 from ..stream.status import UNSTARTED
 from ..system.signals import StopFlag
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 class Transmitter:
     """One job on its way out. ``parameters`` have the names of :data:`receptor_runner.job.parameters.DEFAULTS`.
 
-    :param archive_format: one that the worker reads.
+    :param job_format: one that the worker knows; default: zip, which every worker knows.
     :raises InputError: the private data dir, or something that the parameters name, is missing.
     :raises ConfigurationError: a parameter cannot be used.
     """
@@ -39,12 +40,12 @@ class Transmitter:
         self,
         parameters: Mapping[str, Any],
         options: TransmitterOptions | None = None,
-        archive_format: ArchiveFormat = ZIP,
+        job_format: JobFormat | None = None,
     ) -> None:
         self.status = UNSTARTED
         self.rc: int | None = None
         self._options = options or TransmitterOptions()
-        self._format = archive_format
+        self._format = job_format
         self._job = OutgoingJob(parameters, self._options)
         #: The parameters that travel.
         self.kwargs = self._job.kwargs
@@ -65,7 +66,7 @@ class Transmitter:
             output.write(encode(head) + END_OF_STREAM)
             return self
         with spool() as file:
-            packer = self._format.packer(file, self._job.report)
+            packer = (self._format or ZIP).packer(file, self._job.report)
             contents = hashlib.sha256()
             packer.told = functools.partial(_add, contents)
             try:
@@ -80,7 +81,7 @@ class Transmitter:
             logger.debug("parameters that travel: %s; archive of %d bytes", sorted(self._job.kwargs), packer.size)
             output.while_waiting = lambda: _check(flag)
             output.write(encode(head))
-            name = self._format.name if self._format is not ZIP else None
+            name = self._format.name if self._format is not None else None
             for piece in encode_archive(packer.size, packer.sha256, packer.chunks(), archive_format=name):
                 _check(flag)
                 output.write(piece)
@@ -88,12 +89,11 @@ class Transmitter:
         return self
 
     def _head(self) -> JSONObject:
-        """The line of the parameters. A worker that does not know the format of the archive finds none on it, so it
-        starts nothing."""
+        """The line of the parameters."""
         extension = replace(self._options.extension, collect=self._options.collect)
         kwargs = self._job.kwargs
-        if self._format is not ZIP:
-            extension = replace(extension, parameters=kwargs)
+        if self._format is not None:
+            extension = self._format.dressed(extension, kwargs)
             kwargs = {name: value for name, value in kwargs.items() if name == "ident"}
         head: JSONObject = {"kwargs": kwargs}
         added = extension.to_json()

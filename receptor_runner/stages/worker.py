@@ -45,11 +45,12 @@ from ..stream.messages import ALL, EXTENSION, Extension, JSONObject
 from ..stream.results_writer import ResultsWriter
 from ..stream.status import CANCELED, ERROR, RC_STOPPED, RUNNING, STARTING, UNSTARTED, error_status
 from ..system.directories import lock
+from ..system.own_files import default_seal_key, default_store
 from ..system.signals import StopFlag
 from .artifact_sender import ArtifactSender
 from .collected import Collector
 from .execution import execute
-from .job_receiver import JobReceiver
+from .job_receiver import JobReceiver, NodeMeans
 from .job_warnings import command_warnings, dropped_files
 from .work_dir import WorkDir
 from .worker_stop import WorkerOptions, WorkerStop
@@ -186,17 +187,27 @@ class Worker:
 
     def _receive(self, target: str) -> JSONObject:
         receiver = JobReceiver(
-            self._source, self._writer, self._stop.check, target, self._options.limits, self._open_store
+            self._source, self._writer, self._stop.check, target, self._options.limits, self._means()
         )
-        kwargs = receiver.receive()
+        try:
+            kwargs = receiver.receive()
+        finally:
+            if receiver.results_key is not None:
+                from ..sealing.results import SealingOutput
+
+                self._writer.output = SealingOutput(self._writer.output, receiver.results_key)
         self._extension = receiver.extension
         return kwargs
 
-    def _open_store(self) -> ContentStore | None:
-        from ..delta.store_place import default_directory, open_store
+    def _means(self) -> NodeMeans:
+        environ = bare_environment_filled(os.environ, "/")
 
-        default = default_directory(bare_environment_filled(os.environ, "/"))
-        return open_store(self._options.store, self._options.store_size, default)
+        def open_kept() -> ContentStore | None:
+            from ..delta.store_place import open_store
+
+            return open_store(self._options.store, self._options.store_size, default_store(environ))
+
+        return NodeMeans(open_kept, self._options.seal_key or default_seal_key(environ))
 
     def _tick(self) -> None:
         self._stop.check()

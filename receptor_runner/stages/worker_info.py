@@ -6,6 +6,7 @@ controllers warn when that changes."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import platform
@@ -16,13 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..archive.format import DELTA, ZIP
-from ..delta.store_place import default_directory, open_store
+from ..archive.format import DELTA, SEALED, ZIP
+from ..delta.store_place import open_store
 from ..limits import STORE_SIZE
 from ..preparation.ansible_version import core_version
 from ..preparation.environment import bare_environment_filled
 from ..stream.messages import EXTENSIONS, JSONObject
 from ..system.files import create_file
+from ..system.own_files import default_seal_key, default_store
 from ..system.places import temporary_place
 from ..utils.capacity import get_cpu_count, get_mem_in_bytes
 
@@ -37,16 +39,20 @@ _MACHINE_ID = Path("/etc/machine-id")
 _ENGINES = ("podman", "docker", "bwrap")
 
 
-def worker_info(version: str, store: str | None = None, store_size: int = STORE_SIZE) -> JSONObject:
+def worker_info(
+    version: str, store: str | None = None, store_size: int = STORE_SIZE, seal_key: str | None = None
+) -> JSONObject:
     """``runner_version``, ``cpu_count`` (a fraction if a control group says so), ``mem_in_bytes``, ``uuid`` and
     ``errors`` as of ``ansible-runner worker --worker-info``; and ours: ``version``, ``python_version``,
     ``ansible_core_version`` (None if there is none), ``container_engines``, ``stream_extensions``,
-    ``disk_free_in_bytes`` where jobs work, ``archive_formats`` of jobs, ``store`` (None if there is none) with its
+    ``disk_free_in_bytes`` where jobs work, ``archive_formats`` of jobs, ``seal_key`` (32 bytes in base64; None
+    if there is none), ``store`` (None if there is none) with its
     ``directory``, ``used_in_bytes`` and ``limit_in_bytes``, and ``time``, in seconds since the epoch.
 
     :param version: of this package.
     :param store: the directory of the store, if one is named.
     :param store_size: what it may take, in bytes.
+    :param seal_key: the file with the key for sealed jobs, if one is named.
     """
     errors: list[str] = []
 
@@ -58,6 +64,7 @@ def worker_info(version: str, store: str | None = None, store_size: int = STORE_
             return otherwise
 
     kept = told("what is stored", lambda: _store_use(store, store_size), None)
+    key = told("its key for sealed jobs", lambda: _seal_key(seal_key), None)
     info = {
         "runner_version": COMPATIBLE_VERSION,
         "cpu_count": told("how many processors there are", get_cpu_count, 0),
@@ -69,8 +76,9 @@ def worker_info(version: str, store: str | None = None, store_size: int = STORE_
         "ansible_core_version": told("the version of ansible-core", _core_version, None),
         "container_engines": [name for name in _ENGINES if shutil.which(name)],
         "stream_extensions": list(EXTENSIONS),
-        "archive_formats": [ZIP.name, DELTA] if kept is not None else [ZIP.name],
+        "archive_formats": [ZIP.name, *([DELTA] if kept is not None else []), *([SEALED] if key is not None else [])],
         "store": kept,
+        "seal_key": key,
         "disk_free_in_bytes": told("how much room there is", _free_bytes, 0),
         "time": time.time(),
     }
@@ -85,12 +93,23 @@ def _core_version() -> str | None:
 
 
 def _store_use(directory: str | None, size: int) -> JSONObject | None:
-    store = open_store(directory, size, default_directory(bare_environment_filled(os.environ, "/")))
+    store = open_store(directory, size, default_store(bare_environment_filled(os.environ, "/")))
     if store is None:
         return None
     with store:
         use = store.use()
     return {"directory": use.directory, "used_in_bytes": use.used, "limit_in_bytes": use.limit}
+
+
+def _seal_key(path: str | None) -> str | None:
+    """The public half, in base64."""
+    path = path or default_seal_key(bare_environment_filled(os.environ, "/"))
+    if not os.path.lexists(path):
+        return None
+    from ..sealing.node_key import NodeKey
+
+    public = NodeKey(path).public()
+    return base64.b64encode(public).decode() if public is not None else None
 
 
 def _free_bytes() -> int:

@@ -46,6 +46,8 @@ class WorkerOptions:
     #: the cache directory of this user; and how many bytes they may take, 0 for no store.
     store: str | None = None
     store_size: int = STORE_SIZE
+    #: The file with the key for sealed jobs; None for the one in the state directory of this user.
+    seal_key: str | None = None
 
 
 class WorkerStop:

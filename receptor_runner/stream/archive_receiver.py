@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import IO, Any
 
-from ..archive.format import ArchiveFormat, format_named
+from ..archive.format import ArchiveFormat, UnpackingFormat, format_named
 from ..archive.spool import spool
 from ..errors import ArchiveError, OutputError
 from ..limits import StreamLimits
@@ -40,7 +40,7 @@ class ArchiveReceiver:
             raise OutputError(f"cannot store an archive on its way in: {exc.strerror}") from exc
 
     def extract(
-        self, target: str, limits: StreamLimits, *, artifacts: bool = False, by: ArchiveFormat | None = None
+        self, target: str, limits: StreamLimits, *, artifacts: bool = False, by: UnpackingFormat | None = None
     ) -> Iterator[None]:
         """Extracts into ``target``, yielding often.
 

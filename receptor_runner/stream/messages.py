@@ -45,7 +45,8 @@ class Extension:
     in place is, by the names of :class:`~receptor_runner.job.place.Place`. ``collect`` are shell patterns of files that
     are wanted back, below the private data dir. ``format`` is that of an archive, if it is not zip. ``parameters`` are
     those of a job that only a worker that knows its archive may run. ``store`` says whose store is used: ``owner``, and
-    the ``key`` of its digests, in hex. ``lacks`` are digests of what a worker does not have, or :data:`ALL`."""
+    the ``key`` of its digests, in hex. ``lacks`` are digests of what a worker does not have, or :data:`ALL`.
+    ``sealed`` says for which key a job is encrypted, or is a part of encrypted results."""
 
     job: str | None = None
     owner: str | None = None
@@ -63,6 +64,7 @@ class Extension:
     parameters: JSONObject | None = None
     store: JSONObject | None = None
     lacks: tuple[str, ...] = ()
+    sealed: JSONObject | None = None
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> Extension:
@@ -87,6 +89,7 @@ class Extension:
             _object(data.get("parameters")),
             _object(data.get("store")),
             _texts(data.get("lacks")),
+            _object(data.get("sealed")),
         )
 
     def to_json(self) -> JSONObject:

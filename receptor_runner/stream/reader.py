@@ -6,14 +6,28 @@ on where this one stopped."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from ..errors import TruncatedStreamError
+from ..errors import RefusedError, TruncatedStreamError
 from ..limits import DEFAULT_LIMITS, MAX_FOREIGN, StreamLimits
 from .archive_receiver import ArchiveReceiver
 from .codec import Decoder
-from .messages import ArchiveData, ArchiveEnd, ArchiveStart, Foreign, JobEvent, Message
+from .messages import (
+    ArchiveData,
+    ArchiveEnd,
+    ArchiveStart,
+    EndOfStream,
+    Extension,
+    Foreign,
+    JobEvent,
+    JSONObject,
+    Keepalive,
+    Message,
+    Status,
+    Unknown,
+)  # fmt: skip
+from .status import CANCELED, ERROR
 
 __all__ = ["Item", "StreamReader"]
 
@@ -26,10 +40,17 @@ class StreamReader:
     :param start: the offset in the stream of the first byte that will be fed: a :attr:`boundary` of another reader.
     :param skip: this many items behind ``start`` were handled before, and are left out.
     :param archives: false for a reader that does not want archives: they are passed over.
+    :param unseal: the bytes of a sealed part. Whoever has it believes nothing else.
     """
 
     def __init__(
-        self, limits: StreamLimits = DEFAULT_LIMITS, *, start: int = 0, skip: int = 0, archives: bool = True
+        self,
+        limits: StreamLimits = DEFAULT_LIMITS,
+        *,
+        start: int = 0,
+        skip: int = 0,
+        archives: bool = True,
+        unseal: Callable[[JSONObject], bytes] | None = None,
     ) -> None:
         #: Where another reader may start, and how many items behind that were handed out.
         self.boundary, self.done = start, 0
@@ -40,11 +61,15 @@ class StreamReader:
         #: Whether archives are taken. It may change between two items.
         self.archives = archives
         self._archive: ArchiveReceiver | None = None
+        self._unseal = unseal
+        #: What is sealed is a stream of its own.
+        self._inner = Decoder(limits) if unseal is not None else self._decoder
+        self._is_sealed = False
 
     @property
     def finished(self) -> bool:
         """Whether the end mark came."""
-        return self._decoder.finished
+        return self._inner.finished if self._is_sealed else self._decoder.finished
 
     @property
     def wanted(self) -> int:
@@ -66,7 +91,7 @@ class StreamReader:
         :raises OutputError: an archive cannot be stored in the temporary directory.
         """
         messages = self._decoder.receive(data) if data else self._decoder.receive_eof()
-        for message in messages:
+        for message in messages if self._unseal is None else self._unsealed(messages):
             kind = type(message)
             if kind is JobEvent and not self._skip:  # there are many
                 self.done += 1
@@ -76,13 +101,31 @@ class StreamReader:
             elif self._counts():
                 if kind is Foreign:
                     self._keep_foreign(message)
+                elif kind is Unknown:
+                    _refuse_sealed(message)
                 yield message
         if self.finished:
             return  # whoever comes after us must find the end mark
         if not data:
             raise TruncatedStreamError(f"the stream ended at byte {self.offset}, before its end mark")
-        if self._decoder.boundary != self.boundary and not self._decoder.in_archive:
+        inner = self._inner
+        inside = inner.in_archive or (self._is_sealed and inner.boundary != inner.offset)
+        if self._decoder.boundary != self.boundary and not inside:
             self.boundary, self.done = self._decoder.boundary, 0
+
+    def _unsealed(self, messages: list[Message]) -> Iterator[Message]:
+        """The messages of sealed parts. Before the first of them a worker may say that it cannot begin.
+
+        :raises RefusedError: somebody says more than that in clear.
+        """
+        assert self._unseal is not None
+        for message in messages:
+            sealed = Extension.of(message.data).sealed if isinstance(message, Unknown) else None
+            if sealed is not None:
+                self._is_sealed = True
+                yield from self._inner.receive(self._unseal(sealed))
+            elif not self._is_sealed and not isinstance(message, EndOfStream):
+                yield _checked_clear(message)
 
     def close(self) -> None:
         """Closes an archive that did not become whole."""
@@ -119,3 +162,21 @@ class StreamReader:
     def _keep_foreign(self, message: Message) -> None:
         assert isinstance(message, Foreign)
         self.foreign = (self.foreign + message.text + b"\n")[-MAX_FOREIGN:]
+
+
+def _refuse_sealed(message: Message) -> None:
+    """:raises RefusedError: it is a sealed part."""
+    if isinstance(message, Unknown) and Extension.of(message.data).sealed is not None:
+        raise RefusedError("the results of the job are sealed, and the key is with whoever submitted it")
+
+
+def _checked_clear(message: Message) -> Message:
+    """What comes in clear before sealed results do.
+
+    :raises RefusedError: it says that the job did something.
+    """
+    if isinstance(message, (Keepalive, Foreign, Unknown)):
+        return message
+    if isinstance(message, Status) and message.data.get("status") in (ERROR, CANCELED):
+        return message
+    raise RefusedError("the results of the job come in clear, and they should be sealed")

@@ -1,0 +1,134 @@
+"""A job on its way to its node: whole or only what the node lacks, sealed or not, once or twice.
+
+Rules: the record says where the unit is before its payload leaves, and that it was accepted only when it was. A job is
+sent a second time only if its worker says that it lacks something, and has started nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..delta.format import DeltaSender
+from ..errors import ConfigurationError, UsageError
+from ..records.record import Record, UnitRef
+from ..records.state_dir import owner
+from ..records.store import Records
+from ..records.trusted_keys import TrustedKeys
+from ..stream.job_format import JobFormat
+from ..stream.messages import Extension, JSONObject
+from ..system.signals import StopFlag
+from .job import Job
+from .node_store import NodeStore
+from .submission import Sender, release_unwanted, submit
+from .units import JOB_TAG, OWNER_TAG
+
+__all__ = ["JobSending", "PayloadWish"]
+
+
+class PayloadWish(NamedTuple):
+    """How a job is to travel.
+
+    :param delta: send only what the node lacks, if its worker has a store. Then the job is accepted when the worker has
+        all of it.
+    :param seal: encrypt the job for its node. None: if the key of the node is trusted.
+    :param seal_results: encrypt what comes back, too.
+    """
+
+    delta: bool = False
+    seal: bool | None = None
+    seal_results: bool = False
+
+
+class JobSending(NamedTuple):
+    """A job that is handed to the node of its record."""
+
+    records: Records
+    record: Record
+    job: Job
+    flag: StopFlag | None
+    progress: Callable[[int], None] | None
+
+    def send(self, wish: PayloadWish) -> None:
+        """Submits the job, and notes that it was accepted.
+
+        :raises ConfigurationError: it is to be sealed, and no key of the node is trusted.
+        :raises ReceptorRunnerError: as :meth:`receptor_runner.Mesh.submit`.
+        """
+        key = self._key(wish)
+        if wish.seal_results:
+            self.record.results_key = os.urandom(32).hex()
+        store = None
+        if wish.delta and self.record.route.ttl is None:
+            store = NodeStore(self.record.address, self.record.route, sealed=key is not None)
+        if store is None or not store.is_offered(self.flag):
+            self._send_once(None, key)
+            return
+        if self._took(store, self._delta(store, key)):
+            return
+        self.record.accepted = False
+        self.records.save(self.record)
+        release_unwanted(self.record.address, self.record.units[0].unit)
+        if store.is_offered(self.flag):
+            self._took(store, self._delta(store, key))
+        else:
+            self._send_once(None, key)
+
+    def _key(self, wish: PayloadWish) -> bytes | None:
+        """The key of the node, if the job is to be sealed.
+
+        :raises ConfigurationError: none is trusted.
+        :raises UsageError: only the results are to be sealed.
+        """
+        if wish.seal is False:
+            key = None
+        else:
+            node = self.record.route.node
+            key = TrustedKeys().get(node)
+            if key is None and (wish.seal or wish.seal_results):
+                raise ConfigurationError(
+                    f"no key of the node {node} is trusted, so nothing can be sealed for it",
+                    hint=f"receptor-runner trust {node}",
+                )
+        if key is None and wish.seal_results:
+            raise UsageError("--seal-results needs a sealed job: its key travels in it")
+        return key
+
+    def _delta(self, store: NodeStore, key: bytes | None) -> DeltaSender:
+        packed = store.sender(str(self.job.private_data.path))
+        self._send_once(packed, key)
+        return packed
+
+    def _took(self, store: NodeStore, packed: DeltaSender) -> bool:
+        return store.took(packed, self.record.units[0].unit, self._unsealer, self.flag)
+
+    def _unsealer(self) -> Callable[[JSONObject], bytes] | None:
+        if not self.record.results_key:
+            return None
+        from ..sealing.results import Unsealer
+
+        return Unsealer(bytes.fromhex(self.record.results_key))
+
+    def _send_once(self, job_format: JobFormat | None, key: bytes | None) -> None:
+        if key is not None:
+            from ..sealing.format import SealedSender
+
+            results_key = bytes.fromhex(self.record.results_key) if self.record.results_key else None
+            job_format = SealedSender(job_format, key, results_key)
+        transmitter = self.job.transmitter(Extension(job=self.job.ident, owner=owner()), job_format)
+        record, route = self.record, self.record.route
+
+        def created(unit: str) -> None:
+            record.units = [UnitRef(unit, route.node, route.local)]
+            self.records.save(record)
+
+        submit(
+            record.address,
+            route,
+            {JOB_TAG: record.id, OWNER_TAG: owner()},
+            Sender(lambda output: transmitter.run(output, self.flag), created, self.progress),
+            self.flag,
+        )
+        record.accepted = True
+        record.digest = transmitter.digest
+        self.records.save(record)
