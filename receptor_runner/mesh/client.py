@@ -272,7 +272,6 @@ class Mesh:
             lambda: run(_mesh_status(address), flag), request, lambda seconds: pause(flag, seconds), self._ask_node
         )
         record = _record(out, route)
-        records.save(record)
         sending = JobSending(records, record, out.job, flag, progress)
         sending.send(out.payload if self._private is None else PayloadWish(seal=False))
         return SubmittedJob(record, records)

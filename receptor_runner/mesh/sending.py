@@ -56,8 +56,10 @@ class JobSending(NamedTuple):
         :raises ReceptorRunnerError: as :meth:`receptor_runner.Mesh.submit`.
         """
         key = self._key(wish)
+        self.record.sealed = key is not None
         if wish.seal_results:
             self.record.results_key = os.urandom(32).hex()
+        self.records.save(self.record)
         store = None
         if wish.delta and self.record.route.ttl is None:
             store = NodeStore(self.record.address, self.record.route, sealed=key is not None)

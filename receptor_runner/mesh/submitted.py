@@ -24,6 +24,7 @@ from ..errors import (
 )
 from ..inspection.answers import Ending
 from ..job.place import IN_PLACE
+from ..job.private_data import PrivateDataDir
 from ..limits import DEFAULT_LIMITS, LOST_AFTER_SECONDS, VERDICT_SECONDS, StreamLimits
 from ..receptor.work_unit import PENDING as UNIT_PENDING
 from ..records.record import DETACHED, PENDING, RUNNING, UNREACHABLE, Record, UnitRef
@@ -158,7 +159,7 @@ class SubmittedJob:
                 handlers=Handlers(event_handler, status_handler, artifacts_handler, finished_callback),
                 in_place=self.record.route.worktype == IN_PLACE,
                 private_data_dir=self.record.private_data_dir,
-                settings=self.record.settings,
+                settings=self._settings(),
                 printer=printer,
                 sinks=sinks,
                 limits=limits,
@@ -186,7 +187,7 @@ class SubmittedJob:
         if self._private is not None:
             self._private.wait()
         unit = self._followed_unit(lost_after)
-        journal = options.journal = self._records.journal(self.id)
+        journal = options.journal = self._records.journal(self.record)
         try:
             if journal.events:
                 tell_saved(
@@ -241,6 +242,14 @@ class SubmittedJob:
     def handle(self) -> UnitHandle:
         """Its work unit, at the node that we are connected to."""
         return UnitHandle(self.record.address, self._unit().unit)
+
+    def _settings(self) -> JSONObject:
+        """Those of the job. The record of a sealed job has none."""
+        if not self.record.sealed:
+            return self.record.settings
+        with contextlib.suppress(ReceptorRunnerError):
+            return PrivateDataDir(self.record.private_data_dir).settings()
+        return {}
 
     def unsealer(self) -> Callable[[JSONObject], bytes] | None:
         """What opens the results of the job, if they are sealed."""

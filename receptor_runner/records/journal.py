@@ -15,11 +15,12 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import OutputError
+from ..errors import OutputError, RefusedError
 from ..stream.bounded_json import parse_json
 from ..system.below import open_regular
 
 if TYPE_CHECKING:
+    from ..sealing.envelope import BlockCipher
     from ..stages.process import JobMemory
 
 __all__ = ["Journal"]
@@ -32,12 +33,14 @@ _OLD_CHECKPOINT, _OLD_MEMORY = "checkpoint", "progress.json"
 class Journal:
     """The journal in ``directory``: a :class:`receptor_runner.stages.process.JobJournal`.
 
+    :param cipher: encrypts what the job has said, by the place where it stands in the file.
     :raises OutputError: it cannot be used.
     """
 
     kept = True
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, cipher: BlockCipher | None = None) -> None:
+        self._cipher = cipher
         self._path = directory / "journal"
         self.offset, self.skip, self.events = 0, 0, 0
         self.memory: JobMemory = {}
@@ -52,7 +55,7 @@ class Journal:
             raise OutputError(f"cannot use the job record {directory}: {exc.strerror}") from exc
 
     def _read(self) -> None:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RefusedError):
             line = os.pread(self._fd, _CHECKPOINT_LENGTH, 0)
             *numbers, checksum = [int(number) for number in line.split()]
             offset, skip, events, begin, length, memory_sum = numbers
@@ -61,6 +64,8 @@ class Journal:
             text = os.pread(self._fd, length, begin)
             if len(text) != length or zlib.crc32(text) != memory_sum:
                 raise ValueError
+            if text and self._cipher is not None:
+                text = self._cipher.open(begin, text)
             memory = parse_json(text) if text else {}
             if not isinstance(memory, dict):
                 raise ValueError
@@ -101,6 +106,8 @@ class Journal:
         self.memory.update(memory)
         text = json.dumps(self.memory).encode()
         begin, length, _ = self._memory_at
+        if self._cipher is not None:
+            text = self._cipher.seal(begin + length, text)
         self._write(text, begin + length)
         self._memory_at = (begin + length, len(text), zlib.crc32(text))
         self.passed(self.offset, self.skip, self.events)

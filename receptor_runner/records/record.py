@@ -123,6 +123,8 @@ class Record:
     playbook: str = ""
     #: A digest over its parameters and what travelled; empty if that is not known.
     digest: str = ""
+    #: Whether it travelled encrypted.
+    sealed: bool = False
     #: What its results are sealed with, in hex; empty if they are not.
     results_key: str = ""
 
@@ -158,7 +160,7 @@ class Record:
             "ttl": self.route.ttl,
             "adopted": self.adopted,
             "private_node": self.private_node,
-            "settings": self.settings,
+            "settings": self.settings if not self.sealed else {},
             "created": self.created,
             "units": [unit.to_json() for unit in self.units],
             "state": self.state,
@@ -173,6 +175,7 @@ class Record:
             "accepted": self.accepted,
             "playbook": self.playbook,
             "digest": self.digest,
+            "sealed": self.sealed,
             "results_key": self.results_key,
         }
 
@@ -211,6 +214,7 @@ class Record:
             accepted=bool(data.get("accepted", True)),
             playbook=str(data.get("playbook") or ""),
             digest=str(data.get("digest") or ""),
+            sealed=bool(data.get("sealed")),
             results_key=_hex(data.get("results_key")),
         )
 

@@ -133,8 +133,14 @@ class Records:
         for entry in self.directory(job).iterdir():
             remove_tree(str(entry))
 
-    def journal(self, job: str) -> Journal:
-        return Journal(self.directory(job))
+    def journal(self, record: Record) -> Journal:
+        """:raises OutputError: it cannot be used."""
+        cipher = None
+        if record.results_key:
+            from ..sealing.envelope import BlockCipher
+
+            cipher = BlockCipher(bytes.fromhex(record.results_key), "journal")
+        return Journal(self.directory(record.id), cipher)
 
     @contextlib.contextmanager
     def followed(self, job: str) -> Iterator[None]:

@@ -1,0 +1,233 @@
+"""Sealed jobs over a mesh: nobody on their way can read them, nobody else can run them, and they go on after a crash."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import pytest
+
+from tests.support.commands import OURS, ours
+from tests.support.nodes import WORKER, Mesh, running_with, worktype
+from tests.support.private_data import DirFactory, tasks
+from tests.support.processes import processes_with, wait_for
+
+pytestmark = pytest.mark.slow
+
+KINDS = ["embedded", pytest.param("daemon", marks=pytest.mark.daemon)]
+PLANTED = b"PLANTED-S3CRET"
+
+
+class Place(NamedTuple):
+    """A mesh whose executor has a key, and its own temporary directory and store."""
+
+    mesh: Mesh
+    top: Path
+    temporary: Path
+
+    def scanned(self) -> list[Path]:
+        """Every file of the nodes, of the client's state and of the store, and what is temporary."""
+        tops = [*(node.directory for node in self.mesh.nodes), Path(os.environ["XDG_STATE_HOME"]), self.top / "store"]
+        files = [path for top in [*tops, self.temporary] for path in top.rglob("*") if path.is_file()]
+        assert len(files) > 3
+        return files
+
+    def leaks(self) -> list[Path]:
+        """The files that hold something in clear. While a job runs, its own private data dir does."""
+        return [path for path in self.scanned() if PLANTED in path.read_bytes() and not self._is_of_the_job(path)]
+
+    def _is_of_the_job(self, path: Path) -> bool:
+        inside = path.relative_to(self.temporary).parts if path.is_relative_to(self.temporary) else ()
+        return bool(inside) and inside[0].startswith("receptor-runner-")
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    params = f"{WORKER} --seal-key {tmp_path}/node/key --store {tmp_path}/store"
+    with tempfile.TemporaryDirectory(prefix="rrt-", dir="/tmp") as temporary:
+        monkeypatch.setenv("TMPDIR", temporary)
+        made = ours("worker", "--seal-key", tmp_path / "node" / "key", "seal-key")
+        assert made.returncode == 0, made.stderr
+        with running_with(request.param, [worktype(params=params)]) as mesh:
+            mesh.wait_ready()
+            node = mesh.executor.name
+            trusted = ours("trust", node, "--fingerprint", made.stdout.decode().strip(), *mesh.arguments())
+            assert trusted.returncode == 0, trusted.stderr
+            yield Place(mesh, tmp_path, Path(temporary))
+
+
+@pytest.fixture
+def secrets(make_dir: DirFactory, tmp_path: Path) -> Path:
+    """A private data dir with something in every input; its job says it, and waits."""
+    planted = PLANTED.decode()
+    book = tasks(
+        f"debug: {{msg: 'said {planted}-book'}}",
+        f"wait_for: {{path: {tmp_path}/go, sleep: 1, timeout: 60}}",
+    )
+    directory = make_dir(book)
+    (directory / "project" / "file").write_text(f"{planted}-project " * 3000)
+    (directory / "inventory" / "group_vars").mkdir(parents=True)
+    (directory / "inventory" / "group_vars" / "all").write_text(f"a: {planted}-inventory\n")
+    env = directory / "env"
+    env.mkdir(exist_ok=True)
+    (env / "passwords").write_text(json.dumps({"^unlikely$": f"{planted}-password"}))
+    (env / "extravars").write_text(json.dumps({"b": f"{planted}-variable"}))
+    (env / "settings").write_text(json.dumps({"pexpect_timeout": 5, "of_the_job": f"{planted}-setting"}))
+    (env / "envvars").write_text(json.dumps({"OF_THE_JOB": f"{planted}-environment"}))
+    return directory
+
+
+WORDS = ("-p", "test.yml", "-e", f"c={PLANTED.decode()}-option", "--seal-results")
+
+
+@pytest.mark.parametrize("delta", [(), ("--delta",)])
+def test_no_file_on_the_way_holds_anything_in_clear(place: Place, secrets: Path, delta: tuple[str, ...]) -> None:
+    for number in range(2):
+        done = place.mesh.run("submit", secrets, *WORDS, *delta, "-i", f"j{number}")
+        assert done.returncode == 0, done.stderr
+        wait_for(functools.partial(_says_it, f"j{number}"), "it says it")
+        assert place.leaks() == []
+        (place.top / "go").touch()
+        assert ours("wait", f"j{number}").returncode == 0
+        assert place.leaks() == []
+        followed = ours("attach", f"j{number}")
+        assert followed.returncode == 0, followed.stderr
+        assert PLANTED + b"-book" in followed.stdout
+        assert place.leaks() == []
+        (place.top / "go").unlink()
+    assert [path for path in place.temporary.rglob("*") if PLANTED in path.name.encode()] == []
+
+
+def test_a_crash_leaves_nothing_in_clear(place: Place, secrets: Path) -> None:
+    place.mesh.run("submit", secrets, *WORDS, "--delta", "-i", "crash")
+    wait_for(functools.partial(_says_it, "crash"), "it says it")
+    for process in processes_with(str(place.temporary)):
+        if "receptor_runner" in process.cmdline() and "worker" in process.cmdline():
+            process.kill()
+    wait_for(lambda: not list(place.temporary.glob("receptor-runner-*")), "its directory is gone", 30)
+    assert place.leaks() == []
+    assert ours("attach", "crash", "-q").returncode != 0
+    assert place.leaks() == []
+
+
+def test_a_follower_that_was_killed_is_followed_by_another(place: Place, secrets: Path) -> None:
+    place.mesh.run("submit", secrets, *WORDS, "-i", "f")
+    follower = psutil.Popen([*OURS, "attach", "f", "-q"])
+    events = secrets / "artifacts" / "f" / "job_events"
+    wait_for(lambda: events.is_dir() and len(list(events.iterdir())) > 4, "events are saved")
+    follower.send_signal(signal.SIGKILL)
+    follower.wait()
+    (place.top / "go").touch()
+    done = ours("attach", "f")
+    assert done.returncode == 0, done.stderr
+    counters = sorted(int(path.name.split("-")[0]) for path in events.glob("*.json"))
+    assert counters == list(range(1, counters[-1] + 1))
+    assert (secrets / "artifacts" / "f" / "rc").read_text() == "0"
+
+
+def test_what_is_asked_of_a_sealed_job_is_answered(place: Place, secrets: Path) -> None:
+    place.mesh.run("submit", secrets, *WORDS, "-i", "q")
+    wait_for(lambda: json.loads(ours("inspect", "q", "-o", "json").stdout)["running"], "something runs")
+    assert ours("cancel", "q").returncode == 0
+    assert ours("attach", "q", "-q").returncode == 130
+
+
+def test_another_controller_is_refused_with_one_line(place: Place, secrets: Path, tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+    place.mesh.run("submit", secrets, *WORDS, "-i", "mine")
+    assert ours("wait", "mine").returncode == 0
+    unit = place.mesh.executor.units()[0]
+    env = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "theirs")}
+    words = ("--node", place.mesh.executor.name, "--unit", unit)
+    taken = ours("attach", *words, "-i", "stolen", *place.mesh.arguments(), env=env, cwd=tmp_path)
+    assert taken.returncode == 77, taken.stderr
+    assert b"sealed" in taken.stderr
+    assert len(taken.stderr.splitlines()) == 1
+
+
+def test_a_sealed_job_that_is_sent_again_by_somebody_else_does_not_run(place: Place, make_dir: DirFactory) -> None:
+    """Whoever has seen it on its way has all of it."""
+    directory = make_dir(tasks("debug: {msg: once}"))
+    assert place.mesh.run("submit", directory, "-p", "test.yml", "-i", "seen").returncode == 0
+    assert ours("wait", "seen").returncode == 0
+    payload = next(place.mesh.executor.data.glob("*/stdin")).read_bytes()
+    assert b'"sealed"' in payload
+    assert b"once" not in payload
+    answer = _submitted(place.mesh, payload)
+    assert b"came before" in answer
+    assert b'"exit_status": 77' in answer
+    assert b"starting" not in answer
+
+
+def test_a_node_with_another_key_refuses(place: Place, make_dir: DirFactory) -> None:
+    (place.top / "node" / "key").unlink()
+    made = ours("worker", "--seal-key", place.top / "node" / "key", "seal-key")
+    new = made.stdout.decode().strip()
+    directory = make_dir(tasks("debug: {msg: never}"))
+    done = place.mesh.run("run", directory, "-p", "test.yml")
+    assert done.returncode == 77
+    assert new.encode() in done.stderr
+    old = ours("trust", "--list").stdout.split()[-1]
+    assert old in done.stderr
+    again = ours("trust", place.mesh.executor.name, *place.mesh.arguments())
+    assert again.returncode == 77
+    assert new.encode() in again.stderr
+    assert old in again.stderr
+    assert ours("trust", "--forget", place.mesh.executor.name).returncode == 0
+    assert ours("trust", place.mesh.executor.name, *place.mesh.arguments()).returncode == 0
+    assert place.mesh.run("run", directory, "-p", "test.yml").returncode == 0
+
+
+def test_workers_that_cannot_open_it_run_nothing(
+    place: Place, make_dir: DirFactory, tmp_path: Path, ansible_runner: list[str]
+) -> None:
+    """Ours without a key, and ansible-runner's, in the place of the one that has it."""
+    directory = make_dir(tasks(f"file: {{path: {tmp_path}/ran, state: touch}}"))
+    theirs = {"work-command": {"worktype": "receptor-runner", "command": ansible_runner[0], "params": "worker"}}
+    for item in (worktype(params=f"{WORKER} --seal-key {tmp_path}/none"), theirs):
+        with running_with(place.mesh.kind, [item]) as mesh:
+            mesh.wait_ready()
+            done = mesh.run("run", directory, "-p", "test.yml", "-q")
+            assert done.returncode != 0
+            assert not (tmp_path / "ran").exists()
+    assert ours("trust", "nobody", *place.mesh.arguments()).returncode == 69
+
+
+def test_what_cannot_be_sealed_is_not_sent(place: Place, make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("debug: {msg: hi}"))
+    node = place.mesh.executor.name
+    assert ours("trust", "--forget", node).returncode == 0
+    for word in ("--seal", "--seal-results"):
+        done = place.mesh.run("run", directory, "-p", "test.yml", word)
+        assert done.returncode == 78
+        assert b"receptor-runner trust" in done.stderr
+    assert place.mesh.run("run", directory, "-p", "test.yml", "--no-seal", "--seal-results").returncode == 64
+    assert place.mesh.run("run", directory, "-p", "test.yml").returncode == 0
+
+
+def _says_it(job: str) -> bool:
+    return PLANTED in ours("logs", job).stdout
+
+
+def _submitted(mesh: Mesh, payload: bytes) -> bytes:
+    """The results of a unit with ``payload``."""
+    from receptor_runner.mesh.endpoint import connect
+    from receptor_runner.mesh.units import UnitHandle
+    from receptor_runner.mesh.waiting import run
+    from receptor_runner.receptor.address import Address
+
+    address = Address(str(mesh.controller.socket))
+    with run(connect(address)) as connection:
+        node = "localhost" if len(mesh.nodes) == 1 else mesh.executor.name
+        unit = run(connection.create_unit(node=node, worktype="receptor-runner"))
+        run(connection.send(payload))
+        connection.half_close()
+        run(connection.readline(30))
+    return run(UnitHandle(address, unit).head(20, lambda head: b'"eof"' in head))
