@@ -10,14 +10,15 @@ import signal
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import ConfigurationError, ReceptorRunnerError
-from .output import complain, print_json, printed, say
+from ..errors import ConfigurationError, ReceptorRunnerError, exit_code_of
+from .output import complain, print_json, printed, say, text_of
 from .views import job_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..mesh.client import Mesh
+    from ..mesh.fan_out import NodeAnswer
     from ..mesh.job import Job
     from ..mesh.submitted import SubmittedJob
     from ..records.record import Record
@@ -36,6 +37,7 @@ __all__ = [
     "follow",
     "submit_and_leave",
     "submit_job",
+    "submit_to_several",
     "told_sinks",
 ]
 
@@ -83,6 +85,49 @@ def submit_and_leave(submit: Callable[[StopFlag], SubmittedJob], output: str) ->
     else:
         say(submitted.id)
     return 0
+
+
+def submit_to_several(  # noqa: PLR0913
+    mesh: Mesh,
+    job: Job,
+    nodes: Sequence[str],
+    to: RouteOptions,
+    payload: PayloadOptions,
+    output: str,
+    *,
+    again: bool,
+) -> int:
+    """Submits a job to each of ``nodes``; prints the id of each that was accepted, and why others were not. The exit
+    status is the worst.
+    """
+    from ..mesh.fan_out import submit_to_each
+    from ..system.signals import stop_on_signals
+
+    with stop_on_signals() as flag:
+        answers = submit_to_each(
+            mesh,
+            job,
+            list(dict.fromkeys(nodes)),
+            worktype=to.worktype,
+            ttl=to.ttl,
+            signwork=to.signwork,
+            again=again,
+            payload=payload.wish(),
+            flag=flag,
+            told=_tell_node,
+        )
+    accepted = [answer.job for answer in answers if answer.job is not None]
+    if output == "json":
+        print_json([job_view(one.record) for one in accepted])
+    else:
+        for one in accepted:
+            say(one.id)
+    return max((exit_code_of(answer.error) for answer in answers if answer.error is not None), default=0)
+
+
+def _tell_node(answer: NodeAnswer) -> None:
+    if answer.error is not None:
+        complain(f"{answer.node}: {text_of(answer.error)}")
 
 
 class FollowOptions(NamedTuple):

@@ -29,7 +29,7 @@ _COMMANDS = {
     "Run jobs": ("run", "submit", "attach"),
     "Look after jobs": ("jobs", "status", "inspect", "logs", "report", "wait", "kill", "cancel", "release", "prune"),
     "The three stages": ("transmit", "worker", "process"),
-    "Mesh and nodes": ("doctor", "nodes", "trust", "serve", "worktype"),
+    "Mesh and nodes": ("doctor", "nodes", "prepare", "trust", "serve", "worktype"),
     "This tool": ("config", "completion"),
 }
 _EXAMPLES = (
@@ -41,8 +41,8 @@ _EXAMPLES = (
 _UNCONFIGURED = ("worker", "serve", "worktype", "completion", "config")
 #: Commands whose only use is what they print.
 _PRINTING = (
-    "transmit", "worker", "submit", "jobs", "status", "inspect", "logs", "report", "nodes", "trust", "worktype",
-    "config", "completion", "doctor",
+    "transmit", "worker", "submit", "jobs", "status", "inspect", "logs", "report", "nodes", "prepare", "trust",
+    "worktype", "config", "completion", "doctor",
 )  # fmt: skip
 
 

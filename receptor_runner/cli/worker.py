@@ -231,6 +231,31 @@ def _print_answer(name: str, data: dict[str, Any]) -> int:
     return 0
 
 
+@worker.command(hidden=True)
+@click.option("--image", "images", multiple=True)
+@click.option("--engine", default="podman")
+@click.pass_context
+def prepare(ctx: click.Context, /, images: tuple[str, ...], engine: str) -> int:
+    """Take the files of the job on standard input into the store, and pull images; tell in one line of JSON."""
+    from ..limits import DEFAULT_LIMITS
+    from ..stages.preparing import Preparation
+    from ..stages.worker import WorkerOptions, node_means
+    from ..stream.endpoints import FdInput, FdOutput
+    from ..stream.results_writer import ResultsWriter
+    from ..system.signals import check, stop_on_signals
+
+    assert ctx.parent is not None
+    given = ctx.parent.params
+    options = WorkerOptions(store=given["store"], store_size=given["store_size"], seal_key=given["seal_key"])
+    with stop_on_signals() as flag, _captured_stderr():
+        output = FdOutput(1)
+        writer = ResultsWriter(output, given["keepalive_seconds"] or KEEPALIVE_SECONDS)
+        source = FdInput(0, flag, output)
+        preparation = Preparation(source, writer, lambda: check(flag), node_means(options), engine)
+        ready = preparation.run(images, DEFAULT_LIMITS)
+    return 0 if ready else 1
+
+
 @worker.command("seal-key")
 @click.pass_context
 def seal_key(ctx: click.Context, /) -> int:

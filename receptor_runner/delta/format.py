@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from typing import IO
 
 from ..archive.collect import Report
-from ..archive.format import DELTA
+from ..archive.format import DELTA, Packer
 from ..errors import ArchiveError
 from ..limits import StreamLimits
 from ..stream.messages import Extension, JSONObject
@@ -20,6 +20,7 @@ from .content_store import ContentStore, OwnedContents
 from .digest_index import DigestIndex
 from .packer import DeltaPacker
 from .references import ContentCipher, Digester
+from .shared import SharedArchives
 from .unpacker import unpack_delta
 
 __all__ = ["DeltaReceiver", "DeltaSender"]
@@ -34,13 +35,25 @@ class DeltaSender:
     :param index: what is known of the files of the job.
     :param there: the digests of what the receiver should have.
     :param store: what travels beside the archive: ``owner``, the ``key`` of the digests.
+    :param shared: the archives of the same job for other receivers.
+    :param only_kept: what does not go through a store is left out.
     """
 
     name = DELTA
 
-    def __init__(self, digester: Digester, index: DigestIndex, there: Container[bytes], store: JSONObject) -> None:
-        #: The digests of all that the last archive names.
-        self.named: set[bytes] = set()
+    def __init__(
+        self,
+        digester: Digester,
+        index: DigestIndex,
+        there: frozenset[bytes],
+        store: JSONObject,
+        shared: SharedArchives | None = None,
+        *,
+        only_kept: bool = False,
+    ) -> None:
+        self._only_kept = only_kept
+        self._named: set[bytes] = set()
+        self._shared = shared
         self._digester = digester
         self._index = index
         self._there = there
@@ -49,10 +62,15 @@ class DeltaSender:
     def dressed(self, extension: Extension, kwargs: JSONObject) -> Extension:
         return dataclasses.replace(extension, parameters=kwargs, store=self._store)
 
-    def packer(self, file: IO[bytes], report: Report) -> DeltaPacker:
-        packer = DeltaPacker(file, report, self._digester, self._index, self._there)
-        self.named = packer.named
-        return packer
+    @property
+    def named(self) -> set[bytes]:
+        """The digests of all that the last archive names."""
+        return self._named or (self._shared.named if self._shared is not None else set())
+
+    def packer(self, file: IO[bytes], report: Report) -> Packer:
+        packer = DeltaPacker(file, report, self._digester, self._index, self._there, only_kept=self._only_kept)
+        self._named = packer.named
+        return self._shared.packer(file, packer, self._there) if self._shared is not None else packer
 
 
 class DeltaReceiver:

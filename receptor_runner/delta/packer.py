@@ -17,7 +17,7 @@ from ..archive.pack import ZipPacker
 from ..system.ahead import ahead
 from .digest_index import DigestIndex
 from .manifest import PieceWriter, TreeEntry, write_root
-from .reading import Content, FileReader, Read
+from .reading import Content, FileReader, Read, is_kept
 from .references import Digester, Reference
 
 __all__ = ["BLOB", "MANIFEST", "DeltaPacker"]
@@ -34,11 +34,20 @@ class DeltaPacker:
     """One archive being written to ``file``; a :class:`~receptor_runner.archive.format.Packer`.
 
     :param there: the digests of what the receiver should have.
+    :param only_kept: what does not go through a store is left out.
     """
 
     def __init__(
-        self, file: IO[bytes], report: Report, digester: Digester, index: DigestIndex, there: Container[bytes]
+        self,
+        file: IO[bytes],
+        report: Report,
+        digester: Digester,
+        index: DigestIndex,
+        there: Container[bytes],
+        *,
+        only_kept: bool = False,
     ) -> None:
+        self._only_kept = only_kept
         self.told: Callable[[str, int, int, int], None] | None = None
         #: The digests of all that the archive names.
         self.named: set[bytes] = set()
@@ -70,6 +79,8 @@ class DeltaPacker:
         """
         if self.told is not None:
             self._zip.told = self._tell_plain
+        if self._only_kept:
+            entries = (entry for entry in entries if is_kept(entry.name))
         reader = FileReader(self._report, self._digester, self._index, self._there)
         with closing(ahead(reader.read(entries), _weight, _AHEAD)) as items:
             yield from self._zip.pack(self._members(items))

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from ..delta.shared import SharedArchives
 from ..errors import ReceptorRunnerError, RefusedError, UnreachableError
 from ..job.parameters import check_ident
 from ..job.private_data import PrivateDataDir
@@ -30,6 +32,7 @@ from .claiming import Place, adopted_before, forget_rejected, known_job
 from .endpoint import connect
 from .job import Job
 from .other_job import OtherJob
+from .preparing import NodePrepared, PrepareWish, prepare_each
 from .private_node import PrivateNode
 from .route import MeshStatus, NodeStatus, RouteRequest, select_route
 from .sending import JobSending, PayloadWish
@@ -221,6 +224,7 @@ class Mesh:
         signwork: bool | None = None,
         again: bool = False,
         payload: PayloadWish | None = None,
+        shared: SharedArchives | None = None,
         flag: StopFlag | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> SubmittedJob:
@@ -231,6 +235,7 @@ class Mesh:
 
         :param again: it is another one: one whose results are saved is forgotten.
         :param payload: how it travels; default: sealed if the key of the node is trusted, and all of it.
+        :param shared: archives of the same job for other nodes, so that it is packed once.
         :param ttl: how long to wait for a node that is absent, as Receptor writes it (``30s``, ``1h``).
         :raises InputError: the job cannot be transmitted; nothing was sent.
         :raises UnreachableError: daemon, node or worktype cannot be had; nothing was started.
@@ -250,7 +255,7 @@ class Mesh:
                 if not mine:
                     raise BusyError(f"the job {job.ident} is being released by another process")
                 out = _Outgoing(
-                    job, address, private.directory if private is not None else None, payload or PayloadWish()
+                    job, address, private.directory if private is not None else None, payload or PayloadWish(), shared
                 )
                 try:
                     return self._submit(records, out, RouteRequest(node, worktype, ttl, signwork), flag, progress)
@@ -272,9 +277,36 @@ class Mesh:
             lambda: run(_mesh_status(address), flag), request, lambda seconds: pause(flag, seconds), self._ask_node
         )
         record = _record(out, route)
-        sending = JobSending(records, record, out.job, flag, progress)
+        sending = JobSending(records, record, out.job, flag, progress, out.shared)
         sending.send(out.payload if self._private is None else PayloadWish(seal=False))
         return SubmittedJob(record, records)
+
+    def prepare(  # noqa: PLR0913 - options by keyword
+        self,
+        nodes: Sequence[str],
+        job: Job | None = None,
+        *,
+        images: Sequence[str] = (),
+        engine: str = "podman",
+        worktype: str | None = None,
+        flag: StopFlag | None = None,
+        told: Callable[[NodePrepared], None] = lambda one: None,
+    ) -> list[NodePrepared]:
+        """Warms nodes for jobs to come, several at once, and runs nothing: their stores get the files of ``job``, and
+        ``images`` are pulled.
+
+        :param engine: pulls them.
+        :param told: called when a node is done, in any thread.
+        :raises Interrupted: ``flag`` was raised.
+        """
+
+        def select(node: str) -> tuple[Address, Route]:
+            request = RouteRequest(node, worktype, tlsclient=self.address.tlsclient)
+            pausing = functools.partial(pause, flag)
+            asking = functools.partial(self.status, flag)
+            return self.address, select_route(asking, request, pausing, self._ask_node)
+
+        return prepare_each(select, nodes, PrepareWish(job, images, engine), flag, told)
 
     @staticmethod
     def job(job_id: str) -> SubmittedJob:
@@ -301,6 +333,7 @@ class _Outgoing(NamedTuple):
     address: Address
     private_node: str | None
     payload: PayloadWish
+    shared: SharedArchives | None
 
 
 def _record(out: _Outgoing, route: Route) -> Record:

@@ -5,6 +5,7 @@ Rules: read when it is made, so that a missing directory is an error before anyt
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 import uuid
@@ -79,6 +80,14 @@ class Job:
 
     def __repr__(self) -> str:
         return f"<Job {self.ident}: {self.playbook} of {self.private_data.path}>"
+
+    def renamed(self, ident: str) -> Job:
+        """The same work under another name."""
+        other = copy.copy(self)
+        other.ident = check_ident(ident)
+        other.parameters = {**self.parameters, "ident": other.ident}
+        other.artifact_dir = os.path.join(os.path.dirname(self.artifact_dir), other.ident)
+        return other
 
     @property
     def playbook(self) -> str:

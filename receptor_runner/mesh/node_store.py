@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..archive.format import DELTA
 from ..delta.format import DeltaSender
+from ..delta.shared import SharedArchives
 from ..errors import Interrupted, ReceptorRunnerError
 from ..receptor.address import Address
 from ..records.payload_memory import PayloadMemory
@@ -25,7 +26,7 @@ from .units import UnitHandle
 from .waiting import run
 from .worker_queries import ask_worker_info, read_head
 
-__all__ = ["NodeStore"]
+__all__ = ["NodeStore", "StoreAnswer"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +37,21 @@ _LONGEST_ANSWER = 16 * 1024 * 1024
 _Unseal = Callable[[JSONObject], bytes]
 
 
-class _Answer(NamedTuple):
+class StoreAnswer(NamedTuple):
     """``understood``: the worker knows deltas. ``lacks``: digests, or None for everything."""
 
     understood: bool
     lacks: frozenset[bytes] | None = frozenset()
+
+    @classmethod
+    def of(cls, lacks: Sequence[str]) -> StoreAnswer:
+        """Of a worker that says what it lacks, by digests in hex."""
+        if ALL in lacks:
+            return cls(understood=True, lacks=None)
+        try:
+            return cls(understood=True, lacks=frozenset(map(bytes.fromhex, lacks)))
+        except ValueError:
+            return cls(understood=True, lacks=None)
 
 
 class NodeStore:
@@ -75,11 +86,19 @@ class NodeStore:
         self._node.asked = time.time()
         self._node.save()
 
-    def sender(self, private_data_dir: str) -> DeltaSender:
-        """What packs a job so that only what is missing travels, as far as is known."""
+    def sender(
+        self, private_data_dir: str, shared: SharedArchives | None = None, *, only_kept: bool = False
+    ) -> DeltaSender:
+        """What packs a job so that only what is missing travels, as far as is known.
+
+        :param shared: the archives of the same job for other nodes.
+        :param only_kept: leave out what does not go through a store.
+        """
         index = self._memory.index(private_data_dir, sealed=self._sealed)
         reference = self._memory.store_reference(self._route.node, sealed=self._sealed)
-        return DeltaSender(self._memory.digester, index, frozenset(self._node.there), reference)
+        return DeltaSender(
+            self._memory.digester, index, frozenset(self._node.there), reference, shared, only_kept=only_kept
+        )
 
     def took(self, packed: DeltaSender, unit: str, unseal: Callable[[], _Unseal | None], flag: StopFlag | None) -> bool:
         """Whether the worker of ``unit`` has all that ``packed`` named. If not, what it lacks is sent the next time.
@@ -87,8 +106,10 @@ class NodeStore:
         :param unseal: makes what opens sealed results, if they are sealed.
         """
         answer = self._answer(unit, unseal, flag)
-        if answer is None:
-            return True
+        return answer is None or self.learned(packed, answer)
+
+    def learned(self, packed: DeltaSender, answer: StoreAnswer) -> bool:
+        """Takes in what the worker says of what ``packed`` named; whether it has all of it."""
         if not answer.understood:
             logger.warning("the worker of %s does not know deltas any more; everything travels", self._route.node)
             self._node.offers = False
@@ -103,7 +124,7 @@ class NodeStore:
         self._node.save()
         return answer.understood and answer.lacks == frozenset()
 
-    def _answer(self, unit: str, unseal: Callable[[], _Unseal | None], flag: StopFlag | None) -> _Answer | None:
+    def _answer(self, unit: str, unseal: Callable[[], _Unseal | None], flag: StopFlag | None) -> StoreAnswer | None:
         """What the worker says first; None if that is not known."""
         handle = UnitHandle(self._address, unit)
 
@@ -128,15 +149,10 @@ def _first_status(head: bytes, unseal: _Unseal | None) -> Status | None:
             return Status({"status": ""})
 
 
-def _understood(status: Status) -> _Answer:
+def _understood(status: Status) -> StoreAnswer:
     told = status.extension
     if status.data.get("status") != ERROR:
-        return _Answer(understood=True)
+        return StoreAnswer(understood=True)
     if DELTA not in told.archives:
-        return _Answer(understood=False)
-    if ALL in told.lacks:
-        return _Answer(understood=True, lacks=None)
-    try:
-        return _Answer(understood=True, lacks=frozenset(map(bytes.fromhex, told.lacks)))
-    except ValueError:
-        return _Answer(understood=True, lacks=None)
+        return StoreAnswer(understood=False)
+    return StoreAnswer.of(told.lacks)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..delta.format import DeltaSender
+from ..delta.shared import SharedArchives
 from ..errors import ConfigurationError, UsageError
 from ..records.record import Record, UnitRef
 from ..records.state_dir import owner
@@ -48,6 +49,7 @@ class JobSending(NamedTuple):
     job: Job
     flag: StopFlag | None
     progress: Callable[[int], None] | None
+    shared: SharedArchives | None = None
 
     def send(self, wish: PayloadWish) -> None:
         """Submits the job, and notes that it was accepted.
@@ -97,7 +99,7 @@ class JobSending(NamedTuple):
         return key
 
     def _delta(self, store: NodeStore, key: bytes | None) -> DeltaSender:
-        packed = store.sender(str(self.job.private_data.path))
+        packed = store.sender(str(self.job.private_data.path), self.shared if key is None else None)
         self._send_once(packed, key)
         return packed
 

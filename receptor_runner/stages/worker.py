@@ -58,7 +58,7 @@ from .worker_stop import WorkerOptions, WorkerStop
 if TYPE_CHECKING:
     from ..delta.content_store import ContentStore
 
-__all__ = ["Worker", "WorkerOptions"]
+__all__ = ["Worker", "WorkerOptions", "node_means"]
 
 #: What is left of the time of a stopped job for its last words.
 _LAST_SECONDS = 1.5
@@ -187,7 +187,7 @@ class Worker:
 
     def _receive(self, target: str) -> JSONObject:
         receiver = JobReceiver(
-            self._source, self._writer, self._stop.check, target, self._options.limits, self._means()
+            self._source, self._writer, self._stop.check, target, self._options.limits, node_means(self._options)
         )
         try:
             kwargs = receiver.receive()
@@ -198,16 +198,6 @@ class Worker:
                 self._writer.output = SealingOutput(self._writer.output, receiver.results_key)
         self._extension = receiver.extension
         return kwargs
-
-    def _means(self) -> NodeMeans:
-        environ = bare_environment_filled(os.environ, "/")
-
-        def open_kept() -> ContentStore | None:
-            from ..delta.store_place import open_store
-
-            return open_store(self._options.store, self._options.store_size, default_store(environ))
-
-        return NodeMeans(open_kept, self._options.seal_key or default_seal_key(environ))
 
     def _tick(self) -> None:
         self._stop.check()
@@ -317,6 +307,18 @@ class _WorkerRelay:
             raise OutputClosedError("the output was closed by its reader")
         if self._stop.flag.fileno() in ready:
             self._stop.flag.acknowledge()
+
+
+def node_means(options: WorkerOptions) -> NodeMeans:
+    """What this node has for jobs that are no plain archives."""
+    environ = bare_environment_filled(os.environ, "/")
+
+    def open_kept() -> ContentStore | None:
+        from ..delta.store_place import open_store
+
+        return open_store(options.store, options.store_size, default_store(environ))
+
+    return NodeMeans(open_kept, options.seal_key or default_seal_key(environ))
 
 
 def _lacks(exc: BaseException) -> tuple[str, ...]:

@@ -1,0 +1,134 @@
+"""One archive for many receivers that lack the same: it is packed once, and copied for the others.
+
+Rules: what a receiver lacks is known from what the first archive names. The copies are byte for byte what packing would
+have made, as long as nobody changes the directory meanwhile; who changes it gets jobs of before and after, as ever."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, NamedTuple
+
+from ..archive.entry import Entry
+from ..archive.format import Packer
+from .packer import DeltaPacker
+
+__all__ = ["SharedArchives"]
+
+_READ = 128 * 1024
+#: name, mode, size and CRC-32 of a member.
+_Told = tuple[str, int, int, int]
+
+
+class _Kept(NamedTuple):
+    """An archive that was packed. ``file`` is read at its beginning by one thread at a time."""
+
+    file: IO[bytes]
+    size: int
+    sha256: str
+    told: list[_Told]
+
+
+class SharedArchives:
+    """The archives of one job that goes to several nodes. Close it."""
+
+    def __init__(self) -> None:
+        #: Held while one packs, so that the others find what it made.
+        self.lock = threading.Lock()
+        self._kept: dict[frozenset[bytes], _Kept] = {}
+        #: The digests of all that the job consists of, once that is known.
+        self._named: set[bytes] | None = None
+
+    def __enter__(self) -> SharedArchives:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for kept in self._kept.values():
+            kept.file.close()
+
+    def packer(self, file: IO[bytes], own: DeltaPacker, there: frozenset[bytes]) -> Packer:
+        """What writes an archive to ``file``: ``own`` packs it, or another one is copied.
+
+        :param there: what the receiver has.
+        """
+        return _SharedPacker(self, file, own, there)
+
+    def find(self, there: frozenset[bytes]) -> _Kept | None:
+        """What was packed for a receiver that lacks the same."""
+        return self._kept.get(frozenset(self._named - there)) if self._named is not None else None
+
+    def keep(self, packed: DeltaPacker, there: frozenset[bytes], told: list[_Told]) -> None:
+        """Keeps a copy of what was packed, as long as there is room for it."""
+        self._named = packed.named
+        with contextlib.suppress(OSError):
+            file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end
+            try:
+                for chunk in packed.chunks():
+                    file.write(chunk)
+                file.flush()
+            except OSError:
+                file.close()
+                raise
+            self._kept[frozenset(packed.named - there)] = _Kept(file, packed.size, packed.sha256, told)
+
+    @property
+    def named(self) -> set[bytes]:
+        return self._named or set()
+
+
+class _SharedPacker:
+    """A :class:`~receptor_runner.archive.format.Packer`."""
+
+    def __init__(self, shared: SharedArchives, file: IO[bytes], own: DeltaPacker, there: frozenset[bytes]) -> None:
+        self.told: Callable[[str, int, int, int], None] | None = None
+        self._shared = shared
+        self._file = file
+        self._own = own
+        self._there = there
+        self._found: _Kept | None = None
+
+    @property
+    def size(self) -> int:
+        return self._found.size if self._found is not None else self._own.size
+
+    @property
+    def acceptable(self) -> bool:
+        return self._found is not None or self._own.acceptable
+
+    @property
+    def sha256(self) -> str:
+        return self._found.sha256 if self._found is not None else self._own.sha256
+
+    def pack(self, entries: Iterable[Entry]) -> Iterator[None]:
+        with self._shared.lock:
+            self._found = self._shared.find(self._there)
+            if self._found is None:
+                yield from self._pack(entries)
+                return
+            self._found.file.seek(0)
+            while chunk := self._found.file.read(_READ):
+                self._file.write(chunk)
+                yield
+            self._file.flush()
+        for member in self._found.told:
+            self._tell(*member)
+
+    def _pack(self, entries: Iterable[Entry]) -> Iterator[None]:
+        told: list[_Told] = []
+
+        def tell(*member: object) -> None:
+            told.append(member)  # type: ignore[arg-type]
+            self._tell(*told[-1])
+
+        self._own.told = tell
+        yield from self._own.pack(entries)
+        self._shared.keep(self._own, self._there, told)
+
+    def _tell(self, name: str, mode: int, size: int, crc: int) -> None:
+        if self.told is not None:
+            self.told(name, mode, size, crc)
+
+    def chunks(self) -> Iterator[bytes]:
+        return self._own.chunks()
