@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.support.commands import ours
 from tests.support.commands_in_isolation import READY_AND_WAIT
 from tests.support.engines import Podman
 from tests.support.jobs import job, start
+from tests.support.nodes import running_with, worktype
 from tests.support.private_data import DirFactory
 from tests.support.processes import wait_for
 
@@ -79,3 +81,25 @@ def test_the_image_of_a_running_job_stays(podman: Podman, make_dir: DirFactory, 
     (place / "go").write_text("")
     assert worker.wait(90) == 0
     assert image in images(podman)
+
+
+def test_an_image_is_pulled_before_it_is_needed(podman: Podman, small: Path, tmp_path: Path) -> None:
+    """From a directory, which needs no registry."""
+    podman("import", "--quiet", small, "localhost/wanted:1")
+    podman("push", "--quiet", "localhost/wanted:1", f"dir:{tmp_path}/pushed")
+    with running_with("embedded", [worktype()]) as mesh:
+        mesh.wait_ready()
+
+        def prepared(image: str) -> subprocess.CompletedProcess[bytes]:
+            return ours("prepare", mesh.executor.name, "--image", image, *mesh.arguments())
+
+        present = prepared("localhost/wanted:1")
+        assert present.returncode == 0, present.stderr
+        assert present.stdout.endswith(b"localhost/wanted:1: present\n")
+        pulled = prepared(f"dir:{tmp_path}/pushed")
+        assert pulled.returncode == 0, pulled.stderr
+        assert pulled.stdout.endswith(b": pulled\n")
+        missing = prepared(f"dir:{tmp_path}/missing")
+        assert missing.returncode == 69
+        assert b"missing" in missing.stderr
+        assert mesh.units() == []
