@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .mesh.client import Mesh
     from .mesh.context import Following
     from .mesh.job import Job
+    from .mesh.sending import PayloadWish
     from .mesh.submitted import Outcome, SubmittedJob
     from .stages.local import Runner
 
@@ -34,6 +35,7 @@ __all__ = [
     "Job",
     "Mesh",
     "Outcome",
+    "PayloadWish",
     "Runner",
     "RunnerConfig",
     "SubmittedJob",
@@ -60,6 +62,7 @@ _NAMES = {
     "Job": "mesh.job",
     "Mesh": "mesh.client",
     "Outcome": "mesh.submitted",
+    "PayloadWish": "mesh.sending",
     "SubmittedJob": "mesh.submitted",
 }
 

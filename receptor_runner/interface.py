@@ -70,6 +70,8 @@ def run(**parameters: Unpack[RunParameters]) -> Any:
     """Runs a job, or one stage of it. Why a job ended as an ``error`` goes to standard error, unless it is quiet.
 
     :param streamer: ``transmit``, ``worker``, ``process``, or nothing for a local run.
+    :param payload: of :meth:`receptor_runner.Mesh.payload`, for ``transmit`` and ``process``: only what the node lacks
+        travels, and sealed.
     :param _input: a binary file object (``readline`` and ``read`` are enough); default: standard input.
     :param _output: a binary file object; default: standard output.
     :returns: an object with ``status`` and ``rc``: a :class:`~receptor_runner.stages.transmit.Transmitter`,
@@ -123,7 +125,9 @@ def _transmit(parameters: Mapping[str, Any]) -> Transmitter:
     given = parameters.get("private_data_dir")
     with contextlib.nullcontext(given) if given else tempfile.TemporaryDirectory() as directory:
         own = {**parameters, "private_data_dir": directory}
-        return Transmitter(own).run(open_output(parameters.get("_output")))
+        payload = parameters.get("payload")
+        job_format = payload.job_format(own) if payload is not None else None
+        return Transmitter(own, job_format=job_format).run(open_output(parameters.get("_output")))
 
 
 def _work(parameters: Mapping[str, Any]) -> Worker:
@@ -153,6 +157,7 @@ def _process(parameters: Mapping[str, Any]) -> Processor:
         settings=settings if settings is not None else private_data.settings(),
         printer=_printer(parameters),
         cancel_callback=parameters.get("cancel_callback"),
+        unseal=parameters["payload"].unsealer() if parameters.get("payload") is not None else None,
     )
     with StopFlag() as flag:
         return process(open_input(parameters.get("_input"), flag), flag, options)

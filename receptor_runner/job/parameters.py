@@ -70,7 +70,7 @@ LOCAL = frozenset(
         "private_data_dir", "project_dir", "artifact_dir", "roles_path", "rotate_artifacts", "quiet", "json_mode",
         "only_transmit_kwargs", "keepalive_seconds", "debug", "logfile", "ignore_logging", "streamer",
         "event_handler", "status_handler", "artifacts_handler", "cancel_callback", "finished_callback",
-        "_input", "_output",
+        "_input", "_output", "payload",
     }
 )  # fmt: skip
 

@@ -87,5 +87,6 @@ class RunParameters(_Shared, total=False):
     artifacts_handler: Callable[[str], object] | None
     cancel_callback: Callable[[], bool] | None
     finished_callback: Callable[[Any], object] | None
+    payload: Any
     _input: IO[bytes] | Any
     _output: IO[bytes] | Any

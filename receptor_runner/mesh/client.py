@@ -31,6 +31,7 @@ from ..system.signals import StopFlag, pause
 from .claiming import Place, adopted_before, forget_rejected, known_job
 from .endpoint import connect
 from .job import Job
+from .node_payload import NodePayload
 from .other_job import OtherJob
 from .preparing import NodePrepared, PrepareWish, prepare_each
 from .private_node import PrivateNode
@@ -307,6 +308,17 @@ class Mesh:
             return self.address, select_route(asking, request, pausing, self._ask_node)
 
         return prepare_each(select, nodes, PrepareWish(job, images, engine), flag, told)
+
+    def payload(self, node: str, *, worktype: str | None = None, wish: PayloadWish | None = None) -> NodePayload:
+        """How a job for ``node`` travels that the caller submits by itself: to be given as ``payload`` to
+        :func:`receptor_runner.run` with the streamers ``transmit`` and ``process``. One object for each job.
+
+        :param wish: default: only what the node lacks, and sealed if the key of the node is trusted.
+        :raises UnreachableError: node or worktype cannot be had.
+        """
+        request = RouteRequest(node, worktype, tlsclient=self.address.tlsclient)
+        route = select_route(self.status, request, time.sleep, self._ask_node)
+        return NodePayload(self.address, route, wish or PayloadWish(delta=True))
 
     @staticmethod
     def job(job_id: str) -> SubmittedJob:

@@ -24,7 +24,7 @@ from .node_store import NodeStore
 from .submission import Sender, release_unwanted, submit
 from .units import JOB_TAG, OWNER_TAG
 
-__all__ = ["JobSending", "PayloadWish"]
+__all__ = ["JobSending", "PayloadWish", "node_key"]
 
 
 class PayloadWish(NamedTuple):
@@ -57,7 +57,7 @@ class JobSending(NamedTuple):
         :raises ConfigurationError: it is to be sealed, and no key of the node is trusted.
         :raises ReceptorRunnerError: as :meth:`receptor_runner.Mesh.submit`.
         """
-        key = self._key(wish)
+        key = node_key(self.record.route.node, wish)
         self.record.sealed = key is not None
         if wish.seal_results:
             self.record.results_key = os.urandom(32).hex()
@@ -77,26 +77,6 @@ class JobSending(NamedTuple):
             self._took(store, self._delta(store, key))
         else:
             self._send_once(None, key)
-
-    def _key(self, wish: PayloadWish) -> bytes | None:
-        """The key of the node, if the job is to be sealed.
-
-        :raises ConfigurationError: none is trusted.
-        :raises UsageError: only the results are to be sealed.
-        """
-        if wish.seal is False:
-            key = None
-        else:
-            node = self.record.route.node
-            key = TrustedKeys().get(node)
-            if key is None and (wish.seal or wish.seal_results):
-                raise ConfigurationError(
-                    f"no key of the node {node} is trusted, so nothing can be sealed for it",
-                    hint=f"receptor-runner trust {node}",
-                )
-        if key is None and wish.seal_results:
-            raise UsageError("--seal-results needs a sealed job: its key travels in it")
-        return key
 
     def _delta(self, store: NodeStore, key: bytes | None) -> DeltaSender:
         packed = store.sender(str(self.job.private_data.path), self.shared if key is None else None)
@@ -136,3 +116,20 @@ class JobSending(NamedTuple):
         record.accepted = True
         record.digest = transmitter.digest
         self.records.save(record)
+
+
+def node_key(node: str, wish: PayloadWish) -> bytes | None:
+    """The key of ``node``, if a job for it is to be sealed.
+
+    :raises ConfigurationError: none is trusted.
+    :raises UsageError: only the results are to be sealed.
+    """
+    key = TrustedKeys().get(node) if wish.seal is not False else None
+    if key is None and wish.seal is False and wish.seal_results:
+        raise UsageError("results can only be sealed if the job is: their key travels in it")
+    if key is None and (wish.seal or wish.seal_results):
+        raise ConfigurationError(
+            f"no key of the node {node} is trusted, so nothing can be sealed for it",
+            hint=f"receptor-runner trust {node}",
+        )
+    return key

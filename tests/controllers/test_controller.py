@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 import threading
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 import receptor_runner
-from tests.support.commands import CHILDREN
+from tests.support.commands import CHILDREN, ours
 from tests.support.controller import Controller, ControllerJob, wait_all
-from tests.support.nodes import BOTH, Mesh, running
+from tests.support.deltas import contents
+from tests.support.nodes import BOTH, WORKER, Mesh, running, running_with, worktype
 from tests.support.private_data import tasks
 from tests.support.processes import wait_for
 
@@ -129,6 +131,35 @@ def test_thirty_jobs_of_every_kind(controller: Controller, mesh: Mesh, tmp_path:
     assert list(controller.reap()) == []
     wait_for(lambda: not mesh.units(), "no unit is left", 20)
     assert not list((tmp_path / "there").glob("*")), "--delete"
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("kind", ["embedded", pytest.param("daemon", marks=pytest.mark.daemon)])
+def test_how_jobs_travel_is_one_parameter(kind: str, tmp_path: Path, sealed: bool) -> None:
+    """Only what the node lacks, and nothing in clear, for a controller that submits its streams by itself."""
+    key = tmp_path / "key"
+    assert ours("worker", "--seal-key", key, "seal-key").returncode == 0
+    work = worktype(params=f"{WORKER} --seal-key {key} --store {tmp_path}/store")
+    with running_with(kind, [work]) as mesh:
+        mesh.wait_ready()
+        node, socket = mesh.executor.name, str(mesh.controller.socket)
+        if sealed:
+            assert ours("trust", node, *mesh.arguments()).returncode == 0
+        own = receptor_runner.Mesh(socket)
+        wish = receptor_runner.PayloadWish(delta=True, seal_results=sealed)
+        with contextlib.closing(
+            Controller(receptor_runner, tmp_path, socket, node, "receptor-runner", {})
+        ) as controller:
+            controller.payload = lambda: own.payload(node, wish=wish)
+            jobs = mixed_jobs()[:10]
+            threads = [threading.Thread(target=controller.run, args=(job,), daemon=True) for job in jobs]
+            for thread in threads:
+                thread.start()
+            wait_all(threads, 150)
+            for job in jobs:
+                check(controller, job)
+        wait_for(lambda: not mesh.units(), "no unit is left", 20)
+    assert contents(tmp_path / "store")
 
 
 def test_cleanup_spares_jobs_that_run(controller: Controller, mesh: Mesh, tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ class Controller:
         self._node = node
         self._worktype = worktype
         self._extra = extra
+        #: Makes what a job is told of how it travels, if the runner knows that.
+        self.payload: Callable[[], Any] | None = None
         self._lock = threading.Lock()
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
         self._database.execute("create table events (job int, counter int, uuid text, event text, data text)")
@@ -115,6 +117,8 @@ class Controller:
             **self._handlers(job),
             "quite": True,
         }
+        if self.payload is not None:
+            parameters["payload"] = self.payload()
         self._submit(job, parameters)
         results, file = ReceptorControl(self._socket).get_work_results(
             job.unit, return_socket=True, return_sockfile=True
