@@ -21,6 +21,7 @@ from tests.benchmarks.local import local
 from tests.benchmarks.measure import Measured, measure
 from tests.benchmarks.mesh import mesh
 from tests.benchmarks.pages import pages
+from tests.benchmarks.payload import payload
 
 BIN = Path(sys.executable).parent
 OURS = [str(BIN / "receptor-runner")]
@@ -205,6 +206,10 @@ def over_mesh(scratch: Path) -> None:
     mesh(scratch, OURS[0], THEIRS[0])
 
 
+def large_payload(scratch: Path) -> None:
+    payload(scratch, OURS[0], THEIRS[0])
+
+
 def local_run(scratch: Path) -> None:
     local(scratch, OURS[0], THEIRS[0], str(BIN / "ansible-playbook"))
 
@@ -218,6 +223,7 @@ PARTS = {
     "worker": worker,
     "mesh": over_mesh,
     "pages": pages,
+    "payload": large_payload,
 }
 
 
