@@ -48,6 +48,7 @@ ADVICE = {
     "node-ansible": "on the node: pip install ansible-core, into the environment of its worker",
     "node-disk": "make room on the node, or set TMPDIR of its daemon to a larger disk",
     "node-engine": "install podman on the node, or run without --container-image",
+    "node-seal-key": "compare it with worker seal-key on the node; then trust --forget NODE, and trust NODE again",
     "node-errors": "look at what the node says",
     "clock": "set the clocks by NTP on every node (chronyc tracking shows how far they are off)",
     "answer": "report it with the text, please; the daemon or the worker says what no version of them says",

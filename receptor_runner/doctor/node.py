@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import time
 from collections.abc import Iterator
 
@@ -11,6 +13,8 @@ from ..mesh.route import RouteRequest, select_route
 from ..mesh.waiting import run
 from ..mesh.worker_queries import ask_worker_info
 from ..records.record import Route
+from ..records.trusted_keys import TrustedKeys
+from ..sealing.envelope import fingerprint
 from ..stream.messages import JSONObject
 from ..system.signals import StopFlag, pause
 from .finding import FAULT, Finding, fault, ok, room, signature_check, warning
@@ -125,6 +129,7 @@ class NodeChecks:
         yield from self._told_ansible(info, ours=version is not None)
         yield from self._told_room(info)
         yield from self._told_engines(info)
+        yield from self._told_payload(info)
         yield from self._told_clock(info, asked, answered)
 
     def _told_ansible(self, info: JSONObject, *, ours: bool) -> Iterator[Finding]:
@@ -157,6 +162,27 @@ class NodeChecks:
             self.works = False
             text = f"{self._link.node} has no container engine on its PATH"
             yield fault(_GROUP, "node-engine", text, UnreachableError.exit_code)
+
+    def _told_payload(self, info: JSONObject) -> Iterator[Finding]:
+        """What can travel less, and what can travel sealed."""
+        node, store = self._link.node, info.get("store")
+        if isinstance(store, dict) and isinstance(store.get("limit_in_bytes"), int):
+            yield ok(_GROUP, "node-store", f"{node} has a store of at most {store['limit_in_bytes'] / 1e9:.1f} GB")
+        try:
+            key = base64.b64decode(str(info.get("seal_key") or ""), validate=True)
+            trusted = TrustedKeys().get(node)
+        except (binascii.Error, ReceptorRunnerError) as exc:
+            yield warning(_GROUP, "node-seal-key", f"keys for sealed jobs cannot be looked at: {exc}")
+            return
+        if trusted is not None and key != trusted:
+            told = fingerprint(key) if key else "it has none"
+            text = (
+                f"the key of {node} for sealed jobs is not the one that is trusted: {told}, and {fingerprint(trusted)}"
+            )
+            yield fault(_GROUP, "node-seal-key", text, RefusedError.exit_code)
+        elif key:
+            trust = "trusted" if trusted is not None else "not trusted here"
+            yield ok(_GROUP, "node-seal-key", f"{node} opens sealed jobs; its key is {trust}: {fingerprint(key)}")
 
     def _told_clock(self, info: JSONObject, asked: float, answered: float) -> Iterator[Finding]:
         there = info.get("time")

@@ -31,6 +31,8 @@ _SECRET_BYTES = 32
 _LONGEST = 1024 * 1024 * 1024
 #: So many digests are remembered of a node, the newest.
 _MOST_DIGESTS = 2_000_000
+#: So many private data dirs, or nodes, are remembered.
+_MOST_FILES = 200
 #: What a node offers is asked again after a day.
 _ASK_AGAIN_SECONDS = 24 * 3600.0
 
@@ -112,7 +114,16 @@ class PayloadMemory:
         directory = self._top / kind
         with contextlib.suppress(OSError):  # writing it fails then, and is told
             make_private(directory)
+            _forget_old(directory)
         return directory / hashlib.sha256(os.fsencode(of)).hexdigest()[:32]
+
+
+def _forget_old(directory: Path) -> None:
+    """Keeps the files that were written last: private data dirs may be of one job alone."""
+    with os.scandir(directory) as entries:
+        found = sorted(((entry.stat().st_mtime, entry.path) for entry in entries if entry.is_file()), reverse=True)
+    for _, path in found[_MOST_FILES:]:
+        os.unlink(path)
 
 
 def _secret(path: Path) -> bytes:

@@ -167,7 +167,7 @@ class Record:
             "status": verdict.status if verdict is not None else None,
             "rc": verdict.rc if verdict is not None else None,
             "exit_code": verdict.exit_code if verdict is not None else None,
-            "explanation": self.explanation,
+            "explanation": self.explanation if not self.results_key else None,
             "missing_events": verdict.missing_events if verdict is not None else None,
             "ended": self.ended,
             "delivered": self.delivered,

@@ -57,6 +57,9 @@ class JobReceiver:
         self._means = means
         self._reader = StreamReader(limits)
         self._kwargs: Any = None
+        self._archives = 0
+        #: Whether a sealed job was opened, or was to be.
+        self._opened = False
 
     def receive(self) -> JSONObject:
         """The parameters of the job, when its archives are extracted.
@@ -83,16 +86,35 @@ class JobReceiver:
     def _take(self, item: Item) -> None:
         match item:
             case Kwargs(data):
+                sealed = item.extension.sealed is not None
+                self._check_alone(sealed)
                 self.extension = item.extension
                 self._kwargs = data["kwargs"] if self.extension.parameters is None else self.extension.parameters
-            case ArchiveReceiver() if item.format == DELTA:
-                self._extract_delta(item)
-            case ArchiveReceiver() if item.format == SEALED:
-                self._extract_sealed(item)
             case ArchiveReceiver():
-                self._extract(item)
+                self._take_archive(item)
             case _:
                 pass
+
+    def _take_archive(self, archive: ArchiveReceiver) -> None:
+        if archive.format == SEALED:
+            self._check_alone(self._archives > 0)
+            self._extract_sealed(archive)
+        else:
+            self._check_alone(self.extension.sealed is not None)
+            if archive.format == DELTA:
+                self._extract_delta(archive)
+            else:
+                self._extract(archive)
+        self._archives += 1
+
+    def _check_alone(self, mixed: bool) -> None:
+        """A sealed job is one line and one archive: somebody on its way could add others.
+
+        :param mixed: whether this is something else, beside what is sealed.
+        :raises RefusedError: there is something else.
+        """
+        if self._opened or (mixed and (self._archives or self._kwargs is not None)):
+            raise RefusedError("the sealed job does not come alone; somebody may have added to it")
 
     def _extract_delta(self, archive: ArchiveReceiver) -> None:
         from ..delta.format import DeltaReceiver
@@ -107,10 +129,13 @@ class JobReceiver:
         from ..sealing.format import SealedReceiver
         from ..sealing.node_key import NodeKey
 
+        self._opened = True
         by = SealedReceiver(self.extension, NodeKey(self._means.key_file), self._means.open_store)
-        self._extract(archive, by)
-        self.extension, self.results_key = by.extension, by.results_key
-        self._kwargs = by.extension.parameters
+        try:
+            self._extract(archive, by)
+        finally:
+            self.results_key = by.results_key
+        self.extension, self._kwargs = by.extension, by.extension.parameters
 
     def _extract(self, archive: ArchiveReceiver, by: UnpackingFormat | None = None) -> None:
         for _ in archive.extract(self._target, self._limits, by=by):

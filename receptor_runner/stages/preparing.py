@@ -12,15 +12,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..delta.lacking import LackingError
-from ..errors import OutputError, ReceptorRunnerError
+from ..errors import ReceptorRunnerError
 from ..guard.engine import ask_engine
 from ..limits import KILL_SECONDS, TERM_SECONDS, StreamLimits
 from ..stream.messages import ALL, JSONObject
 from ..stream.results_writer import ResultsWriter
-from ..system.places import temporary_place
 from ..system.process_tree import stop_descendants
-from ..system.removal import remove_tree
 from .job_receiver import JobReceiver, NodeMeans
+from .work_dir import WorkDir
 
 if TYPE_CHECKING:
     from ..stream.endpoints import Input
@@ -66,14 +65,8 @@ class Preparation:
         return good and not answer["lacks"] and answer["error"] is None
 
     def _receive(self, limits: StreamLimits) -> None:
-        try:
-            directory = tempfile.mkdtemp(prefix="receptor-runner-")
-        except OSError as exc:
-            raise OutputError(f"cannot make a directory in {temporary_place()}: {exc.strerror}") from exc
-        try:
-            JobReceiver(self._source, self._writer, self._check_stop, directory, limits, self._means).receive()
-        finally:
-            remove_tree(directory)
+        with WorkDir(None, delete=False) as work_dir:
+            JobReceiver(self._source, self._writer, self._check_stop, work_dir.path, limits, self._means).receive()
 
     def _pulled(self, image: str) -> str:
         """``present``, ``pulled``, or why neither."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -164,6 +165,31 @@ def test_a_sealed_job_that_is_sent_again_by_somebody_else_does_not_run(place: Pl
     assert b"came before" in answer
     assert b'"exit_status": 77' in answer
     assert b"starting" not in answer
+
+
+@pytest.mark.parametrize("how", ["archive behind", "archive before", "parameters behind", "archive instead"])
+def test_nothing_can_be_added_to_a_sealed_job(place: Place, make_dir: DirFactory, tmp_path: Path, how: str) -> None:
+    """Somebody on its way would have his own playbook run."""
+    directory = make_dir(tasks("debug: {msg: harmless}"))
+    assert place.mesh.run("submit", directory, "-p", "test.yml", "-i", "seen").returncode == 0
+    assert ours("wait", "seen").returncode == 0
+    payload = next(place.mesh.executor.data.glob("*/stdin")).read_bytes()
+    evil = make_dir(tasks(f"file: {{path: {tmp_path}/ran, state: touch}}"), name="evil")
+    theirs = ours("transmit", evil, "-p", "test.yml").stdout
+    line, _, archive = theirs.partition(b"\n")
+    archive = archive.removesuffix(b'{"eof": true}\n')
+    own_line, _, own = payload.partition(b"\n")
+    own = own.removesuffix(b'{"eof": true}\n')
+    parts = {
+        "archive behind": [own_line + b"\n", own, archive],
+        "archive before": [own_line + b"\n", archive, own],
+        "parameters behind": [own_line + b"\n", own, line + b"\n"],
+        "archive instead": [own_line + b"\n", archive],
+    }[how]
+    shutil.rmtree(tmp_path / "node" / "key.opened")  # it has not come before
+    answer = _submitted(place.mesh, b"".join(parts) + b'{"eof": true}\n')
+    assert b'"exit_status": 77' in answer
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_node_with_another_key_refuses(place: Place, make_dir: DirFactory) -> None:
