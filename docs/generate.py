@@ -199,6 +199,11 @@ _DO = (
         "nothing was done|the end of … cannot be shown",
         "See [end what hangs for one host](how-to-look.md#end-what-hangs-for-one-host).",
     ),
+    (r"\bseal|results of the job come in clear", "See [sealed jobs](how-to-payload.md#seal-a-job)."),
+    (
+        r"\bthe store\b|has no store|they were sent|whose store",
+        "See [the store](how-to-payload.md#the-store-of-a-node).",
+    ),
     (r"\bsink\b|the collector|the webhook", "See [sinks](how-to-report.md#while-the-job-runs-sinks)."),
     (
         r"\[defaults\]|a mesh has|is not TOML|not a table|in the configuration|^…: ….…|defaults\.",
@@ -242,6 +247,10 @@ _DO = (
 )
 #: The same for warnings and remarks.
 _REMARKS = (
+    (
+        r"in the store|the store takes|no store",
+        "Everything travels. See [the store](how-to-payload.md#the-store-of-a-node).",
+    ),
     (r"the sink", "The job was not harmed. See [sinks](how-to-report.md#while-the-job-runs-sinks)."),
     ("could not be ended", "They belong to another user, or hang in the kernel: look at them on the node."),
     ("link", "Copy what the link points to into the private data dir, if the job needs it."),

@@ -27,6 +27,7 @@ __all__ = ["unpack_delta"]
 
 #: So many files are copied before the caller has its turn.
 _BATCH = 32
+_NO_NAMES = ("", ".", "..")
 
 
 def unpack_delta(
@@ -111,6 +112,7 @@ class _Maker:
         self._limits = limits
         self._members = self._size = 0
         self._parent: tuple[str, ...] = ()
+        self._parent_name = ""
         self._batch: list[TreeEntry] = []
         self._lacking: dict[bytes, None] = {}
 
@@ -124,7 +126,10 @@ class _Maker:
                 continue
             for entry in read_piece(piece):
                 self._check(entry)
-                yield from self._make(entry)
+                if self._is_of_batch(entry):
+                    self._batch.append(entry)
+                else:
+                    yield from self._make(entry)
         yield from self._copy_batch()
         if not known or self._lacking:
             raise LackingError(tuple(self._lacking) if known else ())
@@ -144,6 +149,18 @@ class _Maker:
         if not is_kept(entry.name):
             raise ArchiveError(f"the manifest of the archive has what belongs to no store: {entry.name[:200]!r}")
 
+    def _is_of_batch(self, entry: TreeEntry) -> bool:
+        """Whether it is one more file of the directory of those that are to be copied. There are many."""
+        parent, _, own = entry.name.rpartition("/")
+        return (
+            0 < len(self._batch) < _BATCH
+            and parent == self._parent_name
+            and len(entry.references) == 1
+            and own not in _NO_NAMES
+            and "\0" not in own
+            and not self._contents.was_sent(entry.references[0])
+        )
+
     def _make(self, entry: TreeEntry) -> Iterator[None]:
         parts = parts_of(entry.name)
         if stat.S_ISDIR(entry.mode):
@@ -153,9 +170,8 @@ class _Maker:
         elif len(entry.references) != 1 or self._contents.was_sent(entry.references[0]):
             yield from self._write(entry, parts)
         else:
-            if parts[:-1] != self._parent or len(self._batch) >= _BATCH:
-                yield from self._copy_batch()
-                self._parent = parts[:-1]
+            yield from self._copy_batch()
+            self._parent, self._parent_name = parts[:-1], entry.name.rpartition("/")[0]
             self._batch.append(entry)
 
     def _copy_batch(self) -> Iterator[None]:

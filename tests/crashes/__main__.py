@@ -1,10 +1,11 @@
 """Kills or stops, at random moments, what works on jobs of a mesh, and checks what becomes of each job.
 
-    python -m tests.crashes COUNT [--seed N] [--kind embedded-1.4 --kind embedded-1.5 --kind daemon]
+    python -m tests.crashes COUNT [--seed N] [--kind embedded-1.4 --kind embedded-1.5 --kind daemon] [--sealed]
 
 COUNT is the number of blows for all kinds together. A job whose follower, nodes or daemons are hit succeeds, with all
 of its events. A job whose worker, guard or runner is killed ends as the table of ``docs/mesh.md`` says. What is stopped
-for a while goes on. The artifacts are those that ``process`` makes of the unit's own results."""
+for a while goes on. The artifacts are those that ``process`` makes of the unit's own results. With ``--sealed`` jobs and
+results are sealed, and only what the node lacks travels."""
 
 from __future__ import annotations
 
@@ -26,6 +27,7 @@ from typing import NamedTuple
 
 import psutil
 
+from receptor_runner.sealing.results import Unsealer
 from tests.support.commands import OURS, ours
 from tests.support.nodes import Mesh, Node, daemon_binary, running
 from tests.support.private_data import DirFactory, tasks
@@ -57,13 +59,17 @@ def main() -> int:
     parser.add_argument("count", type=int, help="how many blows")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6)
     parser.add_argument("--kind", choices=KINDS, action="append")
+    parser.add_argument("--sealed", action="store_true", help="seal jobs and results, and send deltas")
     options = parser.parse_args()
     kinds = options.kind or [kind for kind in KINDS if kind != "daemon" or daemon_binary()]
     print(f"seed {options.seed}, {options.count} blows over {', '.join(kinds)}", flush=True)
     failures: list[str] = []
     seen: Counter[tuple[str, str, int]] = Counter()
     chance = random.Random(options.seed)
-    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="rrs-", dir="/tmp")
+    os.environ["XDG_STATE_HOME"] = os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="rrs-", dir="/tmp")
+    if options.sealed:
+        assert ours("worker", "seal-key").returncode == 0
+        os.environ["RECEPTOR_RUNNER_DELTA"] = os.environ["RECEPTOR_RUNNER_SEAL_RESULTS"] = "1"
     try:
         for place, kind in enumerate(kinds):
             share = options.count // len(kinds) + (place < options.count % len(kinds))
@@ -79,6 +85,9 @@ def main() -> int:
 def _rounds(kind: str, count: int, chance: random.Random, seen: Counter[tuple[str, str, int]]) -> list[str]:
     failures = []
     with running(kind) as mesh, tempfile.TemporaryDirectory(prefix="rrc-", dir="/tmp") as top:
+        if "RECEPTOR_RUNNER_SEAL_RESULTS" in os.environ:
+            ours("trust", "--forget", mesh.executor.name)
+            assert ours("trust", mesh.executor.name, *mesh.arguments()).returncode == 0
         for number in range(count):
             target = TARGETS[number % len(TARGETS)]
             how = chance.choice(("kill", "kill", "stop"))
@@ -131,12 +140,26 @@ def _check(directory: Path, job: str, results: Path, code: int) -> None:
     if code == 0:
         assert (artifacts / "rc").read_text() == "0"
         again = directory.with_name(f"{directory.name}.again")
+        _unseal(results, job)
         assert ours("process", again, "-q", "--in", results).returncode == 0
         assert _tree(artifacts) == _tree(again / "artifacts"), "the artifacts are not those of the results"
         shutil.rmtree(again)
     else:
         assert json.loads(ours("status", job, "-o", "json").stdout)["exit_code"] == code
     results.unlink()
+
+
+def _unseal(results: Path, job: str) -> None:
+    """Results that are sealed become what is in them."""
+    record = Path(os.environ["XDG_STATE_HOME"], "receptor-runner", "jobs", job, "job.json")
+    key = json.loads(record.read_bytes())["results_key"]
+    if not key:
+        return
+    unseal = Unsealer(bytes.fromhex(key))
+    lines = [json.loads(line) for line in results.read_bytes().splitlines()]
+    parts = [unseal(line["receptor_runner"]["sealed"]) for line in lines if "receptor_runner" in line]
+    results.unlink()
+    results.write_bytes(b"".join(parts))
 
 
 def _tree(top: Path) -> dict[str, bytes]:
