@@ -44,6 +44,7 @@ def prepare(
     """
     from ..mesh.job import Job
     from ..system.signals import stop_on_signals
+    from .progress import progress
 
     directory = nodes[-1] if os.path.isdir(nodes[-1]) else None
     names = list(dict.fromkeys(nodes[:-1] if directory is not None else nodes))
@@ -52,8 +53,27 @@ def prepare(
     if directory is None and not images:
         raise click.UsageError(f"there is no directory {nodes[-1]}, and no --image: nothing is to be prepared")
     job = Job(directory) if directory is not None else None
-    with stop_on_signals() as flag:
-        answers = at.mesh().prepare(names, job, images=images, engine=engine, worktype=worktype, flag=flag, told=_tell)
+    line = progress(names[0] if len(names) == 1 else f"{len(names)} nodes")
+
+    def tell(one: NodePrepared) -> None:
+        with line.lock:
+            line.clear()
+            _tell(one)
+
+    try:
+        with stop_on_signals() as flag:
+            answers = at.mesh().prepare(
+                names,
+                job,
+                images=images,
+                engine=engine,
+                worktype=worktype,
+                flag=flag,
+                told=tell,
+                progress=line.sent,
+            )
+    finally:
+        line.close()
     failed = [exit_code_of(one.error) for one in answers if one.error is not None]
     return max(failed, default=0 if all(one.ready for one in answers) else 69)
 

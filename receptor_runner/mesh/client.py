@@ -292,12 +292,14 @@ class Mesh:
         worktype: str | None = None,
         flag: StopFlag | None = None,
         told: Callable[[NodePrepared], None] = lambda one: None,
+        progress: Callable[[int], None] = lambda size: None,
     ) -> list[NodePrepared]:
         """Warms nodes for jobs to come, several at once, and runs nothing: their stores get the files of ``job``, and
         ``images`` are pulled.
 
         :param engine: pulls them.
         :param told: called when a node is done, in any thread.
+        :param progress: called with the number of bytes that were sent to all nodes so far, in any thread.
         :raises Interrupted: ``flag`` was raised.
         """
 
@@ -307,7 +309,7 @@ class Mesh:
             asking = functools.partial(self.status, flag)
             return self.address, select_route(asking, request, pausing, self._ask_node)
 
-        return prepare_each(select, nodes, PrepareWish(job, images, engine), flag, told)
+        return prepare_each(select, nodes, PrepareWish(job, images, engine), flag, told, progress)
 
     def payload(self, node: str, *, worktype: str | None = None, wish: PayloadWish | None = None) -> NodePayload:
         """How a job for ``node`` travels that the caller submits by itself: to be given as ``payload`` to

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import shlex
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
@@ -70,18 +71,21 @@ def prepare_each(
     wish: PrepareWish,
     flag: StopFlag | None = None,
     told: Callable[[NodePrepared], None] = lambda one: None,
+    progress: Callable[[int], None] = lambda size: None,
 ) -> list[NodePrepared]:
     """Prepares all ``nodes`` at once.
 
     :param select: finds the way to a node.
     :param told: called when a node is done, in any thread.
+    :param progress: called with the number of bytes that were sent to all nodes so far, in any thread.
     :raises Interrupted: ``flag`` was raised.
     """
+    counted = _Counted(progress)
     with SharedArchives() as shared:
 
         def prepare(node: str) -> NodePrepared:
             try:
-                done = _Preparing(*select(node), wish, shared, flag).run()
+                done = _Preparing(*select(node), wish, shared, counted, flag).run()
             except (ReceptorRunnerError, OSError) as exc:
                 done = NodePrepared(node, error=exc)
             told(done)
@@ -95,10 +99,31 @@ def prepare_each(
     return answers
 
 
+class _Counted:
+    """How much was sent to all nodes."""
+
+    def __init__(self, progress: Callable[[int], None]) -> None:
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._size = 0
+
+    def add(self, size: int) -> None:
+        with self._lock:
+            self._size += size
+            self._progress(self._size)
+
+
 class _Preparing:
     def __init__(
-        self, address: Address, route: Route, wish: PrepareWish, shared: SharedArchives, flag: StopFlag | None
+        self,
+        address: Address,
+        route: Route,
+        wish: PrepareWish,
+        shared: SharedArchives,
+        counted: _Counted,
+        flag: StopFlag | None,
     ) -> None:
+        self._counted = counted
         self._address = address
         self._route = route
         self._wish = wish
@@ -162,6 +187,7 @@ class _Preparing:
         return answer
 
     def _count(self, size: int) -> None:
+        self._counted.add(size - self._sent[-1])
         self._sent[-1] = size
 
 
