@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 import click
 
 from .job_options import JobOptions, job_options
-from .options import accepted_print_options, command, directory_argument, log_options
+from .options import (
+    accepted_print_options,
+    bare_option,
+    command,
+    complete,
+    directory_argument,
+    log_options,
+    sections,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from ..stream.job_format import JobFormat
 
 __all__ = ["transmit"]
+
+(seal_for_option,) = sections(
+    "Output",
+    bare_option(
+        "--seal-for", metavar="NODE", shell_complete=complete("nodes"), help="Encrypt the job for this trusted node."
+    ),
+)
 
 
 @command(
@@ -23,7 +42,8 @@ __all__ = ["transmit"]
 @job_options
 @accepted_print_options
 @log_options
-def transmit(directory: str, what: JobOptions) -> int:
+@seal_for_option
+def transmit(directory: str, what: JobOptions, seal_for: str | None) -> int:
     """Turn a job into a stream on standard output.
 
     The job is in the private data dir DIR, which is only read.
@@ -37,5 +57,14 @@ def transmit(directory: str, what: JobOptions) -> int:
     parameters = what.parameters(directory)
     with stop_on_signals() as flag:
         options = TransmitterOptions(exclude=what.exclude, collect=what.collect, extra_vars=what.extra_vars, typed=True)
-        Transmitter(parameters, options).run(FdOutput(1), flag)
+        Transmitter(parameters, options, _sealed(seal_for)).run(FdOutput(1), flag)
     return 0
+
+
+def _sealed(node: str | None) -> JobFormat | None:
+    if node is None:
+        return None
+    from ..records.trusted_keys import TrustedKeys
+    from ..sealing.format import SealedSender
+
+    return SealedSender(None, TrustedKeys().trusted(node))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..delta.format import DeltaSender
 from ..delta.shared import SharedArchives
-from ..errors import ConfigurationError, UsageError
+from ..errors import UsageError
 from ..records.record import Record, UnitRef
 from ..records.state_dir import owner
 from ..records.store import Records
@@ -124,12 +124,9 @@ def node_key(node: str, wish: PayloadWish) -> bytes | None:
     :raises ConfigurationError: none is trusted.
     :raises UsageError: only the results are to be sealed.
     """
-    key = TrustedKeys().get(node) if wish.seal is not False else None
-    if key is None and wish.seal is False and wish.seal_results:
-        raise UsageError("results can only be sealed if the job is: their key travels in it")
-    if key is None and (wish.seal or wish.seal_results):
-        raise ConfigurationError(
-            f"no key of the node {node} is trusted, so nothing can be sealed for it",
-            hint=f"receptor-runner trust {node}",
-        )
-    return key
+    if wish.seal is False:
+        if wish.seal_results:
+            raise UsageError("results can only be sealed if the job is: their key travels in it")
+        return None
+    keys = TrustedKeys()
+    return keys.trusted(node) if wish.seal or wish.seal_results else keys.get(node)

@@ -62,6 +62,16 @@ class TrustedKeys:
     def get(self, node: str) -> bytes | None:
         return self._keys.get(node)
 
+    def trusted(self, node: str) -> bytes:
+        """:raises ConfigurationError: no key of ``node`` is trusted."""
+        key = self.get(node)
+        if key is None:
+            raise ConfigurationError(
+                f"no key of the node {node} is trusted, so nothing can be sealed for it",
+                hint=f"receptor-runner trust {node}",
+            )
+        return key
+
     def trust(self, node: str, key: bytes, expected: str | None) -> TrustedKey:
         """:param expected: the fingerprint that it must have.
         :raises RefusedError: it has another one, or another key of the node is trusted.

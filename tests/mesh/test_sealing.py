@@ -226,6 +226,16 @@ def test_workers_that_cannot_open_it_run_nothing(
     assert ours("trust", "nobody", *place.mesh.arguments()).returncode == 69
 
 
+def test_scripts_seal_what_they_transmit(place: Place, make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("debug: {msg: PLANTED}"))
+    done = ours("transmit", directory, "-p", "test.yml", "--seal-for", place.mesh.executor.name)
+    assert done.returncode == 0, done.stderr
+    assert b"PLANTED" not in done.stdout
+    assert b"test.yml" not in done.stdout
+    assert b'"status": "successful"' in _submitted(place.mesh, done.stdout)
+    assert ours("transmit", directory, "-p", "test.yml", "--seal-for", "nobody").returncode == 78
+
+
 def test_what_cannot_be_sealed_is_not_sent(place: Place, make_dir: DirFactory) -> None:
     directory = make_dir(tasks("debug: {msg: hi}"))
     node = place.mesh.executor.name
