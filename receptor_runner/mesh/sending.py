@@ -59,28 +59,26 @@ class JobSending(NamedTuple):
         """
         key = node_key(self.record.route.node, wish)
         self.record.sealed = key is not None
-        if wish.seal_results:
-            self.record.results_key = os.urandom(32).hex()
         self.records.save(self.record)
         store = None
         if wish.delta and self.record.route.ttl is None:
             store = NodeStore(self.record.address, self.record.route, sealed=key is not None)
         if store is None or not store.is_offered(self.flag):
-            self._send_once(None, key)
+            self._send_once(None, key, wish)
             return
-        if self._took(store, self._delta(store, key)):
+        if self._took(store, self._delta(store, key, wish)):
             return
         self.record.accepted = False
         self.records.save(self.record)
         release_unwanted(self.record.address, self.record.units[0].unit)
         if store.is_offered(self.flag):
-            self._took(store, self._delta(store, key))
+            self._took(store, self._delta(store, key, wish))
         else:
-            self._send_once(None, key)
+            self._send_once(None, key, wish)
 
-    def _delta(self, store: NodeStore, key: bytes | None) -> DeltaSender:
+    def _delta(self, store: NodeStore, key: bytes | None, wish: PayloadWish) -> DeltaSender:
         packed = store.sender(str(self.job.private_data.path), self.shared if key is None else None)
-        self._send_once(packed, key)
+        self._send_once(packed, key, wish)
         return packed
 
     def _took(self, store: NodeStore, packed: DeltaSender) -> bool:
@@ -93,11 +91,13 @@ class JobSending(NamedTuple):
 
         return Unsealer(bytes.fromhex(self.record.results_key))
 
-    def _send_once(self, job_format: JobFormat | None, key: bytes | None) -> None:
+    def _send_once(self, job_format: JobFormat | None, key: bytes | None, wish: PayloadWish) -> None:
+        """Each time with keys of its own: no key encrypts two things."""
         if key is not None:
             from ..sealing.format import SealedSender
 
-            results_key = bytes.fromhex(self.record.results_key) if self.record.results_key else None
+            results_key = os.urandom(32) if wish.seal_results else None
+            self.record.results_key = results_key.hex() if results_key is not None else ""
             job_format = SealedSender(job_format, key, results_key)
         transmitter = self.job.transmitter(Extension(job=self.job.ident, owner=owner()), job_format)
         record, route = self.record, self.record.route

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Journal"]
 
 _CHECKPOINT_LENGTH = 128
+#: Bytes of a random number, for what is encrypted: no two texts have the same.
+_NUMBER = 8
 #: What older versions kept in two files, in this order.
 _OLD_CHECKPOINT, _OLD_MEMORY = "checkpoint", "progress.json"
 
@@ -33,7 +35,7 @@ _OLD_CHECKPOINT, _OLD_MEMORY = "checkpoint", "progress.json"
 class Journal:
     """The journal in ``directory``: a :class:`receptor_runner.stages.process.JobJournal`.
 
-    :param cipher: encrypts what the job has said, by the place where it stands in the file.
+    :param cipher: encrypts what the job has said.
     :raises OutputError: it cannot be used.
     """
 
@@ -65,7 +67,7 @@ class Journal:
             if len(text) != length or zlib.crc32(text) != memory_sum:
                 raise ValueError
             if text and self._cipher is not None:
-                text = self._cipher.open(begin, text)
+                text = self._cipher.open(int.from_bytes(text[:_NUMBER], "big"), text[_NUMBER:])
             memory = parse_json(text) if text else {}
             if not isinstance(memory, dict):
                 raise ValueError
@@ -107,7 +109,8 @@ class Journal:
         text = json.dumps(self.memory).encode()
         begin, length, _ = self._memory_at
         if self._cipher is not None:
-            text = self._cipher.seal(begin + length, text)
+            number = os.urandom(_NUMBER)
+            text = number + self._cipher.seal(int.from_bytes(number, "big"), text)
         self._write(text, begin + length)
         self._memory_at = (begin + length, len(text), zlib.crc32(text))
         self.passed(self.offset, self.skip, self.events)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.commands import ours
 from tests.support.deltas import contents
+from tests.support.disks import small_disk
 from tests.support.nodes import WORKER, Mesh, running_with, worktype
 from tests.support.private_data import DirFactory, tasks
 
@@ -188,3 +189,36 @@ def test_only_a_node_that_is_there_is_asked(mesh: Mesh, job: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert ours("attach", "later", "-q").returncode == 0
     assert done.stdout == b"later\n"
+
+
+def test_a_full_disk_under_the_store_costs_bytes_and_no_job(job: Path, tmp_path: Path) -> None:
+    with (
+        small_disk(tmp_path / "small", "300k") as disk,
+        running_with("embedded", [_with_store(disk / "store")]) as mesh,
+    ):
+        mesh.wait_ready()
+        assert sent(mesh, job) > 600_000
+        assert sent(mesh, job) > 600_000
+
+
+def test_a_store_that_is_removed_while_a_job_runs_is_not_missed(
+    mesh: Mesh, make_dir: DirFactory, tmp_path: Path
+) -> None:
+    book = tasks(f"wait_for: {{path: {tmp_path}/go, sleep: 1}}", "debug: {msg: \"{{ lookup('file', 'text') }}\"}")
+    directory = make_dir(book)
+    (directory / "project" / "text").write_text("still there")
+    mesh.run("submit", directory, "-p", "test.yml", "--delta", "-i", "r")
+    shutil.rmtree(tmp_path / "store")
+    (tmp_path / "go").touch()
+    done = ours("attach", "r")
+    assert done.returncode == 0, done.stderr
+    assert b"still there" in done.stdout
+
+
+def test_a_store_of_another_version_is_left_alone(mesh: Mesh, job: Path, tmp_path: Path) -> None:
+    other = tmp_path / "store" / "v0" / "something"
+    other.parent.mkdir(parents=True)
+    other.write_text("of an older version")
+    sent(mesh, job)
+    assert sent(mesh, job) < 6_000
+    assert other.read_text() == "of an older version"
