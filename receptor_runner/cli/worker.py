@@ -237,7 +237,6 @@ def _print_answer(name: str, data: dict[str, Any]) -> int:
 @click.pass_context
 def prepare(ctx: click.Context, /, images: tuple[str, ...], engine: str) -> int:
     """Take the files of the job on standard input into the store, and pull images; tell in one line of JSON."""
-    from ..limits import DEFAULT_LIMITS
     from ..stages.preparing import Preparation
     from ..stages.worker import WorkerOptions, node_means
     from ..stream.endpoints import FdInput, FdOutput
@@ -251,8 +250,9 @@ def prepare(ctx: click.Context, /, images: tuple[str, ...], engine: str) -> int:
         output = FdOutput(1)
         writer = ResultsWriter(output, given["keepalive_seconds"] or KEEPALIVE_SECONDS)
         source = FdInput(0, flag, output)
-        preparation = Preparation(source, writer, lambda: check(flag), node_means(options), engine)
-        ready = preparation.run(images, DEFAULT_LIMITS)
+        means = node_means(options)._replace(purpose="prepare")
+        preparation = Preparation(source, writer, lambda: check(flag), means, engine)
+        ready = preparation.run(images, LimitOptions(*(given[name] for name in LimitOptions._fields)).stream_limits())
     return 0 if ready else 1
 
 

@@ -62,10 +62,14 @@ class ContentStore:
         self._size = size
         self._added = 0
         self._owned: list[OwnedContents] = []
+        self._most = size
         make_private(self._top)
         self._lock = os.open(self._top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         with contextlib.suppress(OSError):  # a file system without locks, or a worker that makes room just now
             fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+        with contextlib.suppress(OSError):
+            self._most = self._limit()
 
     def __enter__(self) -> ContentStore:
         return self
@@ -81,12 +85,14 @@ class ContentStore:
         """
         with contextlib.suppress(FileExistsError):
             os.mkdir(owner, 0o700, dir_fd=self._lock)
-        owned = OwnedContents(os.open(owner, DIRECTORY, dir_fd=self._lock), self._note, cipher)
+        owned = OwnedContents(os.open(owner, DIRECTORY, dir_fd=self._lock), self._takes, cipher)
         self._owned.append(owned)
         return owned
 
-    def _note(self, size: int) -> None:
+    def _takes(self, size: int) -> bool:
+        """Counts what is added. One worker adds no more than a whole store, before it makes room."""
         self._added += size
+        return self._added <= self._most
 
     def close(self) -> None:
         """Counts what was added, and makes room if it is too much by now."""
@@ -150,13 +156,13 @@ class ContentStore:
 class OwnedContents:
     """The contents of one owner, in a directory that is open.
 
-    :param note: told how many bytes were added.
+    :param takes: told how many bytes are to be added, and says whether there is room for them.
     """
 
-    def __init__(self, directory: int, note: Callable[[int], None], cipher: ContentCipher | None) -> None:
+    def __init__(self, directory: int, takes: Callable[[int], bool], cipher: ContentCipher | None) -> None:
         self._cipher = cipher
         self._directory = directory
-        self._note = note
+        self._takes = takes
         self._aside = f"{secrets.token_hex(8)}.part"
         #: Whether it still takes something.
         self._open = True
@@ -191,6 +197,7 @@ class OwnedContents:
 
     def put(self, reference: Reference, data: bytes) -> None:
         """Keeps ``data``, whose digest was looked at, if there is room."""
+        self._open = self._open and self._takes(len(data))
         if not self._open:
             return
         path = _path(reference)
@@ -201,7 +208,6 @@ class OwnedContents:
             finally:
                 os.close(fd)
             self._rename(path)
-            self._note(len(data))
         except OSError as exc:
             logger.warning("the store takes no more: %s", exc.strerror)
             self._open = False

@@ -23,6 +23,8 @@ _ANCHOR = 32
 #: How many of the old pieces are looked for behind a change, and at how many places each.
 _TRIED_PIECES = 16
 _TRIED_PLACES = 8
+#: After so many searches in vain the rest of the file is another one.
+_MOST_MISSED = 8
 
 
 class Cut(NamedTuple):
@@ -42,16 +44,18 @@ def cut(
     """
     if len(before) > 2 * size // _PIECE + 2:
         before = ()  # it was cut to shreds by many changes
-    place, known = 0, 0
+    place, known, missed = 0, 0, 0
     while place < size:
-        if known < len(before):
+        if known < len(before) and missed < _MOST_MISSED:
             data = read(place, before[known].reference.size)
             if digester.agrees(before[known].reference, data):
                 yield before[known], data
                 place += len(data)
                 known += 1
+                missed = 0
                 continue
             ahead, known = _found(read(place, min(_WINDOW, size - place)), before, known, digester)
+            missed = 0 if ahead else missed + 1
         else:
             ahead = 0
         until = place + ahead if ahead else size

@@ -10,9 +10,10 @@ import contextlib
 import json
 import logging
 import os
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ..archive.entry import Entry
+from ..errors import RefusedError
 from ..stream.bounded_json import parse_json
 from ..system.below import read_regular
 from ..system.files import replace_file
@@ -29,8 +30,19 @@ _LONGEST = 1024 * 1024 * 1024
 _GRAIN_NS = 2_000_000_000
 
 
+#: Bytes of the random number of an encrypted text.
+_NUMBER = 8
 #: So much of an identity says which file it is.
 _INODE = 2
+
+
+class IndexCipher(Protocol):
+    """Encrypts and decrypts texts by their numbers."""
+
+    def seal(self, number: int, data: bytes) -> bytes: ...
+
+    def open(self, number: int, sealed: bytes) -> bytes:
+        """:raises RefusedError: it is not that text."""
 
 
 class KnownFile(NamedTuple):
@@ -46,12 +58,11 @@ class KnownFile(NamedTuple):
 class DigestIndex:
     """The index in the file ``path``.
 
-    :param anchors: whether it may hold the first bytes of pieces of files. Without them a piece that has moved is a new
-        one.
+    :param cipher: encrypts the file.
     """
 
-    def __init__(self, path: str | os.PathLike[str], digester: Digester, *, anchors: bool = True) -> None:
-        self._anchors = anchors
+    def __init__(self, path: str | os.PathLike[str], digester: Digester, cipher: IndexCipher | None = None) -> None:
+        self._cipher = cipher
         self._path = path
         #: Another key makes other digests.
         self._key = digester.digest(b"index").hex()
@@ -70,7 +81,8 @@ class DigestIndex:
 
     def earlier_cuts(self, entry: Entry) -> tuple[Cut, ...]:
         """How the file was cut before it changed, or before it was renamed."""
-        assert entry.identity is not None
+        if entry.identity is None:
+            return ()
         known = self._before.get(entry.name) or self._by_inode.get(entry.identity[:_INODE])
         return known.cuts if known is not None else ()
 
@@ -87,18 +99,25 @@ class DigestIndex:
         if not self._changed and len(self._now) == len(self._before):
             return
         files = {
-            name: [known.identity, known.crc, [_to_json(one, self._anchors) for one in known.cuts]]
+            name: [known.identity, known.crc, [_to_json(one) for one in known.cuts]]
             for name, known in self._now.items()
         }
         content = json.dumps({"version": _VERSION, "key": self._key, "files": files}, separators=(",", ":"))
+        data = content.encode()
+        if self._cipher is not None:
+            number = os.urandom(_NUMBER)
+            data = number + self._cipher.seal(int.from_bytes(number, "big"), data)
         try:
-            replace_file(self._path, content.encode())
+            replace_file(self._path, data)
         except OSError as exc:
             logger.info("cannot keep digests in %s: %s", self._path, exc.strerror)
 
     def _read(self) -> dict[str, KnownFile]:
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            data = parse_json(read_regular(self._path, _LONGEST))
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RefusedError):
+            content = read_regular(self._path, _LONGEST)
+            if self._cipher is not None:
+                content = self._cipher.open(int.from_bytes(content[:_NUMBER], "big"), content[_NUMBER:])
+            data = parse_json(content)
             if data["version"] == _VERSION and data["key"] == self._key:
                 return {
                     name: KnownFile(tuple(identity), crc, tuple(_cut(*one) for one in cuts))
@@ -107,8 +126,8 @@ class DigestIndex:
         return {}
 
 
-def _to_json(one: Cut, anchors: bool) -> tuple[str, int, int, str]:
-    return one.reference.digest.hex(), one.reference.size, one.reference.crc, one.anchor.hex() if anchors else ""
+def _to_json(one: Cut) -> tuple[str, int, int, str]:
+    return one.reference.digest.hex(), one.reference.size, one.reference.crc, one.anchor.hex()
 
 
 def _cut(digest: str, size: int, crc: int, anchor: str) -> Cut:

@@ -68,9 +68,17 @@ class DeltaSender:
         return self._named or (self._shared.named if self._shared is not None else set())
 
     def packer(self, file: IO[bytes], report: Report) -> Packer:
-        packer = DeltaPacker(file, report, self._digester, self._index, self._there, only_kept=self._only_kept)
+        problems: list[str] = []
+
+        def noted(path: str, reason: str, fatal: bool) -> None:
+            problems.append(path)
+            report(path, reason, fatal)
+
+        packer = DeltaPacker(file, noted, self._digester, self._index, self._there, only_kept=self._only_kept)
         self._named = packer.named
-        return self._shared.packer(file, packer, self._there) if self._shared is not None else packer
+        return (
+            self._shared.packer(file, packer, self._there, lambda: not problems) if self._shared is not None else packer
+        )
 
 
 class DeltaReceiver:

@@ -6,7 +6,6 @@ be a stranger's: a piece that is not what it should be is an ``ArchiveError``. d
 from __future__ import annotations
 
 import json
-import os
 import stat
 import zlib
 from collections.abc import Iterator
@@ -23,9 +22,11 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 _VERSION = 1
 #: One name in so many ends a piece.
 _NAMES_A_PIECE = 128
+_LONGEST = MAX_PIECE // 4
 #: Times travel in units of so many nanoseconds, as in a zip.
 _TICK = 100
-_LAST_TICK = 2**63 // _TICK
+_LAST_TICK = 2**63
+_LARGEST_MODE = 0xFFFF
 
 
 class TreeEntry(NamedTuple):
@@ -43,33 +44,32 @@ class TreeEntry(NamedTuple):
 
 
 class PieceWriter:
-    """Give it entries in their order; it returns a piece when one is whole."""
+    """Give it entries in their order; it hands out pieces when they are whole."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._size = 0
 
-    def add(self, entry: TreeEntry) -> bytes | None:
+    def add(self, entry: TreeEntry) -> Iterator[bytes]:
         line = _encode(_values(entry))
+        if self._size + len(line) > _LONGEST:
+            yield from self.rest()
         self._lines.append(line)
         self._size += len(line)
-        if zlib.crc32(entry.name.encode()) % _NAMES_A_PIECE and self._size < MAX_PIECE // 4:
-            return None
-        return self.rest()
+        if zlib.crc32(entry.name.encode()) % _NAMES_A_PIECE == 0:
+            yield from self.rest()
 
-    def rest(self) -> bytes | None:
+    def rest(self) -> Iterator[bytes]:
         """What is left at the end."""
-        if not self._lines:
-            return None
-        piece = f"[{','.join(self._lines)}]".encode()
-        self._lines, self._size = [], 0
-        return piece
+        if self._lines:
+            yield f"[{','.join(self._lines)}]".encode()
+            self._lines, self._size = [], 0
 
 
 def _values(entry: TreeEntry) -> list[Any]:
     values: list[Any] = [entry.name, entry.mode, entry.mtime_ns // _TICK]
     if stat.S_ISLNK(entry.mode):
-        values.append(os.fsdecode(entry.target))
+        values.append(entry.target.decode("utf-8", "surrogateescape"))
     elif stat.S_ISREG(entry.mode):
         values += [entry.size, entry.crc]
         values += [[one.digest.hex(), one.size, one.crc] for one in entry.references]
@@ -84,7 +84,7 @@ def read_piece(data: bytes) -> Iterator[TreeEntry]:
             raise TypeError("it is no list")
         for one in values:
             yield _entry(*one)
-    except (ValueError, TypeError, RecursionError) as exc:
+    except (ValueError, TypeError, AttributeError, RecursionError) as exc:
         raise ArchiveError(f"the manifest of the archive is damaged: {exc}") from exc
 
 
@@ -94,13 +94,13 @@ def _entry(name: str, mode: int, ticks: int, *rest: Any) -> TreeEntry:
     """
     if not isinstance(name, str) or type(mode) is not int or type(ticks) is not int:
         raise TypeError("a value has the wrong type")
-    if abs(ticks) >= _LAST_TICK:
-        raise ValueError(f"{name[:200]!r} has a time that cannot be")
+    if abs(ticks) >= _LAST_TICK or not 0 <= mode <= _LARGEST_MODE:
+        raise ValueError(f"{name[:200]!r} has a time or a mode that cannot be")
     if stat.S_ISDIR(mode) and not rest:
         return TreeEntry(name, mode, ticks * _TICK)
     if stat.S_ISLNK(mode):
         (target,) = rest
-        return TreeEntry(name, mode, ticks * _TICK, target=os.fsencode(target))
+        return TreeEntry(name, mode, ticks * _TICK, target=target.encode("utf-8", "surrogateescape"))
     if not stat.S_ISREG(mode):
         raise ValueError(f"{name[:200]!r} is neither a file nor a directory nor a link")
     size, crc, *contents = rest

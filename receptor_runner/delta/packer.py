@@ -98,13 +98,11 @@ class DeltaPacker:
                 yield _blob(item.reference, item.data)
             elif type(item) is TreeEntry:
                 self._note(item)
-                piece = writer.add(item)
-                if piece is not None:
+                for piece in writer.add(item):
                     pieces.append((yield from self._piece(piece)))
             elif type(item) is Entry:
                 yield item
-        piece = writer.rest()
-        if piece is not None:
+        for piece in writer.rest():
             pieces.append((yield from self._piece(piece)))
         yield Entry(MANIFEST, _FILE, 0, data=write_root(pieces))
 

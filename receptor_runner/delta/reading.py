@@ -94,7 +94,9 @@ class FileReader:
             yield TreeEntry(entry.name, entry.mode, entry.mtime_ns, len(target), crc, target=target)
             return
         if entry.data is not None:
-            yield from self._contents(entry, self._whole(entry.data))
+            data = entry.data
+            pieces = cut(lambda place, length: data[place : place + length], len(data), (), self._digester)
+            yield from self._contents(entry, pieces if len(data) > CUT_FROM else self._whole(data))
             return
         known = self._index.known(entry)
         if known is not None and all(map(self._is_there, known.cuts)):

@@ -10,6 +10,7 @@ import importlib
 from typing import NamedTuple
 
 from ..archive.deflate import deflate
+from ..errors import ConfigurationError
 
 __all__ = ["DIGEST_BYTES", "TAG", "ContentCipher", "Digester", "Reference"]
 
@@ -54,10 +55,18 @@ class Digester:
 class ContentCipher:
     """Encrypts contents for a store, each by its digest: AES-256-GCM with ``key``; the nonce is the beginning of the
     digest, which no other content has.
+
+    :raises ConfigurationError: what encrypts is not installed.
     """
 
     def __init__(self, key: bytes) -> None:
-        self._aead = importlib.import_module("cryptography.hazmat.primitives.ciphers.aead").AESGCM(key)
+        try:
+            module = importlib.import_module("cryptography.hazmat.primitives.ciphers.aead")
+        except ImportError as exc:
+            raise ConfigurationError(
+                "sealing needs cryptography 47 or newer", hint="pip install 'receptor-runner[seal]'"
+            ) from exc
+        self._aead = module.AESGCM(key)
 
     def seal(self, reference: Reference, data: bytes) -> bytes:
         sealed: bytes = self._aead.encrypt(reference.digest[:_NONCE], data, reference.digest)

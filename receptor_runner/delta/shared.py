@@ -13,6 +13,8 @@ from typing import IO, NamedTuple
 
 from ..archive.entry import Entry
 from ..archive.format import Packer
+from ..errors import OutputError
+from ..system.places import temporary_place
 from .packer import DeltaPacker
 
 __all__ = ["SharedArchives"]
@@ -48,12 +50,13 @@ class SharedArchives:
         for kept in self._kept.values():
             kept.file.close()
 
-    def packer(self, file: IO[bytes], own: DeltaPacker, there: frozenset[bytes]) -> Packer:
+    def packer(self, file: IO[bytes], own: DeltaPacker, there: frozenset[bytes], is_good: Callable[[], bool]) -> Packer:
         """What writes an archive to ``file``: ``own`` packs it, or another one is copied.
 
         :param there: what the receiver has.
+        :param is_good: whether nothing had to be told of what was packed. Only such an archive is copied.
         """
-        return _SharedPacker(self, file, own, there)
+        return _SharedPacker(self, file, own, there, is_good)
 
     def find(self, there: frozenset[bytes]) -> _Kept | None:
         """What was packed for a receiver that lacks the same."""
@@ -81,7 +84,15 @@ class SharedArchives:
 class _SharedPacker:
     """A :class:`~receptor_runner.archive.format.Packer`."""
 
-    def __init__(self, shared: SharedArchives, file: IO[bytes], own: DeltaPacker, there: frozenset[bytes]) -> None:
+    def __init__(
+        self,
+        shared: SharedArchives,
+        file: IO[bytes],
+        own: DeltaPacker,
+        there: frozenset[bytes],
+        is_good: Callable[[], bool],
+    ) -> None:
+        self._is_good = is_good
         self.told: Callable[[str, int, int, int], None] | None = None
         self._shared = shared
         self._file = file
@@ -107,11 +118,16 @@ class _SharedPacker:
             if self._found is None:
                 yield from self._pack(entries)
                 return
-            self._found.file.seek(0)
-            while chunk := self._found.file.read(_READ):
-                self._file.write(chunk)
-                yield
-            self._file.flush()
+            try:
+                self._found.file.seek(0)
+                while chunk := self._found.file.read(_READ):
+                    self._file.write(chunk)
+                    yield
+                self._file.flush()
+            except OSError as exc:
+                raise OutputError(f"cannot write an archive in {temporary_place()}: {exc.strerror}") from exc
+        for _ in entries:  # what cannot travel is told for each receiver
+            yield
         for member in self._found.told:
             self._tell(*member)
 
@@ -124,7 +140,8 @@ class _SharedPacker:
 
         self._own.told = tell
         yield from self._own.pack(entries)
-        self._shared.keep(self._own, self._there, told)
+        if self._own.acceptable and self._is_good():
+            self._shared.keep(self._own, self._there, told)
 
     def _tell(self, name: str, mode: int, size: int, crc: int) -> None:
         if self.told is not None:

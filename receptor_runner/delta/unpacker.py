@@ -64,7 +64,7 @@ class _Contents:
 
     def add(self, member: Member, place: int) -> None:
         """:raises ArchiveError: it has no name of a content, or is larger than one."""
-        if member.name == MANIFEST:
+        if member.name == MANIFEST and member.size <= MAX_PIECE:
             self._root = member, place
             return
         try:

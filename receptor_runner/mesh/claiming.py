@@ -12,6 +12,7 @@ from ..records.store import BusyError, NoJobError, Records
 from ..stream.messages import Extension
 from ..system.signals import StopFlag
 from .job import Job
+from .sending import job_digest
 from .submission import release_unwanted
 from .submitted import SubmittedJob
 from .units import UnitGoneError, UnitHandle
@@ -66,7 +67,8 @@ def _difference(record: Record, job: Job, place: Place, flag: StopFlag | None) -
         return f"it is that of a job of {record.private_data_dir}"
     if _is_elsewhere(record, place):
         return f"that job runs on {record.route.node} by {record.address.socket}"
-    if record.digest != job.transmitter(Extension()).digested(flag):
+    digest = job.transmitter(Extension()).digested(flag)
+    if record.digest != job_digest(digest, sealed=record.sealed):
         return "that job runs other work: its parameters or its files were others"
     return None
 

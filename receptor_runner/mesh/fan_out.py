@@ -54,9 +54,9 @@ def submit_to_each(  # noqa: PLR0913 - options by keyword
     with SharedArchives() as shared:
 
         def submit(node: str) -> NodeAnswer:
-            own = job.renamed(f"{job.ident}-{node}")
-            facts = os.path.lexists(own.artifact_dir)  # they travel, and are this node's alone
             try:
+                own = job.renamed(f"{job.ident}-{node}")
+                facts = os.path.lexists(own.artifact_dir)  # they travel, and are this node's alone
                 submitted = mesh.submit(
                     own,
                     node,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ReceptorRunnerError
@@ -16,7 +16,7 @@ from ..job.parameters import DEFAULTS
 from ..receptor.address import Address
 from ..records.record import Route
 from ..stream.job_format import JobFormat
-from ..stream.messages import JSONObject
+from ..stream.reader import Opener
 from .job import Job
 from .node_store import NodeStore
 from .preparing import PrepareWish, prepare_each
@@ -41,10 +41,11 @@ class NodePayload:
         self._route = route
         self._wish = wish
         self._key = node_key(route.node, wish)
-        self._results_key = os.urandom(32) if wish.seal_results else None
+        self._results_key: bytes | None = None
 
     def job_format(self, parameters: Mapping[str, Any]) -> JobFormat | None:
-        """What packs a job with these parameters; None for what every worker knows."""
+        """What packs a job with these parameters; None for what every worker knows. Each time with keys of its own."""
+        self._results_key = os.urandom(32) if self._wish.seal_results else None
         packed: JobFormat | None = self._delta(parameters) if self._wish.delta else None
         if self._key is None:
             return packed
@@ -52,7 +53,7 @@ class NodePayload:
 
         return SealedSender(packed, self._key, self._results_key)
 
-    def unsealer(self) -> Callable[[JSONObject], bytes] | None:
+    def unsealer(self) -> Opener | None:
         """What opens the results, if they are sealed."""
         if self._results_key is None:
             return None

@@ -18,8 +18,8 @@ from ..errors import Interrupted, ReceptorRunnerError
 from ..receptor.address import Address
 from ..records.payload_memory import PayloadMemory
 from ..records.record import Route
-from ..stream.messages import ALL, JSONObject, Status
-from ..stream.reader import StreamReader
+from ..stream.messages import ALL, Status
+from ..stream.reader import Opener, StreamReader
 from ..stream.status import ERROR
 from ..system.signals import StopFlag
 from .units import UnitHandle
@@ -34,7 +34,6 @@ logger = logging.getLogger(__name__)
 _ANSWER_SECONDS = 600.0
 #: A hundred thousand digests.
 _LONGEST_ANSWER = 16 * 1024 * 1024
-_Unseal = Callable[[JSONObject], bytes]
 
 
 class StoreAnswer(NamedTuple):
@@ -97,10 +96,15 @@ class NodeStore:
         index = self._memory.index(private_data_dir, sealed=self._sealed)
         reference = self._memory.store_reference(self._route.node, sealed=self._sealed)
         return DeltaSender(
-            self._memory.digester, index, frozenset(self._node.there), reference, shared, only_kept=only_kept
+            self._memory.digester(sealed=self._sealed),
+            index,
+            frozenset(self._node.there),
+            reference,
+            shared,
+            only_kept=only_kept,
         )
 
-    def took(self, packed: DeltaSender, unit: str, unseal: Callable[[], _Unseal | None], flag: StopFlag | None) -> bool:
+    def took(self, packed: DeltaSender, unit: str, unseal: Callable[[], Opener | None], flag: StopFlag | None) -> bool:
         """Whether the worker of ``unit`` has all that ``packed`` named. If not, what it lacks is sent the next time.
 
         :param unseal: makes what opens sealed results, if they are sealed.
@@ -124,7 +128,7 @@ class NodeStore:
         self._node.save()
         return answer.understood and answer.lacks == frozenset()
 
-    def _answer(self, unit: str, unseal: Callable[[], _Unseal | None], flag: StopFlag | None) -> StoreAnswer | None:
+    def _answer(self, unit: str, unseal: Callable[[], Opener | None], flag: StopFlag | None) -> StoreAnswer | None:
         """What the worker says first; None if that is not known."""
         handle = UnitHandle(self._address, unit)
 
@@ -133,6 +137,8 @@ class NodeStore:
 
         try:
             head = run(read_head(handle, self._route, _ANSWER_SECONDS, says_status, _LONGEST_ANSWER), flag)
+        except Interrupted:
+            raise
         except (ReceptorRunnerError, OSError) as exc:  # whoever follows the job sees what became of it
             logger.info("the worker of %s does not say whether it has everything: %s", self._route.node, exc)
             return None
@@ -140,11 +146,13 @@ class NodeStore:
         return _understood(status) if status is not None else None
 
 
-def _first_status(head: bytes, unseal: _Unseal | None) -> Status | None:
+def _first_status(head: bytes, unseal: Opener | None) -> Status | None:
     """The first status in the results, once it is whole."""
     with contextlib.closing(StreamReader(archives=False, unseal=unseal)) as reader:
         try:
-            return next((item for item in reader.feed(head) if isinstance(item, Status)), None) if head else None
+            found = next((item for item in reader.feed(head) if isinstance(item, Status)), None) if head else None
+            believed = found is None or unseal is None or reader.is_sealed
+            return found if believed else Status({"status": ""})  # somebody on the way could have it sent twice
         except ReceptorRunnerError:  # whoever follows the job is told
             return Status({"status": ""})
 

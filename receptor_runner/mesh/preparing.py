@@ -157,7 +157,7 @@ class _Preparing:
             return packed
         from ..sealing.format import SealedSender
 
-        return SealedSender(packed, self._key)
+        return SealedSender(packed, self._key, purpose="prepare")
 
     def _ask(self, write: Callable[[Output], object]) -> JSONObject:
         """Sends it; what the worker answers.

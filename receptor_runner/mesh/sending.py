@@ -11,20 +11,22 @@ from typing import NamedTuple
 
 from ..delta.format import DeltaSender
 from ..delta.shared import SharedArchives
-from ..errors import UsageError
+from ..errors import Interrupted, UsageError
+from ..records.payload_memory import PayloadMemory
 from ..records.record import Record, UnitRef
 from ..records.state_dir import owner
 from ..records.store import Records
 from ..records.trusted_keys import TrustedKeys
 from ..stream.job_format import JobFormat
-from ..stream.messages import Extension, JSONObject
+from ..stream.messages import Extension
+from ..stream.reader import Opener
 from ..system.signals import StopFlag
 from .job import Job
 from .node_store import NodeStore
 from .submission import Sender, release_unwanted, submit
 from .units import JOB_TAG, OWNER_TAG
 
-__all__ = ["JobSending", "PayloadWish", "node_key"]
+__all__ = ["JobSending", "PayloadWish", "job_digest", "node_key"]
 
 
 class PayloadWish(NamedTuple):
@@ -82,9 +84,14 @@ class JobSending(NamedTuple):
         return packed
 
     def _took(self, store: NodeStore, packed: DeltaSender) -> bool:
-        return store.took(packed, self.record.units[0].unit, self._unsealer, self.flag)
+        unit = self.record.units[0].unit
+        try:
+            return store.took(packed, unit, self._unsealer, self.flag)
+        except Interrupted:
+            release_unwanted(self.record.address, unit)
+            raise
 
-    def _unsealer(self) -> Callable[[JSONObject], bytes] | None:
+    def _unsealer(self) -> Opener | None:
         if not self.record.results_key:
             return None
         from ..sealing.results import Unsealer
@@ -114,8 +121,13 @@ class JobSending(NamedTuple):
             self.flag,
         )
         record.accepted = True
-        record.digest = transmitter.digest
+        record.digest = job_digest(transmitter.digest, sealed=record.sealed)
         self.records.save(record)
+
+
+def job_digest(digest: str, *, sealed: bool) -> str:
+    """What a record keeps of the digest of a job. That of a sealed one tells nothing to others."""
+    return PayloadMemory().keyed(digest) if sealed else digest
 
 
 def node_key(node: str, wish: PayloadWish) -> bytes | None:

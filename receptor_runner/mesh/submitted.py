@@ -37,7 +37,7 @@ from ..results.verdict import LOST, Evidence, judge, verdict_of
 from ..stages.interrupts import MeshInterrupts
 from ..stages.process import Processor, ProcessorOptions
 from ..stream.messages import JSONObject
-from ..stream.reader import StreamReader
+from ..stream.reader import Opener, StreamReader
 from ..stream.status import ERROR
 from ..system.signals import StopFlag, pause
 from .cancelling import cancel_unit
@@ -165,7 +165,6 @@ class SubmittedJob:
                 limits=limits,
                 cancel_callback=cancel_callback,
                 interrupts=MeshInterrupts(),
-                unseal=self.unsealer(),
             )
             with StopFlag() if flag is None else contextlib.nullcontext(flag) as heeded:
                 return self._follow(options, heeded, lost_after, changed)
@@ -188,6 +187,7 @@ class SubmittedJob:
             self._private.wait()
         unit = self._followed_unit(lost_after)
         journal = options.journal = self._records.journal(self.record)
+        options.unseal = self.unsealer(journal.block)
         try:
             if journal.events:
                 tell_saved(
@@ -251,13 +251,16 @@ class SubmittedJob:
             return PrivateDataDir(self.record.private_data_dir).settings()
         return {}
 
-    def unsealer(self) -> Callable[[JSONObject], bytes] | None:
-        """What opens the results of the job, if they are sealed."""
+    def unsealer(self, block: int = 0) -> Opener | None:
+        """What opens the results of the job, if they are sealed.
+
+        :param block: the number of the first sealed part that is read.
+        """
         if not self.record.results_key:
             return None
         from ..sealing.results import Unsealer
 
-        return Unsealer(bytes.fromhex(self.record.results_key))
+        return Unsealer(bytes.fromhex(self.record.results_key), block)
 
     def _save(self, **changes: Any) -> None:
         for name, value in changes.items():

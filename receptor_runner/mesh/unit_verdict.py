@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 
-from ..errors import ArchiveError, ProtocolError, TruncatedStreamError, UnreachableError
+from ..errors import ArchiveError, ProtocolError, RefusedError, TruncatedStreamError, UnreachableError
 from ..limits import RESULTS_LAG_SECONDS
 from ..receptor.work_unit import UnitStatus
 from ..results.artifact_dir import RC, RC_BYTES, event_file_name, rc_of
 from ..results.verdict import Evidence, Verdict, judge
 from ..stream.archive_receiver import ArchiveReceiver
 from ..stream.messages import JobEvent, JSONObject, Status
-from ..stream.reader import StreamReader
+from ..stream.reader import Opener, StreamReader
 from .following.unit_end import unfinished
 from .units import UnitHandle
 
@@ -24,7 +23,7 @@ __all__ = ["ended_unit_verdict"]
 
 
 async def ended_unit_verdict(
-    handle: UnitHandle, unit_status: UnitStatus, seconds: float, unseal: Callable[[JSONObject], bytes] | None = None
+    handle: UnitHandle, unit_status: UnitStatus, seconds: float, unseal: Opener | None = None
 ) -> Verdict:
     """:param seconds: how long the results may take.
     :param unseal: opens sealed results.
@@ -54,7 +53,7 @@ async def ended_unit_verdict(
                         reader.archives = True
                     elif isinstance(item, ArchiveReceiver):
                         rc = rc_of(item.member(RC, RC_BYTES))
-            except (ProtocolError, ArchiveError, TruncatedStreamError):
+            except (ProtocolError, ArchiveError, TruncatedStreamError, RefusedError):
                 break  # the stream is what it is; anything else is a fault or a limit of ours
     fault = None if reader.finished and last else unfinished(unit_status, 0)
     return judge(Evidence(last, reader.finished, events, highest, rc, fault))

@@ -44,7 +44,7 @@ class Journal:
     def __init__(self, directory: Path, cipher: BlockCipher | None = None) -> None:
         self._cipher = cipher
         self._path = directory / "journal"
-        self.offset, self.skip, self.events = 0, 0, 0
+        self.offset, self.skip, self.events, self.block = 0, 0, 0, 0
         self.memory: JobMemory = {}
         self._memory_at = (_CHECKPOINT_LENGTH, 0, 0)
         try:
@@ -60,7 +60,7 @@ class Journal:
         with contextlib.suppress(ValueError, RefusedError):
             line = os.pread(self._fd, _CHECKPOINT_LENGTH, 0)
             *numbers, checksum = [int(number) for number in line.split()]
-            offset, skip, events, begin, length, memory_sum = numbers
+            offset, skip, events, begin, length, memory_sum, *block = numbers
             if min(numbers) < 0 or checksum != _checksum(numbers):
                 raise ValueError
             text = os.pread(self._fd, length, begin)
@@ -72,6 +72,7 @@ class Journal:
             if not isinstance(memory, dict):
                 raise ValueError
             self.offset, self.skip, self.events = offset, skip, events
+            self.block = block[0] if block else 0
             self.memory = memory  # type: ignore[assignment]
             self._memory_at = (begin, length, memory_sum)
 
@@ -90,13 +91,15 @@ class Journal:
                 self.offset, self.skip, self.events = offset, skip, events
                 self.remember(memory)
 
-    def passed(self, offset: int, skip: int, events: int) -> None:
+    def passed(self, offset: int, skip: int, events: int, block: int = 0) -> None:
         """Another follower may go on here.
+
+        :param block: the number of the first sealed part behind ``offset``; 0 if nothing is sealed.
 
         :raises OutputError: that cannot be noted.
         """
-        self.offset, self.skip, self.events = offset, skip, events
-        numbers = [offset, skip, events, *self._memory_at]
+        self.offset, self.skip, self.events, self.block = offset, skip, events, block
+        numbers = [offset, skip, events, *self._memory_at, *([block] if block else [])]
         line = f"{' '.join(map(str, numbers))} {_checksum(numbers)}".ljust(_CHECKPOINT_LENGTH - 1) + "\n"
         self._write(line.encode(), 0)
 
@@ -113,7 +116,7 @@ class Journal:
             text = number + self._cipher.seal(int.from_bytes(number, "big"), text)
         self._write(text, begin + length)
         self._memory_at = (begin + length, len(text), zlib.crc32(text))
-        self.passed(self.offset, self.skip, self.events)
+        self.passed(self.offset, self.skip, self.events, self.block)
 
     def _write(self, data: bytes, place: int) -> None:
         view = memoryview(data)

@@ -81,7 +81,18 @@ class PayloadMemory:
     def __init__(self) -> None:
         self._top = state_directory()
         self._secret = _secret(self._top / "payload-secret")
-        self.digester = Digester(self._derived(b"contents"))
+        self._digesters = {
+            False: Digester(self._derived(b"contents")),
+            True: Digester(self._derived(b"sealed contents")),
+        }
+
+    def digester(self, *, sealed: bool) -> Digester:
+        """What names contents. Those of sealed jobs have other names, and their key travels sealed alone."""
+        return self._digesters[sealed]
+
+    def keyed(self, digest: str) -> str:
+        """A digest of ``digest``, in hex, that tells nothing to who has not our secret."""
+        return hashlib.blake2b(digest.encode(), key=self._secret, digest_size=32).hexdigest()
 
     def store_reference(self, node: str, *, sealed: bool) -> JSONObject:
         """Which store at ``node`` is ours: a name that no other node and nobody else can tell. If it is ``sealed``, it
@@ -91,16 +102,21 @@ class PayloadMemory:
         kind = b"sealed " if sealed else b""
         reference: JSONObject = {
             "owner": self._derived(kind + b"store\0" + name)[:16].hex(),
-            "key": self.digester.key.hex(),
+            "key": self.digester(sealed=sealed).key.hex(),
         }
         if sealed:
             reference["cipher"] = self._derived(b"cipher\0" + name).hex()
         return reference
 
     def index(self, private_data_dir: str, *, sealed: bool) -> DigestIndex:
-        """What is known of the files of a private data dir. Of sealed jobs it has nothing but digests."""
-        kind = "sealed-digests" if sealed else "digests"
-        return DigestIndex(self._file(kind, private_data_dir), self.digester, anchors=not sealed)
+        """What is known of the files of a private data dir. That of sealed jobs is encrypted."""
+        digester = self.digester(sealed=sealed)
+        if not sealed:
+            return DigestIndex(self._file("digests", private_data_dir), digester)
+        from ..sealing.envelope import BlockCipher
+
+        cipher = BlockCipher(self._secret, "digests")
+        return DigestIndex(self._file("sealed-digests", private_data_dir), digester, cipher)
 
     def node(self, socket: str, node: str, worktype: str, *, sealed: bool) -> NodeMemory:
         """What is known of a node of the mesh of ``socket``."""
@@ -121,7 +137,7 @@ class PayloadMemory:
 def _forget_old(directory: Path) -> None:
     """Keeps the files that were written last: private data dirs may be of one job alone."""
     with os.scandir(directory) as entries:
-        found = sorted(((entry.stat().st_mtime, entry.path) for entry in entries if entry.is_file()), reverse=True)
+        found = sorted(((entry.stat().st_mtime, entry.path) for entry in entries), reverse=True)
     for _, path in found[_MOST_FILES:]:
         os.unlink(path)
 

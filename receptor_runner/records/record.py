@@ -173,7 +173,7 @@ class Record:
             "delivered": self.delivered,
             "released": self.released,
             "accepted": self.accepted,
-            "playbook": self.playbook,
+            "playbook": self.playbook if not self.sealed else "",
             "digest": self.digest,
             "sealed": self.sealed,
             "results_key": self.results_key,

@@ -6,12 +6,15 @@ first. A file that cannot be understood trusts nobody, and says so."""
 from __future__ import annotations
 
 import base64
+import contextlib
+import fcntl
 import json
+import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..errors import ConfigurationError, OutputError, RefusedError
-from ..sealing.envelope import fingerprint
+from ..sealing.envelope import fingerprint, wrap
 from ..stream.bounded_json import parse_json
 from ..system.below import read_regular
 from ..system.files import replace_file
@@ -44,6 +47,9 @@ class TrustedKeys:
     def __init__(self) -> None:
         self._path = state_directory() / "trusted-keys.json"
         self._keys: dict[str, bytes] = {}
+        self._read()
+
+    def _read(self) -> None:
         try:
             data = parse_json(read_regular(self._path, _LONGEST))
             self._keys = {str(node): base64.b64decode(key, validate=True) for node, key in data["keys"].items()}
@@ -80,8 +86,18 @@ class TrustedKeys:
         if len(key) != _KEY_BYTES:
             raise RefusedError(f"what {node} calls its key is none: it has {len(key)} bytes")
         own = TrustedKey(node, key)
+        try:
+            wrap(b"", key, {})
+        except ValueError as exc:
+            raise RefusedError(f"what {node} calls its key is none: {exc}") from exc
         if expected is not None and own.fingerprint != expected:
             raise RefusedError(f"the key of {node} is {own.fingerprint}, and not {expected}")
+        with self._locked():
+            self._note(own)
+        return own
+
+    def _note(self, own: TrustedKey) -> None:
+        node, key = own
         known = self._keys.get(node)
         if known not in (None, key):
             raise RefusedError(
@@ -90,14 +106,31 @@ class TrustedKeys:
             )
         self._keys[node] = key
         self._save()
-        return own
 
     def forget(self, node: str) -> bool:
         """Whether there was one."""
-        found = self._keys.pop(node, None) is not None
-        if found:
-            self._save()
+        with self._locked():
+            found = self._keys.pop(node, None) is not None
+            if found:
+                self._save()
         return found
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Nobody else changes the file meanwhile; what others have changed is known.
+
+        :raises OutputError: it cannot be locked.
+        """
+        try:
+            fd = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise OutputError(f"cannot write beside {self._path}: {exc.strerror}") from exc
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            self._read()
+            yield
+        finally:
+            os.close(fd)
 
     def _save(self) -> None:
         keys = {node: base64.b64encode(key).decode() for node, key in self._keys.items()}

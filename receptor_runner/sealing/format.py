@@ -34,6 +34,7 @@ from .sealed_file import SealedReader, SealingWriter
 __all__ = ["SealedReceiver", "SealedSender"]
 
 _VERSION = 1
+_KEY_BYTES = 32
 _LENGTH = struct.Struct(">Q")
 _PAYLOAD = "payload"
 #: Clocks may be so far apart, in seconds.
@@ -46,11 +47,15 @@ class SealedSender:
     :param inner: the format of what is sealed; None for zip.
     :param public_key: that of the node.
     :param results_key: what the results are to be sealed with, None to leave them as they are.
+    :param purpose: ``job``, or ``prepare`` for what must not be run.
     """
 
     name = SEALED
 
-    def __init__(self, inner: JobFormat | None, public_key: bytes, results_key: bytes | None = None) -> None:
+    def __init__(
+        self, inner: JobFormat | None, public_key: bytes, results_key: bytes | None = None, *, purpose: str = "job"
+    ) -> None:
+        self._purpose = purpose
         self._inner = inner
         self._public_key = public_key
         self._results_key = results_key
@@ -72,7 +77,7 @@ class SealedSender:
             header["results_key"] = self._results_key.hex()
         self._header = json.dumps(header).encode()
         outside = Extension(job=extension.job, owner=extension.owner)
-        wrapped = wrap(self._secret, self._public_key, _about(outside))
+        wrapped = wrap(self._secret, self._public_key, _about(outside, self._purpose))
         sealed = {
             "version": _VERSION,
             "recipient": fingerprint(self._public_key),
@@ -134,9 +139,13 @@ class SealedReceiver:
 
     :param line: what stands on the line of its parameters.
     :param open_store: opens the store of this node, if it has one.
+    :param purpose: what it must have been sealed for.
     """
 
-    def __init__(self, line: Extension, key: NodeKey, open_store: Callable[[], ContentStore | None]) -> None:
+    def __init__(
+        self, line: Extension, key: NodeKey, open_store: Callable[[], ContentStore | None], purpose: str
+    ) -> None:
+        self._purpose = purpose
         self.extension = Extension()
         self.results_key: bytes | None = None
         self._line = line
@@ -148,10 +157,12 @@ class SealedReceiver:
         :raises ReceptorRunnerError: as the format of what is sealed.
         """
         wrapped = self._wrapped()
-        secret = unwrap(wrapped, self._key.private(), _about(self._line))
+        secret = unwrap(wrapped, self._key.private(), _about(self._line, self._purpose))
         reader = SealedReader(file, BlockCipher(secret, _PAYLOAD))
         header = self._read_header(reader)
+        results_key = _results_key(header)
         self._key.note_opened(wrapped)
+        self.results_key = results_key
         with contextlib.ExitStack() as opened:
             by: UnpackingFormat = ZIP
             if header.get("format") == DELTA:
@@ -189,9 +200,7 @@ class SealedReceiver:
                 raise ValueError("it has no header")
             age = time.time() - float(header["created"])
             self.extension = Extension.of(header)
-            key = header.get("results_key")
-            self.results_key = bytes.fromhex(key) if key is not None else None
-        except (ValueError, TypeError, KeyError, struct.error) as exc:
+        except (ValueError, TypeError, KeyError, ArithmeticError, struct.error) as exc:
             raise ArchiveError(f"what is sealed cannot be understood: {exc}") from exc
         if not -_CLOCKS_SECONDS < age < ON_ITS_WAY_SECONDS:
             hours = f"{age / 3600:.0f} hours"
@@ -199,6 +208,20 @@ class SealedReceiver:
         return header
 
 
-def _about(line: Extension) -> dict[str, str]:
-    """Whose job it is. Another line opens nothing."""
-    return {"job": line.job or "", "owner": line.owner or ""}
+def _results_key(header: JSONObject) -> bytes | None:
+    """:raises ArchiveError: it is none."""
+    text = header.get("results_key")
+    if text is None:
+        return None
+    try:
+        key = bytes.fromhex(str(text))
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise ArchiveError("what is sealed has a key for its results that is none")
+    return key
+
+
+def _about(line: Extension, purpose: str) -> dict[str, str]:
+    """Whose job it is, and what for. Another line opens nothing."""
+    return {"job": line.job or "", "owner": line.owner or "", "purpose": purpose}

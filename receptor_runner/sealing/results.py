@@ -1,7 +1,7 @@
 """Results that only who has the job's key can read: a worker's output encrypted, and read again.
 
 Rules: each block that a worker writes becomes a line of its own, with its number. A reader takes them in their order,
-from whichever it begins with. What stands between them in clear is not believed, but for the keep-alives. The end mark
+from the one that it was told. What stands between them in clear is not believed, but for the keep-alives. The end mark
 is written in clear, too, behind the one that counts: scripts look for it."""
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
+from typing import IO
 
 from ..errors import RefusedError
 from ..stream.codec import END_OF_STREAM, encode
 from ..stream.endpoints import Output
 from ..stream.messages import EXTENSION, JSONObject
 from .envelope import BLOCK, BlockCipher
+from .spool import sealed_spool
 
 __all__ = ["SealingOutput", "Unsealer"]
 
@@ -67,11 +69,15 @@ class SealingOutput:
 
 
 class Unsealer:
-    """Reads what :class:`SealingOutput` wrote with the same ``key``."""
+    """Reads what :class:`SealingOutput` wrote with the same ``key``; an
+    :class:`~receptor_runner.stream.reader.Opener`.
 
-    def __init__(self, key: bytes) -> None:
+    :param block: the number of the first block that will come.
+    """
+
+    def __init__(self, key: bytes, block: int = 0) -> None:
         self._cipher = BlockCipher(key, _PURPOSE)
-        self._next: int | None = None
+        self.block = block
 
     def __call__(self, sealed: JSONObject) -> bytes:
         """The bytes of one line.
@@ -79,11 +85,17 @@ class Unsealer:
         :raises RefusedError: it is not the next one, or was changed.
         """
         number = sealed.get("n")
-        if type(number) is not int or not 0 <= number < 2**63 or self._next not in (None, number):
-            raise RefusedError(f"the sealed results are not whole: a block {number!r} where {self._next} should be")
+        if number != self.block or type(number) is not int:
+            raise RefusedError(f"the sealed results are not whole: a block {number!r} where {self.block} should be")
         try:
             data = base64.b64decode(str(sealed.get("data")), validate=True)
         except binascii.Error as exc:
             raise RefusedError(f"the block {number} of the sealed results is damaged") from exc
-        self._next = number + 1
-        return self._cipher.open(number, data)
+        opened = self._cipher.open(number, data)
+        self.block += 1
+        return opened
+
+    @staticmethod
+    def spool() -> IO[bytes]:
+        """Where an archive is kept on its way in."""
+        return sealed_spool()

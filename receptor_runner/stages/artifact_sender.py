@@ -5,8 +5,10 @@ Rules: keep-alives go out while it packs. The end of a cancelled job must be wri
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from typing import IO
 
 from ..archive import pack as _loaded_before_the_job_starts  # noqa: F401 - an upgrade must not change it meanwhile
 from ..archive.entry import Entry
@@ -27,9 +29,17 @@ _CUT_OUTPUT = 1024 * 1024
 class ArtifactSender:
     """:param in_time: whether there is time for something that takes so many seconds.
     :param readable: the names of the archive formats that the receiver says it reads.
+    :param make_spool: makes the file that the archive is packed into.
     """
 
-    def __init__(self, writer: ResultsWriter, in_time: Callable[[float], bool], readable: Iterable[str]) -> None:
+    def __init__(
+        self,
+        writer: ResultsWriter,
+        in_time: Callable[[float], bool],
+        readable: Iterable[str],
+        make_spool: Callable[[], IO[bytes]] = spool,
+    ) -> None:
+        self._make_spool = make_spool
         self._writer = writer
         self._in_time = in_time
         self._format = best_format(readable)
@@ -46,7 +56,7 @@ class ArtifactSender:
 
     def _sent(self, entries: Iterable[Entry], omissions: Omissions, *, hurry: bool) -> bool:
         """False if the archive takes longer to write than there is time, or no receiver would take it."""
-        with spool() as file:
+        with contextlib.closing(self._make_spool()) as file:
             packer: Packer = self._format.packer(file, omissions.report)
             for _ in packer.pack(entries):
                 self._writer.tick()

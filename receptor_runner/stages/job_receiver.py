@@ -24,10 +24,13 @@ __all__ = ["JobReceiver", "NodeMeans"]
 
 
 class NodeMeans(NamedTuple):
-    """``open_store`` opens the store, if there is one. ``key_file`` has the key for sealed jobs."""
+    """``open_store`` opens the store, if there is one. ``key_file`` has the key for sealed jobs. ``purpose`` is what
+    jobs are taken for: to be run, or only to prepare the node.
+    """
 
     open_store: Callable[[], ContentStore | None]
     key_file: str
+    purpose: str = "job"
 
 
 class JobReceiver:
@@ -130,7 +133,7 @@ class JobReceiver:
         from ..sealing.node_key import NodeKey
 
         self._opened = True
-        by = SealedReceiver(self.extension, NodeKey(self._means.key_file), self._means.open_store)
+        by = SealedReceiver(self.extension, NodeKey(self._means.key_file), self._means.open_store, self._means.purpose)
         try:
             self._extract(archive, by)
         finally:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..delta.lacking import LackingError
-from ..errors import ReceptorRunnerError
 from ..guard.engine import ask_engine
 from ..limits import KILL_SECONDS, TERM_SECONDS, StreamLimits
 from ..stream.messages import ALL, JSONObject
@@ -58,8 +57,8 @@ class Preparation:
                 answer["images"][image] = self._pulled(image)
         except LackingError as exc:
             answer["lacks"] = [digest.hex() for digest in exc.digests] or [ALL]
-        except (ReceptorRunnerError, OSError) as exc:
-            answer["error"] = str(exc)
+        except Exception as exc:  # there is an answer, whatever it is
+            answer["error"] = str(exc) or type(exc).__name__
         self._writer.send({PREPARED: answer})
         good = all(said in ("present", "pulled") for said in answer["images"].values())
         return good and not answer["lacks"] and answer["error"] is None

@@ -38,7 +38,7 @@ from ..results.verdict import TRUNCATED, Evidence, Verdict, judge
 from ..stream.archive_receiver import ArchiveReceiver
 from ..stream.endpoints import Input
 from ..stream.messages import JobEvent, JSONObject, Status
-from ..stream.reader import Item, StreamReader
+from ..stream.reader import Item, Opener, StreamReader
 from ..stream.status import CANCELED, ERROR, UNSTARTED, error_status
 from ..system.signals import StopFlag
 from .handler_errors import tell_handler_error
@@ -72,7 +72,8 @@ class JobMemory(TypedDict, total=False):
 
 class JobJournal(Protocol):
     """Where another process stage can go on with the same stream: from ``offset`` (bytes, a message boundary), with the
-    first ``skip`` items behind it done and ``events`` events handled in all.
+    first ``skip`` items behind it done and ``events`` events handled in all. ``block`` is the number of the first
+    sealed part there.
     """
 
     #: Whether it is kept. Then a fault of this end, such as a full disk, ends the stage and not the job.
@@ -82,7 +83,7 @@ class JobJournal(Protocol):
     events: int
     memory: JobMemory
 
-    def passed(self, offset: int, skip: int, events: int) -> None: ...
+    def passed(self, offset: int, skip: int, events: int, block: int) -> None: ...
 
     def remember(self, memory: JobMemory) -> None: ...
 
@@ -96,7 +97,7 @@ class _NoJournal:
     def __init__(self) -> None:
         self.memory: JobMemory = {}
 
-    def passed(self, offset: int, skip: int, events: int) -> None:
+    def passed(self, offset: int, skip: int, events: int, block: int) -> None:
         pass
 
     def remember(self, memory: JobMemory) -> None:
@@ -127,7 +128,7 @@ class ProcessorOptions:
     cancel: Callable[[], None] = lambda: None
     journal: JobJournal = NO_JOURNAL
     #: Opens sealed results.
-    unseal: Callable[[JSONObject], bytes] | None = None
+    unseal: Opener | None = None
 
 
 def artifact_dir(private_data: PrivateDataDir, given: object, ident: object) -> str:
@@ -254,7 +255,7 @@ class Processor:
         except TruncatedStreamError as exc:
             raise self._ended_early(exc) from exc
         if kept and not self._reader.finished:
-            self._journal.passed(self._reader.boundary, self._reader.done, self._sinks.events)
+            self._journal.passed(self._reader.boundary, self._reader.done, self._sinks.events, self._reader.block)
         self._sinks.flush()
 
     def _take(self, item: Item) -> None:
@@ -285,7 +286,7 @@ class Processor:
         """One more item is done. What it changed is remembered first: a crash between the two may repeat the item."""
         if self._sinks.stats is not None and not self._journal.memory.get("stats"):
             self._journal.remember({"stats": self._sinks.stats})
-        self._journal.passed(self._reader.boundary, self._reader.done, self._sinks.events)
+        self._journal.passed(self._reader.boundary, self._reader.done, self._sinks.events, self._reader.block)
 
     def _ended_early(self, exc: TruncatedStreamError) -> ReceptorRunnerError:
         if self._options.interrupts.give_up_at is not None and self._sinks.status == UNSTARTED:

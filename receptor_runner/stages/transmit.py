@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -47,6 +48,7 @@ class Transmitter:
         self._options = options or TransmitterOptions()
         self._format = job_format
         self._job = OutgoingJob(parameters, self._options)
+        self._spool: Callable[[], Any] = spool
         #: The parameters that travel.
         self.kwargs = self._job.kwargs
 
@@ -61,16 +63,16 @@ class Transmitter:
         :raises Interrupted: ``flag`` was raised.
         """
         head = self._head()
-        if not self._job.with_archive:
+        if not self._job.with_archive and self._format is None:
             self.digest = self._digest("")
             output.write(encode(head) + END_OF_STREAM)
             return self
-        with spool() as file:
+        with self._spool() as file:
             packer = (self._format or ZIP).packer(file, self._job.report)
             contents = hashlib.sha256()
             packer.told = functools.partial(_add, contents)
             try:
-                for _ in packer.pack(self._job.entries()):
+                for _ in packer.pack(self._job.entries() if self._job.with_archive else ()):
                     _check(flag)
             except ReceptorRunnerError:
                 raise
@@ -111,6 +113,7 @@ class Transmitter:
 
         :raises ReceptorRunnerError: as :meth:`run`.
         """
+        self._spool = _Nothing
         return self.run(_Nowhere(), flag).digest
 
 
@@ -118,6 +121,19 @@ def _add(contents: hashlib._Hash, name: str, mode: int, size: int, crc: int) -> 
     """Facts of an earlier run travel, and change from run to run."""
     if not name.startswith("artifacts/"):
         contents.update(f"{name}\0{mode:o}\0{size}\0{crc}\0".encode())
+
+
+class _Nothing(io.RawIOBase):
+    """A file that takes everything, and has nothing: what is packed is only counted."""
+
+    def write(self, data: Any) -> int:
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return 0
+
+    def read(self, size: int = -1) -> bytes:
+        return b""
 
 
 class _Nowhere:

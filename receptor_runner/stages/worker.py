@@ -13,11 +13,12 @@ import os
 import select
 import time
 import traceback
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from ..archive.format import DELTA
+from ..archive.spool import spool
 from ..delta.lacking import LackingError
 from ..errors import (
     ArchiveError,
@@ -86,6 +87,8 @@ class Worker:
         self._temporary = ""
         self._extension = Extension()
         self._ended = False
+        #: Makes the file that artifacts are packed into.
+        self._make_spool: Callable[[], IO[bytes]] = spool
         output.while_waiting = self._stop.note
 
     @property
@@ -145,7 +148,9 @@ class Worker:
                     artifacts.write_fault(ERROR, self.exit_code, self.verdict.explanation)
             if artifacts is not None and not self._options.in_place:
                 more = collector.entries() if collector is not None else ()
-                ArtifactSender(self._writer, self._stop.in_time, self._extension.archives).send(artifacts, more)
+                ArtifactSender(self._writer, self._stop.in_time, self._extension.archives, self._make_spool).send(
+                    artifacts, more
+                )
 
     def _collector(self, work_dir: WorkDir, spec: RunSpec) -> Collector:
         """What finds the files that are wanted back, once the job has made them."""
@@ -194,7 +199,9 @@ class Worker:
         finally:
             if receiver.results_key is not None:
                 from ..sealing.results import SealingOutput
+                from ..sealing.spool import sealed_spool
 
+                self._make_spool = sealed_spool
                 self._writer.output = SealingOutput(self._writer.output, receiver.results_key)
         self._extension = receiver.extension
         return kwargs

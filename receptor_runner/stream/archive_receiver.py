@@ -6,7 +6,7 @@ only then extracted. Whoever makes a receiver closes it."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from ..archive.format import ArchiveFormat, UnpackingFormat, format_named
@@ -19,16 +19,19 @@ __all__ = ["ArchiveReceiver"]
 
 
 class ArchiveReceiver:
-    """One archive on its way in."""
+    """One archive on its way in.
 
-    def __init__(self, start: ArchiveStart) -> None:
+    :param make_spool: makes the file that it is kept in.
+    """
+
+    def __init__(self, start: ArchiveStart, make_spool: Callable[[], IO[bytes]] = spool) -> None:
         #: What the sender says about what is not in it.
         self.warnings = start.warnings
         #: The name of its format.
         self.format = start.format
         self._expected = start.sha256
         self._digest = _sha256() if start.sha256 else None
-        self._file: IO[bytes] = spool()
+        self._file = make_spool()
 
     def receive(self, chunk: bytes) -> None:
         """:raises OutputError: the temporary directory is full."""

@@ -6,9 +6,10 @@ on where this one stopped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from collections.abc import Iterator
+from typing import IO, Protocol, TypeAlias
 
+from ..archive.spool import spool
 from ..errors import RefusedError, TruncatedStreamError
 from ..limits import DEFAULT_LIMITS, MAX_FOREIGN, StreamLimits
 from .archive_receiver import ArchiveReceiver
@@ -29,9 +30,21 @@ from .messages import (
 )  # fmt: skip
 from .status import CANCELED, ERROR
 
-__all__ = ["Item", "StreamReader"]
+__all__ = ["Item", "Opener", "StreamReader"]
 
 Item: TypeAlias = Message | ArchiveReceiver
+
+
+class Opener(Protocol):
+    """Opens the sealed parts of a stream, one behind the other. ``block`` is the number of the next one."""
+
+    block: int
+
+    def __call__(self, sealed: JSONObject) -> bytes:
+        """:raises RefusedError: it is not the next one, or was changed."""
+
+    def spool(self) -> IO[bytes]:
+        """Where an archive is kept on its way in."""
 
 
 class StreamReader:
@@ -40,7 +53,7 @@ class StreamReader:
     :param start: the offset in the stream of the first byte that will be fed: a :attr:`boundary` of another reader.
     :param skip: this many items behind ``start`` were handled before, and are left out.
     :param archives: false for a reader that does not want archives: they are passed over.
-    :param unseal: the bytes of a sealed part. Whoever has it believes nothing else.
+    :param unseal: opens sealed parts. Whoever has it believes nothing else.
     """
 
     def __init__(
@@ -50,7 +63,7 @@ class StreamReader:
         start: int = 0,
         skip: int = 0,
         archives: bool = True,
-        unseal: Callable[[JSONObject], bytes] | None = None,
+        unseal: Opener | None = None,
     ) -> None:
         #: Where another reader may start, and how many items behind that were handed out.
         self.boundary, self.done = start, 0
@@ -64,12 +77,15 @@ class StreamReader:
         self._unseal = unseal
         #: What is sealed is a stream of its own.
         self._inner = Decoder(limits) if unseal is not None else self._decoder
-        self._is_sealed = False
+        #: Whether sealed parts came, or others took them in.
+        self.is_sealed = unseal is not None and unseal.block > 0
+        #: The number of the first sealed part behind :attr:`boundary`.
+        self.block = unseal.block if unseal is not None else 0
 
     @property
     def finished(self) -> bool:
         """Whether the end mark came."""
-        return self._inner.finished if self._is_sealed else self._decoder.finished
+        return self._inner.finished if self.is_sealed else self._decoder.finished
 
     @property
     def wanted(self) -> int:
@@ -109,9 +125,10 @@ class StreamReader:
         if not data:
             raise TruncatedStreamError(f"the stream ended at byte {self.offset}, before its end mark")
         inner = self._inner
-        inside = inner.in_archive or (self._is_sealed and inner.boundary != inner.offset)
+        inside = inner.in_archive or (self.is_sealed and inner.boundary != inner.offset)
         if self._decoder.boundary != self.boundary and not inside:
             self.boundary, self.done = self._decoder.boundary, 0
+            self.block = self._unseal.block if self._unseal is not None else 0
 
     def _unsealed(self, messages: list[Message]) -> Iterator[Message]:
         """The messages of sealed parts. Before the first of them a worker may say that it cannot begin.
@@ -122,10 +139,12 @@ class StreamReader:
         for message in messages:
             sealed = Extension.of(message.data).sealed if isinstance(message, Unknown) else None
             if sealed is not None:
-                self._is_sealed = True
+                self.is_sealed = True
                 yield from self._inner.receive(self._unseal(sealed))
-            elif not self._is_sealed and not isinstance(message, EndOfStream):
+            elif not self.is_sealed:
                 yield _checked_clear(message)
+            elif isinstance(message, EndOfStream) and not self._inner.finished:
+                raise RefusedError("the sealed results are not whole: there is an end that was not sealed")
 
     def close(self) -> None:
         """Closes an archive that did not become whole."""
@@ -149,7 +168,7 @@ class StreamReader:
                 if self._skip:
                     self._counts()
                 elif self.archives:
-                    self._archive = ArchiveReceiver(message)
+                    self._archive = ArchiveReceiver(message, self._unseal.spool if self._unseal is not None else spool)
             case ArchiveData(chunk) if self._archive is not None:
                 self._archive.receive(chunk)
             case ArchiveEnd() if self._archive is not None:
@@ -175,7 +194,7 @@ def _checked_clear(message: Message) -> Message:
 
     :raises RefusedError: it says that the job did something.
     """
-    if isinstance(message, (Keepalive, Foreign, Unknown)):
+    if isinstance(message, (Keepalive, Foreign, Unknown, EndOfStream)):
         return message
     if isinstance(message, Status) and message.data.get("status") in (ERROR, CANCELED):
         return message

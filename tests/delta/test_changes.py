@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from receptor_runner.archive.collect import collect
+from receptor_runner.archive.entry import Entry
+from receptor_runner.delta.content_store import ContentStore
 from receptor_runner.delta.digest_index import DigestIndex
-from tests.support.deltas import Client, contents, refuse, seen, send_whole
+from receptor_runner.delta.format import DeltaSender
+from receptor_runner.delta.packer import DeltaPacker
+from receptor_runner.delta.references import Digester
+from receptor_runner.delta.shared import SharedArchives
+from tests.support.deltas import Client, contents, refuse, seen, send_whole, unpack
 
 NAMES = st.sampled_from(["project/a", "project/b", "project/d/c", "roles/r/x", "inventory/hosts", "env/e", "other"])
 SMALL = st.binary(max_size=40)
@@ -196,3 +203,61 @@ def test_what_has_not_changed_is_not_read_again(large: Client, tmp_path: Path) -
     os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
     changed = next(one for one in collect(str(large.directory), refuse) if one.name == "project/large")
     assert DigestIndex(tmp_path / "memory", large.digester).known(changed) is None, "its time of change tells"
+
+
+def test_large_data_of_parameters_and_links_to_large_files_travel(tmp_path: Path) -> None:
+    """What has no file of its own in the private data dir."""
+    (tmp_path / "elsewhere").write_bytes(random.Random(2).randbytes(6_000_000))
+    data = random.Random(3).randbytes(20_000_000)
+    found = (tmp_path / "elsewhere").stat()
+    entries = [
+        Entry("inventory", found.st_mode, found.st_mtime_ns, found.st_size, path=str(tmp_path / "elsewhere")),
+        Entry.of_bytes("project/given", data),
+    ]
+    client = Client(tmp_path, tmp_path / "memory")
+    with tempfile.TemporaryFile() as file:
+        packer = DeltaPacker(file, refuse, client.digester, DigestIndex(tmp_path / "memory", client.digester), ())
+        for _ in packer.pack(entries):
+            pass
+        (tmp_path / "node").mkdir()
+        unpack(file, tmp_path / "node", tmp_path / "store", client.digester)
+    assert (tmp_path / "node" / "project" / "given").read_bytes() == data
+    assert (tmp_path / "node" / "inventory").read_bytes() == (tmp_path / "elsewhere").read_bytes()
+
+
+@pytest.mark.parametrize("problem", [False, True])
+def test_an_archive_is_copied_for_others_only_if_nothing_is_missing_in_it(tmp_path: Path, problem: bool) -> None:
+    job = tmp_path / "job"
+    (job / "project").mkdir(parents=True)
+    (job / "project" / "a").write_text("a")
+    if problem:
+        os.mkfifo(job / "project" / "pipe")
+    client = Client(job, tmp_path / "memory")
+    told: list[list[str]] = []
+    with SharedArchives() as shared:
+        for _ in range(2):
+            said: list[str] = []
+            index = DigestIndex(tmp_path / "memory", client.digester)
+            sender = DeltaSender(client.digester, index, frozenset(), {}, shared)
+
+            def report(path: str, reason: str, fatal: bool, said: list[str] = said) -> None:
+                said.append(path)
+
+            with tempfile.TemporaryFile() as file:
+                packer = sender.packer(file, report)
+                for _ in packer.pack(collect(str(job), report)):
+                    pass
+                assert packer.acceptable
+            told.append(said)
+            assert sender.named
+    assert told[0] == told[1], "everybody hears what is missing"
+
+
+def test_one_worker_does_not_fill_a_disk_with_its_store(tmp_path: Path) -> None:
+    digester = Digester(b"k" * 32)
+    with ContentStore(tmp_path / "store", 1_000_000) as store:
+        owned = store.owned("0" * 32)
+        for number in range(50):
+            data = b"%d" % number + b"x" * 100_000
+            owned.put(digester.reference(data), data)
+        assert sum(path.stat().st_size for path in contents(tmp_path / "store")) <= 1_000_000

@@ -24,9 +24,7 @@ FILE = stat.S_IFREG | 0o644
 def archive(*entries: TreeEntry, more: dict[str, bytes] | None = None) -> IO[bytes]:
     """One whose manifest lists ``entries``, with the members ``more``."""
     writer = PieceWriter()
-    pieces = [piece for entry in entries if (piece := writer.add(entry)) is not None]
-    rest = writer.rest()
-    pieces += [rest] if rest is not None else []
+    pieces = [piece for entry in entries for piece in writer.add(entry)] + list(writer.rest())
     references = [DIGESTER.reference(piece) for piece in pieces]
     members = {f"/{one.digest.hex()}": piece for one, piece in zip(references, pieces, strict=True)}
     members |= {"/manifest": write_root(references), **(more or {})}

@@ -51,7 +51,7 @@ class Sealed:
 
     def open(self, target: Path, line: Extension | None = None, key: NodeKey | None = None) -> SealedReceiver:
         target.mkdir(exist_ok=True)
-        receiver = SealedReceiver(line or self.line, key or self.key, lambda: None)
+        receiver = SealedReceiver(line or self.line, key or self.key, lambda: None, "job")
         for _ in receiver.unpack(io.BytesIO(self.archive), str(target), DEFAULT_LIMITS, artifacts=False):
             pass
         return receiver
@@ -70,9 +70,20 @@ def test_a_job_opens_on_its_node_and_says_nothing_on_its_way(tmp_path: Path) -> 
 def test_a_job_opens_once(tmp_path: Path) -> None:
     job = Sealed(tmp_path)
     job.open(tmp_path / "one")
+    (tmp_path / "two").mkdir()
+    again = SealedReceiver(job.line, job.key, lambda: None, "job")
     with pytest.raises(RefusedError, match="before"):
-        job.open(tmp_path / "two")
+        list(again.unpack(io.BytesIO(job.archive), str(tmp_path / "two"), DEFAULT_LIMITS, artifacts=False))
     assert not list((tmp_path / "two").iterdir())
+    assert again.results_key is None, "no key encrypts two things"
+
+
+def test_what_is_sealed_to_prepare_a_node_is_not_run(tmp_path: Path) -> None:
+    job = Sealed(tmp_path)
+    (tmp_path / "job").mkdir()
+    receiver = SealedReceiver(job.line, job.key, lambda: None, "prepare")
+    with pytest.raises(RefusedError):
+        list(receiver.unpack(io.BytesIO(job.archive), str(tmp_path / "job"), DEFAULT_LIMITS, artifacts=False))
 
 
 def test_a_job_does_not_open_elsewhere(tmp_path: Path) -> None:
@@ -224,9 +235,9 @@ def test_sealed_results_are_read_from_every_place_where_a_reader_stopped() -> No
     for cut in range(len(written)):
         reader = StreamReader(unseal=Unsealer(KEY))
         before = found(reader, b"".join(written[:cut])) if cut else []
-        place, done = reader.boundary, reader.done
+        place, done, block = reader.boundary, reader.done, reader.block
         reader.close()
-        again = StreamReader(start=place, skip=done, unseal=Unsealer(KEY))
+        again = StreamReader(start=place, skip=done, unseal=Unsealer(KEY, block))
         after = found(again, whole[place:])
         again.close()
         assert before + after == wanted
@@ -257,10 +268,19 @@ def test_sealed_results_that_were_changed_are_refused(change: Callable[[list[byt
         found(StreamReader(unseal=Unsealer(KEY)), b"".join(change(lines)))
 
 
+def test_a_reader_that_goes_on_takes_no_block_twice_and_nothing_in_clear() -> None:
+    lines = sealed_results()[0]
+    for said in (lines[1], encode({"status": "canceled"}) + END_OF_STREAM):
+        reader = StreamReader(start=1, unseal=Unsealer(KEY, 3))
+        with pytest.raises(RefusedError):
+            found(reader, said)
+
+
 def test_an_end_that_was_not_sealed_is_none() -> None:
     lines = sealed_results()[0]
     reader = StreamReader(unseal=Unsealer(KEY))
-    found(reader, b"".join(lines[:3]) + encode({"status": "successful"}) + END_OF_STREAM)
+    with pytest.raises(RefusedError, match="end"):
+        found(reader, b"".join(lines[:3]) + encode({"status": "successful"}) + END_OF_STREAM)
     assert not reader.finished
 
 
