@@ -34,7 +34,7 @@ _VERSION = "v1"
 #: How many bytes workers have put there, as far as they have counted.
 _COUNT = "count"
 #: The use of a content is noted when the last note is so old, in seconds.
-_NOTED_AFTER = 3600.0
+_NOTED_AFTER = 300.0
 #: A store takes no more than this part of the room that would be free without it.
 _PART_OF_DISK = 10
 #: When it is full, so much of it is kept.
@@ -74,8 +74,9 @@ class ContentStore:
     def __enter__(self) -> ContentStore:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        """What could not be used whole is about to be sent the rest of: nothing of it goes meanwhile."""
+        self.close(make_room=kind is None)
 
     def owned(self, owner: str, cipher: ContentCipher | None = None) -> OwnedContents:
         """What ``owner``, a name of hex digits, has there. It can be used until the store is closed.
@@ -94,10 +95,10 @@ class ContentStore:
         self._added += size
         return self._added <= self._most
 
-    def close(self) -> None:
+    def close(self, *, make_room: bool = True) -> None:
         """Counts what was added, and makes room if it is too much by now."""
         try:
-            if self._added and self._count(self._added) > self._limit():
+            if self._added and self._count(self._added) > self._limit() and make_room:
                 self._make_room()
         except OSError as exc:
             logger.info("the store %s cannot be looked after: %s", self._directory, exc.strerror)

@@ -1,7 +1,8 @@
 """A job on its way to its node: whole or only what the node lacks, sealed or not, once or twice.
 
 Rules: the record says where the unit is before its payload leaves, and that it was accepted only when it was. A job is
-sent a second time only if its worker says that it lacks something, and has started nothing."""
+sent a second time only if its worker says that it lacks something, and has started nothing. If it lacks something even
+then, all of it is sent."""
 
 from __future__ import annotations
 
@@ -68,15 +69,15 @@ class JobSending(NamedTuple):
         if store is None or not store.is_offered(self.flag):
             self._send_once(None, key, wish)
             return
-        if self._took(store, self._delta(store, key, wish)):
-            return
-        self.record.accepted = False
-        self.records.save(self.record)
-        release_unwanted(self.record.address, self.record.units[0].unit)
-        if store.is_offered(self.flag):
-            self._took(store, self._delta(store, key, wish))
-        else:
-            self._send_once(None, key, wish)
+        for _ in range(2):
+            if not store.is_offered(self.flag):
+                break
+            if self._took(store, self._delta(store, key, wish)):
+                return
+            self.record.accepted = False
+            self.records.save(self.record)
+            release_unwanted(self.record.address, self.record.units[0].unit)
+        self._send_once(None, key, wish)
 
     def _delta(self, store: NodeStore, key: bytes | None, wish: PayloadWish) -> DeltaSender:
         packed = store.sender(str(self.job.private_data.path), self.shared if key is None else None)

@@ -166,7 +166,7 @@ def test_ansible_runner_in_its_place_gets_everything(
 def test_a_full_store_drops_what_was_not_used_for_longest(job: Path, tmp_path: Path) -> None:
     with running_with("embedded", [_with_store(tmp_path / "store", "--store-size", "3M")]) as mesh:
         mesh.wait_ready()
-        for number in range(4):
+        for number in range(6):
             (job / "project" / "large").write_text(f"{number} {os.urandom(500_000).hex()}")
             assert sent(mesh, job) > 600_000
         assert sum(path.stat().st_size for path in contents(tmp_path / "store")) < 3_100_000
