@@ -14,13 +14,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from ..errors import OutputError
+from ..limits import MAX_DEPTH, MAX_HOLES, MAX_MEMBER_NAME, MAX_MEMBERS, MAX_UNPACKED
 from ..system.below import DIRECTORY
 from .entry import Entry
 
-__all__ = ["Report", "check_shortage", "collect", "excluded"]
+__all__ = ["CHANGED", "HOLES", "Report", "check_shortage", "collect", "excluded", "opened", "refusal"]
 
 #: Called with a path and the reason why it does not travel. ``fatal`` if a job would miss it.
 Report = Callable[[str, str, bool], None]
+
+#: What is reported of a file that did not stay as it was, and of one with too many holes.
+CHANGED = "changed while it was read; what was there first travels"
+HOLES = f"is left out: it has holes, and an archive has {MAX_HOLES} bytes of them"
 
 _KINDS = {stat.S_IFIFO: "a fifo", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
@@ -93,6 +98,34 @@ def check_shortage(exc: OSError, path: str) -> None:
     """:raises OutputError: this process is short of descriptors or memory, and nothing is wrong with the file."""
     if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
         raise OutputError(f"cannot read {path}: {exc.strerror}") from exc
+
+
+def refusal(entry: Entry, members: int, unpacked: int) -> str | None:
+    """Why a receiver would refuse an archive because of ``entry``: it has the same bounds.
+
+    :param members: how many are in the archive already, ``unpacked`` bytes of them.
+    """
+    if entry.too_deep:
+        return f"is deeper than {MAX_DEPTH} directories, or its name is longer than {MAX_MEMBER_NAME} bytes"
+    if members >= MAX_MEMBERS:
+        return f"is one file too many: an archive has {MAX_MEMBERS} at most"
+    if unpacked + entry.size > MAX_UNPACKED:
+        return f"is too large: an archive holds {MAX_UNPACKED} bytes at most"
+    return None
+
+
+def opened(entry: Entry, report: Report) -> int | None:
+    """A descriptor of the file of ``entry``; None if it cannot be read, which is reported.
+
+    :raises OutputError: this process is short of descriptors or memory.
+    """
+    assert entry.path is not None
+    try:
+        return entry.open()
+    except OSError as exc:
+        check_shortage(exc, entry.path)
+        report(entry.path, f"cannot be read: {exc.strerror}", not isinstance(exc, FileNotFoundError))
+        return None
 
 
 def excluded(name: str, patterns: Sequence[str]) -> bool:

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
 from ..errors import OutputError
-from ..limits import FREE_GROWTH, MAX_DEPTH, MAX_GROWTH, MAX_HOLES, MAX_MEMBER_NAME, MAX_MEMBERS, MAX_UNPACKED
+from ..limits import FREE_GROWTH, MAX_GROWTH, MAX_HOLES
 from ..system.places import temporary_place
-from .collect import Report, check_shortage
+from .collect import CHANGED, HOLES, Report, opened, refusal
 from .deflate import LEVEL, deflate
 from .entry import Entry, dos_time, extra_fields
 
@@ -64,11 +64,11 @@ class ZipPacker:
         :raises OutputError: the spool cannot be written, most likely because the disk is full.
         """
         for entry in entries:
-            refusal = self._refusal(entry)
-            if refusal is None:
+            refused = refusal(entry, len(self._directory), self._unpacked)
+            if refused is None:
                 yield from self._add(entry)
             else:
-                self._report(entry.path or entry.name, refusal, True)
+                self._report(entry.path or entry.name, refused, True)
             yield
         self._finish()
 
@@ -86,16 +86,6 @@ class ZipPacker:
         self._digest.update(data)
         self.size += len(data)
 
-    def _refusal(self, entry: Entry) -> str | None:
-        """Why a receiver would refuse the archive because of ``entry``: it has the same bounds."""
-        if entry.too_deep:
-            return f"is deeper than {MAX_DEPTH} directories, or its name is longer than {MAX_MEMBER_NAME} bytes"
-        if len(self._directory) >= MAX_MEMBERS:
-            return f"is one file too many: an archive has {MAX_MEMBERS} at most"
-        if self._unpacked + entry.size > MAX_UNPACKED:
-            return f"is too large: an archive holds {MAX_UNPACKED} bytes at most"
-        return None
-
     def _add(self, entry: Entry) -> Iterator[None]:
         if stat.S_ISDIR(entry.mode):
             self._add_whole(entry, b"")
@@ -105,12 +95,8 @@ class ZipPacker:
             yield from self._add_file(entry)
 
     def _add_file(self, entry: Entry) -> Iterator[None]:
-        assert entry.path is not None
-        try:
-            fd = entry.open()
-        except OSError as exc:
-            check_shortage(exc, entry.path)
-            self._report(entry.path, f"cannot be read: {exc.strerror}", not isinstance(exc, FileNotFoundError))
+        fd = opened(entry, self._report)
+        if fd is None:
             return
         try:
             if entry.size <= _SMALL:
@@ -118,7 +104,7 @@ class ZipPacker:
             else:
                 yield from self._add_large(entry, fd)
         except _Unreadable as exc:
-            self._report(entry.path, f"cannot be read: {exc}", True)
+            self._report(entry.path or entry.name, f"cannot be read: {exc}", True)
         finally:
             os.close(fd)
 
@@ -126,7 +112,7 @@ class ZipPacker:
         data = _read(fd, entry.size + 1)
         if len(data) != entry.size:
             assert entry.path is not None
-            self._report(entry.path, "changed while it was read; what was there first travels", False)
+            self._report(entry.path, CHANGED, False)
         return data[: entry.size]
 
     def _add_whole(self, entry: Entry, data: bytes) -> None:
@@ -149,7 +135,7 @@ class ZipPacker:
         assert entry.path is not None
         self._holes += holes_of(fd, entry.size, MAX_HOLES)
         if self._holes > MAX_HOLES:
-            self._report(entry.path, f"is left out: it has holes, and an archive has {MAX_HOLES} bytes of them", True)
+            self._report(entry.path, HOLES, True)
             return
         chunk = _read(fd, min(_READ, entry.size))
         sample = chunk[:_SAMPLE]
@@ -173,7 +159,7 @@ class ZipPacker:
         self._finish_member(entry, member)
         self._unpacked += member.size
         if member.size != entry.size or os.fstat(fd).st_size != entry.size:
-            self._report(entry.path, "changed while it was read; what was there first travels", False)
+            self._report(entry.path, CHANGED, False)
 
     def _finish_member(self, entry: Entry, member: _Member) -> None:
         self._directory.append(member.directory_header())

@@ -16,7 +16,7 @@ from .deflate import deflate
 from .directory import DEFLATED, STORED, Member, ZipDirectory
 from .tree import Tree, parts_of, write_all, writing
 
-__all__ = ["check_bounds", "content", "extract", "placed_members", "unpack_zip", "zip_member"]
+__all__ = ["Counted", "check_bounds", "content", "extract", "placed_members", "unpack_zip", "zip_member"]
 
 _READ = 512 * 1024
 #: How many members are looked at before the caller has its turn.
@@ -81,22 +81,36 @@ def zip_member(file: IO[bytes], name: str, limit: int, limits: StreamLimits = DE
     return read[:limit]
 
 
+class Counted:
+    """What there is in an archive so far: ``members``, and ``size`` bytes in them."""
+
+    def __init__(self, limits: StreamLimits) -> None:
+        self.members = self.size = 0
+        self._limits = limits
+
+    def add(self, name: str, size: int) -> None:
+        """:raises LimitError: that is more than is taken."""
+        self.members += 1
+        self.size += size
+        if self.members > self._limits.members:
+            raise LimitError(f"the archive has more than {self._limits.members} members, the limit")
+        if self.size > self._limits.unpacked:
+            raise LimitError(f"the archive grows beyond {self._limits.unpacked} bytes, the limit, at {name[:200]!r}")
+
+
 def check_bounds(directory: ZipDirectory, limits: StreamLimits) -> Iterator[None]:
     """Counts what the archive says of itself, yielding often.
 
     :raises LimitError: the archive says itself that it is too large.
     :raises ArchiveError: it is damaged, or grows as no honest one does.
     """
-    packed = size = 0
-    for count, member in enumerate(directory.members(), 1):
-        if count > limits.members:
-            raise LimitError(f"the archive has more than {limits.members} members, the limit")
+    packed, counted = 0, Counted(limits)
+    for member in directory.members():
         packed += member.packed
-        size += member.size
-        if size > limits.unpacked:
-            raise LimitError(f"the archive grows beyond {limits.unpacked} bytes, the limit, at {member.name[:200]!r}")
-        if not count % _MEMBERS_AT_ONCE:
+        counted.add(member.name, member.size)
+        if not counted.members % _MEMBERS_AT_ONCE:
             yield
+    size = counted.size
     if size > max(FREE_GROWTH, packed * MAX_GROWTH):
         raise ArchiveError(f"the archive grows from {packed} to {size} bytes, more than {MAX_GROWTH} times")
 

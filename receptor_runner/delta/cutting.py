@@ -1,4 +1,4 @@
-"""Cuts a large file into contents, where it was cut the last time if it can be.
+"""Cuts a file into contents: a small one is one, and a large one is cut where it was cut the last time if it can be.
 
 Rules: what is read is described as it is read, and never held as a whole. A piece that is as before stays a piece, also
 if it has moved: its first bytes are looked for, which takes a search and no arithmetic for each byte. So a changed line
@@ -28,7 +28,7 @@ _MOST_MISSED = 8
 
 
 class Cut(NamedTuple):
-    """A piece of a file. ``anchor`` are its first bytes."""
+    """A piece of a file. ``anchor`` are its first bytes; a file that is not cut has none."""
 
     reference: Reference
     anchor: bytes
@@ -42,6 +42,11 @@ def cut(
     :param read: so many bytes from an offset on; fewer at the end.
     :param before: how it was cut the last time.
     """
+    if size <= CUT_FROM:
+        data = read(0, size)
+        if data:
+            yield Cut(digester.reference(data), b""), data
+        return
     if len(before) > 2 * size // _PIECE + 2:
         before = ()  # it was cut to shreds by many changes
     place, known, missed = 0, 0, 0
@@ -58,21 +63,13 @@ def cut(
             missed = 0 if ahead else missed + 1
         else:
             ahead = 0
-        until = place + ahead if ahead else size
-        length = min(_PIECE, until - place)
-        while True:
-            data = read(place, length)
+        until = min(size, place + (ahead or _PIECE))
+        while place < until:
+            data = read(place, min(_PIECE, until - place))
             if not data:
                 return
-            yield _cut(data, digester), data
+            yield Cut(digester.reference(data), data[:_ANCHOR]), data
             place += len(data)
-            length = min(_PIECE, until - place)
-            if not ahead or length <= 0:
-                break
-
-
-def _cut(data: bytes, digester: Digester) -> Cut:
-    return Cut(digester.reference(data), data[:_ANCHOR])
 
 
 def _found(window: bytes, before: Sequence[Cut], known: int, digester: Digester) -> tuple[int, int]:

@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
-from ..archive.collect import Report, check_shortage
+from ..archive.collect import CHANGED, HOLES, Report, opened, refusal
 from ..archive.deflate import deflate
 from ..archive.entry import Entry
 from ..archive.pack import holes_of
-from ..limits import MAX_DEPTH, MAX_HOLES, MAX_MEMBER_NAME, MAX_MEMBERS, MAX_UNPACKED
+from ..limits import MAX_HOLES
 from .cutting import CUT_FROM, Cut, cut
 from .digest_index import DigestIndex
 from .manifest import TreeEntry
@@ -53,36 +53,26 @@ class FileReader:
         self._index = index
         self._there = there
         self._sent: set[bytes] = set()
-        self._count = self._unpacked = self._holes = 0
+        self._members = self._unpacked = self._holes = 0
 
     def read(self, entries: Iterable[Entry]) -> Generator[Read, None, None]:
         for entry in entries:
             if not is_kept(entry.name):
                 yield self._at_hand(entry)
                 continue
-            refusal = self._refusal(entry)
-            if refusal is not None:
-                self._report(entry.path or entry.name, refusal, True)
-                continue
-            yield from self._kept(entry)
+            refused = refusal(entry, self._members, self._unpacked)
+            self._members += 1
+            self._unpacked += entry.size
+            if refused is None:
+                yield from self._kept(entry)
+            else:
+                self._report(entry.path or entry.name, refused, True)
 
     def _at_hand(self, entry: Entry) -> Entry:
         """The directory of an entry is open only until the next is asked for, and this one is packed later. It is
         opened by its path then.
         """
         return entry if entry.directory is None else dataclasses.replace(entry, directory=None)
-
-    def _refusal(self, entry: Entry) -> str | None:
-        """Why a receiver would refuse the archive because of ``entry``."""
-        self._count += 1
-        self._unpacked += entry.size
-        if entry.too_deep:
-            return f"is deeper than {MAX_DEPTH} directories, or its name is longer than {MAX_MEMBER_NAME} bytes"
-        if self._count > MAX_MEMBERS:
-            return f"is one file too many: an archive has {MAX_MEMBERS} at most"
-        if self._unpacked > MAX_UNPACKED:
-            return f"is too large: an archive holds {MAX_UNPACKED} bytes at most"
-        return None
 
     def _kept(self, entry: Entry) -> Iterator[Read]:
         if stat.S_ISDIR(entry.mode):
@@ -96,7 +86,7 @@ class FileReader:
         if entry.data is not None:
             data = entry.data
             pieces = cut(lambda place, length: data[place : place + length], len(data), (), self._digester)
-            yield from self._contents(entry, pieces if len(data) > CUT_FROM else self._whole(data))
+            yield from self._contents(entry, pieces)
             return
         known = self._index.known(entry)
         if known is not None and all(map(self._is_there, known.cuts)):
@@ -106,34 +96,27 @@ class FileReader:
         yield from self._file(entry)
 
     def _file(self, entry: Entry) -> Iterator[Read]:
-        assert entry.path is not None
-        try:
-            fd = entry.open()
-        except OSError as exc:
-            check_shortage(exc, entry.path)
-            self._report(entry.path, f"cannot be read: {exc.strerror}", not isinstance(exc, FileNotFoundError))
+        fd = opened(entry, self._report)
+        if fd is None:
             return
+        path = entry.path or entry.name
         try:
-            if entry.size <= CUT_FROM:
-                yield from self._contents(entry, self._whole(_reader(fd, entry.size)(0, entry.size)), fd)
-            elif self._has_too_many_holes(entry, fd):
-                text = f"is left out: it has holes, and an archive has {MAX_HOLES} bytes of them"
-                self._report(entry.path, text, True)
+            if self._has_too_many_holes(entry, fd):
+                self._report(path, HOLES, True)
             else:
                 before = self._index.earlier_cuts(entry)
                 yield from self._contents(entry, cut(_reader(fd, entry.size), entry.size, before, self._digester), fd)
         except OSError as exc:
-            self._report(entry.path, f"cannot be read: {exc.strerror}", True)
+            self._report(path, f"cannot be read: {exc.strerror}", True)
         finally:
             os.close(fd)
 
     def _has_too_many_holes(self, entry: Entry, fd: int) -> bool:
+        """Asked of a file that is cut: one that is not has not that many."""
+        if entry.size <= CUT_FROM:
+            return False
         self._holes += holes_of(fd, entry.size, MAX_HOLES)
         return self._holes > MAX_HOLES
-
-    def _whole(self, data: bytes) -> Iterator[tuple[Cut, bytes]]:
-        if data:
-            yield Cut(self._digester.reference(data), b""), data
 
     def _contents(self, entry: Entry, pieces: Iterator[tuple[Cut, bytes]], fd: int = -1) -> Iterator[Read]:
         """What the receiver lacks of a file, and then what it is."""
@@ -148,7 +131,7 @@ class FileReader:
                 self._sent.add(one.reference.digest)
                 yield Content(one.reference, data)
         if fd >= 0 and (size != entry.size or os.fstat(fd).st_size != entry.size):
-            self._report(entry.path or entry.name, "changed while it was read; what was there first travels", False)
+            self._report(entry.path or entry.name, CHANGED, False)
         elif fd >= 0:
             self._index.note(entry, crc, tuple(cuts), begun)
         yield TreeEntry(entry.name, entry.mode, entry.mtime_ns, size, crc, tuple(one.reference for one in cuts))

@@ -13,8 +13,8 @@ from typing import IO
 
 from ..archive.directory import Member, ZipDirectory
 from ..archive.tree import NEW_FILE, Tree, parts_of, write_all, writing
-from ..archive.unpack import check_bounds, content, extract, placed_members
-from ..errors import ArchiveError, LimitError
+from ..archive.unpack import Counted, check_bounds, content, extract, placed_members
+from ..errors import ArchiveError
 from ..limits import MAX_PIECE, StreamLimits
 from .content_store import OwnedContents
 from .lacking import LackingError
@@ -109,15 +109,17 @@ class _Maker:
     def __init__(self, tree: Tree, contents: _Contents, limits: StreamLimits) -> None:
         self._tree = tree
         self._contents = contents
-        self._limits = limits
-        self._members = self._size = 0
+        self._counted = Counted(limits)
         self._parent: tuple[str, ...] = ()
         self._parent_name = ""
         self._batch: list[TreeEntry] = []
         self._lacking: dict[bytes, None] = {}
 
     def make(self) -> Iterator[None]:
-        """:raises LackingError: something is missing; all the rest is made."""
+        """:raises LackingError: something is missing; all the rest is made.
+        :raises LimitError: there is more than is taken.
+        :raises ArchiveError: there is what may not be in a manifest.
+        """
         known = True
         for reference in self._contents.pieces():
             piece = self._contents.get(reference)
@@ -125,7 +127,11 @@ class _Maker:
                 known = False
                 continue
             for entry in read_piece(piece):
-                self._check(entry)
+                self._counted.add(entry.name, entry.size)
+                if not is_kept(entry.name):
+                    raise ArchiveError(
+                        f"the manifest of the archive has what belongs to no store: {entry.name[:200]!r}"
+                    )
                 if self._is_of_batch(entry):
                     self._batch.append(entry)
                 else:
@@ -133,21 +139,6 @@ class _Maker:
         yield from self._copy_batch()
         if not known or self._lacking:
             raise LackingError(tuple(self._lacking) if known else ())
-
-    def _check(self, entry: TreeEntry) -> None:
-        """:raises LimitError: there is more than is taken.
-        :raises ArchiveError: it is not what may be in a manifest.
-        """
-        self._members += 1
-        self._size += entry.size
-        if self._members > self._limits.members:
-            raise LimitError(f"the archive has more than {self._limits.members} members, the limit")
-        if self._size > self._limits.unpacked:
-            raise LimitError(
-                f"the archive grows beyond {self._limits.unpacked} bytes, the limit, at {entry.name[:200]!r}"
-            )
-        if not is_kept(entry.name):
-            raise ArchiveError(f"the manifest of the archive has what belongs to no store: {entry.name[:200]!r}")
 
     def _is_of_batch(self, entry: TreeEntry) -> bool:
         """Whether it is one more file of the directory of those that are to be copied. There are many."""
