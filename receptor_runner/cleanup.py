@@ -22,7 +22,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from .delta.content_store import ContentStore
 from .errors import OutputError, UsageError
 from .guard.engine import ask_engine
 from .system.below import read_regular
@@ -112,6 +111,8 @@ def _remove_directories(pattern: str, excluded: Iterable[str], grace: float, *, 
 
 def _empty_store(directory: str, *, dry_run: bool) -> int:
     """Jobs that use the store now have what they need already, or say what they lack."""
+    from .delta.content_store import ContentStore
+
     try:
         with ContentStore(directory, 1) as store:
             used = store.use().used

@@ -23,6 +23,7 @@ from .options import LimitOptions, limit_options
 from .sizes import SIZE
 
 if TYPE_CHECKING:
+    from ..stages.node_means import NodeMeans
     from ..stages.worker import WorkerOptions
     from ..system.forking import Standby
 
@@ -82,8 +83,10 @@ def worker(  # noqa: PLR0913 - an option each
     """
     if click.get_current_context().invoked_subcommand is not None:
         return 0
+    from ..stages.node_means import NodeMeans
+
     if worker_info:
-        return _print_info(store, store_size, seal_key)
+        return _print_info(NodeMeans(store, store_size, seal_key))
     if os.isatty(0):
         raise click.UsageError("worker reads a job from standard input; pipe the output of transmit into it")
     if delete and private_data_dir is None:
@@ -99,9 +102,7 @@ def worker(  # noqa: PLR0913 - an option each
             keepalive_seconds,
             limits=limits.stream_limits(),
             in_place=in_place,
-            store=store,
-            store_size=store_size,
-            seal_key=seal_key,
+            means=NodeMeans(store, store_size, seal_key),
         )
     )
 
@@ -179,19 +180,20 @@ def _captured_stderr() -> Iterator[Callable[[], str]]:
         file.close()
 
 
-def _default_store() -> str:
-    from ..preparation.environment import bare_environment_filled
-    from ..system.own_files import default_store
+def _means_of(ctx: click.Context) -> NodeMeans:
+    """What the options of ``worker`` say of it, for a command below it."""
+    from ..stages.node_means import NodeMeans
 
-    return default_store(bare_environment_filled(os.environ, "/"))
+    assert ctx.parent is not None
+    return NodeMeans(*(ctx.parent.params[name] for name in ("store", "store_size", "seal_key")))
 
 
-def _print_info(store: str | None, store_size: int, seal_key: str | None) -> int:
+def _print_info(means: NodeMeans) -> int:
     """Prints JSON on one line, which is YAML too."""
     from .. import __version__
     from ..stages.worker_info import worker_info
 
-    os.write(1, json.dumps(worker_info(__version__, store, store_size, seal_key)).encode() + b"\n")
+    os.write(1, json.dumps(worker_info(__version__, means)).encode() + b"\n")
     return 0
 
 
@@ -238,19 +240,17 @@ def _print_answer(name: str, data: dict[str, Any]) -> int:
 def prepare(ctx: click.Context, /, images: tuple[str, ...], engine: str) -> int:
     """Take the files of the job on standard input into the store, and pull images; tell in one line of JSON."""
     from ..stages.preparing import Preparation
-    from ..stages.worker import WorkerOptions, node_means
     from ..stream.endpoints import FdInput, FdOutput
     from ..stream.results_writer import ResultsWriter
     from ..system.signals import check, stop_on_signals
 
     assert ctx.parent is not None
     given = ctx.parent.params
-    options = WorkerOptions(store=given["store"], store_size=given["store_size"], seal_key=given["seal_key"])
     with stop_on_signals() as flag, _captured_stderr():
         output = FdOutput(1)
         writer = ResultsWriter(output, given["keepalive_seconds"] or KEEPALIVE_SECONDS)
         source = FdInput(0, flag, output)
-        means = node_means(options)._replace(purpose="prepare")
+        means = _means_of(ctx)._replace(purpose="prepare")
         preparation = Preparation(source, writer, lambda: check(flag), means, engine)
         ready = preparation.run(images, LimitOptions(*(given[name] for name in LimitOptions._fields)).stream_limits())
     return 0 if ready else 1
@@ -260,14 +260,10 @@ def prepare(ctx: click.Context, /, images: tuple[str, ...], engine: str) -> int:
 @click.pass_context
 def seal_key(ctx: click.Context, /) -> int:
     """Make the key of this node for sealed jobs, if there is none, and print its fingerprint."""
-    from ..preparation.environment import bare_environment_filled
     from ..sealing.envelope import fingerprint
     from ..sealing.node_key import NodeKey
-    from ..system.own_files import default_seal_key
 
-    assert ctx.parent is not None
-    path = ctx.parent.params["seal_key"] or default_seal_key(bare_environment_filled(os.environ, "/"))
-    os.write(1, fingerprint(NodeKey(path).make()).encode() + b"\n")
+    os.write(1, fingerprint(NodeKey(_means_of(ctx).key_file).make()).encode() + b"\n")
     return 0
 
 
@@ -313,7 +309,6 @@ def cleanup(ctx: click.Context, /, **options: Any) -> int:
     from ..cleanup import run_cleanup
 
     if options["store"]:
-        assert ctx.parent is not None
-        options["store"] = ctx.parent.params["store"] or _default_store()
+        options["store"] = _means_of(ctx).store_directory
     run_cleanup(options)
     return 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from ..archive.collect import Report
@@ -84,21 +84,27 @@ class DeltaSender:
 class DeltaReceiver:
     """:param reference: the ``store`` of :class:`DeltaSender`. If it has a ``cipher``, contents are encrypted in the
     store with that.
+    :param open_store: opens the store of this node, if it has one.
 
-    :raises ArchiveError: it names no store.
+    :raises ArchiveError: ``reference`` names no store.
     """
 
-    def __init__(self, reference: JSONObject | None, store: ContentStore | None) -> None:
+    def __init__(self, reference: JSONObject | None, open_store: Callable[[], ContentStore | None]) -> None:
         given = reference or {}
-        owner, key, cipher = (str(given.get(name, "")) for name in ("owner", "key", "cipher"))
-        if not _OWNER.fullmatch(owner) or not _KEY.fullmatch(key) or not (not cipher or _KEY.fullmatch(cipher)):
+        self._owner, key, cipher = (str(given.get(name, "")) for name in ("owner", "key", "cipher"))
+        if not _OWNER.fullmatch(self._owner) or not _KEY.fullmatch(key) or not (not cipher or _KEY.fullmatch(cipher)):
             raise ArchiveError("the archive does not say whose store it needs")
         self._digester = Digester(bytes.fromhex(key))
-        self._contents: OwnedContents | None = None
-        if store is not None:
-            with contextlib.suppress(OSError):  # a full disk: then everything has to come
-                self._contents = store.owned(owner, ContentCipher(bytes.fromhex(cipher)) if cipher else None)
+        self._cipher = ContentCipher(bytes.fromhex(cipher)) if cipher else None
+        self._open_store = open_store
 
     def unpack(self, file: IO[bytes], target: str, limits: StreamLimits, *, artifacts: bool) -> Iterator[None]:
         """:raises LackingError: the store and the archive together have not all of it."""
-        return unpack_delta(file, target, limits, self._digester, self._contents)
+        with contextlib.ExitStack() as opened:
+            contents: OwnedContents | None = None
+            store = self._open_store()
+            if store is not None:
+                opened.enter_context(store)
+                with contextlib.suppress(OSError):  # a full disk: then everything has to come
+                    contents = store.owned(self._owner, self._cipher)
+            yield from unpack_delta(file, target, limits, self._digester, contents)

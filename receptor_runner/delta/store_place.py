@@ -18,19 +18,16 @@ logger = logging.getLogger(__name__)
 _PASSING = frozenset(("tmpfs", "ramfs", "overlay", "aufs", "fuse.fuse-overlayfs"))
 
 
-def open_store(directory: str | None, size: int, default: str) -> ContentStore | None:
-    """The store, if there is to be one and can be one.
+def open_store(directory: str, size: int, *, is_named: bool) -> ContentStore | None:
+    """The store in ``directory``, if there is to be one and can be one.
 
-    :param directory: where it is, if that is named.
     :param size: in bytes; 0 for no store.
-    :param default: where it is otherwise.
+    :param is_named: whether somebody wants it there.
     """
-    if not size:
+    if not size or (not is_named and file_system_of(directory) in _PASSING):
         return None
     try:
-        if directory is None and file_system_of(default) in _PASSING:
-            return None
-        return ContentStore(directory or default, size)
+        return ContentStore(directory, size)
     except OSError as exc:
-        logger.warning("there is no store in %s: %s", directory or default, exc.strerror)
+        logger.warning("there is no store in %s: %s", directory, exc.strerror)
         return None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import dataclasses
 import json
 import os
@@ -163,16 +162,12 @@ class SealedReceiver:
         results_key = _results_key(header)
         self._key.note_opened(wrapped)
         self.results_key = results_key
-        with contextlib.ExitStack() as opened:
-            by: UnpackingFormat = ZIP
-            if header.get("format") == DELTA:
-                store = self._open_store()
-                if store is not None:
-                    opened.enter_context(store)
-                by = DeltaReceiver(self.extension.store, store)
-            elif header.get("format") != ZIP.name:
-                raise ArchiveError(f"what is sealed is packed as {str(header.get('format'))[:80]!r}, unknown here")
-            yield from by.unpack(cast("IO[bytes]", reader), target, limits, artifacts=artifacts)
+        by: UnpackingFormat = ZIP
+        if header.get("format") == DELTA:
+            by = DeltaReceiver(self.extension.store, self._open_store)
+        elif header.get("format") != ZIP.name:
+            raise ArchiveError(f"what is sealed is packed as {str(header.get('format'))[:80]!r}, unknown here")
+        yield from by.unpack(cast("IO[bytes]", reader), target, limits, artifacts=artifacts)
 
     def _wrapped(self) -> bytes:
         """:raises RefusedError: it is sealed for another key, or in another way."""

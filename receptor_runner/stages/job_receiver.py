@@ -4,9 +4,8 @@ Rules: nothing is started here. While this waits for input, it sends keep-alives
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from ..archive.format import DELTA, SEALED, UnpackingFormat
 from ..errors import InputError, RefusedError, TruncatedStreamError
@@ -16,21 +15,9 @@ from ..stream.endpoints import Input
 from ..stream.messages import Extension, JSONObject, Kwargs
 from ..stream.reader import Item, StreamReader
 from ..stream.results_writer import ResultsWriter
+from .node_means import NodeMeans
 
-if TYPE_CHECKING:
-    from ..delta.content_store import ContentStore
-
-__all__ = ["JobReceiver", "NodeMeans"]
-
-
-class NodeMeans(NamedTuple):
-    """``open_store`` opens the store, if there is one. ``key_file`` has the key for sealed jobs. ``purpose`` is what
-    jobs are taken for: to be run, or only to prepare the node.
-    """
-
-    open_store: Callable[[], ContentStore | None]
-    key_file: str
-    purpose: str = "job"
+__all__ = ["JobReceiver"]
 
 
 class JobReceiver:
@@ -122,11 +109,7 @@ class JobReceiver:
     def _extract_delta(self, archive: ArchiveReceiver) -> None:
         from ..delta.format import DeltaReceiver
 
-        with contextlib.ExitStack() as opened:
-            store = self._means.open_store()
-            if store is not None:
-                opened.enter_context(store)
-            self._extract(archive, DeltaReceiver(self.extension.store, store))
+        self._extract(archive, DeltaReceiver(self.extension.store, self._means.open_store))
 
     def _extract_sealed(self, archive: ArchiveReceiver) -> None:
         from ..sealing.format import SealedReceiver

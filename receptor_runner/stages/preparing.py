@@ -17,7 +17,8 @@ from ..limits import KILL_SECONDS, TERM_SECONDS, StreamLimits
 from ..stream.messages import ALL, JSONObject
 from ..stream.results_writer import ResultsWriter
 from ..system.process_tree import stop_descendants
-from .job_receiver import JobReceiver, NodeMeans
+from .job_receiver import JobReceiver
+from .node_means import NodeMeans
 from .work_dir import WorkDir
 
 if TYPE_CHECKING:

@@ -36,7 +36,6 @@ from ..guard.protocol import Lines
 from ..job.parameters import Parameters
 from ..job.place import Place
 from ..job.private_data import PrivateDataDir
-from ..preparation.environment import bare_environment_filled
 from ..preparation.prepare import PreparationContext, prepare
 from ..preparation.run_spec import MaskedCommand, RunSpec
 from ..results.artifact_dir import ArtifactDir
@@ -46,20 +45,19 @@ from ..stream.messages import ALL, EXTENSION, Extension, JSONObject
 from ..stream.results_writer import ResultsWriter
 from ..stream.status import CANCELED, ERROR, RC_STOPPED, RUNNING, STARTING, UNSTARTED, error_status
 from ..system.directories import lock
-from ..system.own_files import default_seal_key, default_store
 from ..system.signals import StopFlag
 from .artifact_sender import ArtifactSender
 from .collected import Collector
 from .execution import execute
-from .job_receiver import JobReceiver, NodeMeans
+from .job_receiver import JobReceiver
 from .job_warnings import command_warnings, dropped_files
 from .work_dir import WorkDir
 from .worker_stop import WorkerOptions, WorkerStop
 
 if TYPE_CHECKING:
-    from ..delta.content_store import ContentStore
+    pass
 
-__all__ = ["Worker", "WorkerOptions", "node_means"]
+__all__ = ["Worker", "WorkerOptions"]
 
 #: What is left of the time of a stopped job for its last words.
 _LAST_SECONDS = 1.5
@@ -192,7 +190,7 @@ class Worker:
 
     def _receive(self, target: str) -> JSONObject:
         receiver = JobReceiver(
-            self._source, self._writer, self._stop.check, target, self._options.limits, node_means(self._options)
+            self._source, self._writer, self._stop.check, target, self._options.limits, self._options.means
         )
         try:
             kwargs = receiver.receive()
@@ -314,18 +312,6 @@ class _WorkerRelay:
             raise OutputClosedError("the output was closed by its reader")
         if self._stop.flag.fileno() in ready:
             self._stop.flag.acknowledge()
-
-
-def node_means(options: WorkerOptions) -> NodeMeans:
-    """What this node has for jobs that are no plain archives."""
-    environ = bare_environment_filled(os.environ, "/")
-
-    def open_kept() -> ContentStore | None:
-        from ..delta.store_place import open_store
-
-        return open_store(options.store, options.store_size, default_store(environ))
-
-    return NodeMeans(open_kept, options.seal_key or default_seal_key(environ))
 
 
 def _lacks(exc: BaseException) -> tuple[str, ...]:

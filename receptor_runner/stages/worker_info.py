@@ -18,15 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from ..archive.format import DELTA, SEALED, ZIP
-from ..delta.store_place import open_store
-from ..limits import STORE_SIZE
 from ..preparation.ansible_version import core_version
 from ..preparation.environment import bare_environment_filled
 from ..stream.messages import EXTENSIONS, JSONObject
 from ..system.files import create_file
-from ..system.own_files import default_seal_key, default_store
 from ..system.places import temporary_place
 from ..utils.capacity import get_cpu_count, get_mem_in_bytes
+from .node_means import USUAL, NodeMeans
 
 __all__ = ["COMPATIBLE_VERSION", "worker_info"]
 
@@ -39,20 +37,16 @@ _MACHINE_ID = Path("/etc/machine-id")
 _ENGINES = ("podman", "docker", "bwrap")
 
 
-def worker_info(
-    version: str, store: str | None = None, store_size: int = STORE_SIZE, seal_key: str | None = None
-) -> JSONObject:
+def worker_info(version: str, means: NodeMeans = USUAL) -> JSONObject:
     """``runner_version``, ``cpu_count`` (a fraction if a control group says so), ``mem_in_bytes``, ``uuid`` and
     ``errors`` as of ``ansible-runner worker --worker-info``; and ours: ``version``, ``python_version``,
     ``ansible_core_version`` (None if there is none), ``container_engines``, ``stream_extensions``,
-    ``disk_free_in_bytes`` where jobs work, ``archive_formats`` of jobs, ``seal_key`` (32 bytes in base64; None
-    if there is none), ``store`` (None if there is none) with its
-    ``directory``, ``used_in_bytes`` and ``limit_in_bytes``, and ``time``, in seconds since the epoch.
+    ``disk_free_in_bytes`` where jobs work, ``archive_formats`` of jobs, ``seal_key`` (32 bytes in base64; None if there
+    is none), ``store`` (None if there is none) with its ``directory``, ``used_in_bytes`` and ``limit_in_bytes``, and
+    ``time``, in seconds since the epoch.
 
     :param version: of this package.
-    :param store: the directory of the store, if one is named.
-    :param store_size: what it may take, in bytes.
-    :param seal_key: the file with the key for sealed jobs, if one is named.
+    :param means: what the node has for jobs that are no plain archives.
     """
     errors: list[str] = []
 
@@ -63,8 +57,8 @@ def worker_info(
             errors.append(f"cannot tell {what}: {exc}")
             return otherwise
 
-    kept = told("what is stored", lambda: _store_use(store, store_size), None)
-    key = told("its key for sealed jobs", lambda: _seal_key(seal_key), None)
+    kept = told("what is stored", lambda: _store_use(means), None)
+    key = told("its key for sealed jobs", lambda: _seal_key(means), None)
     info = {
         "runner_version": COMPATIBLE_VERSION,
         "cpu_count": told("how many processors there are", get_cpu_count, 0),
@@ -92,8 +86,8 @@ def _core_version() -> str | None:
     return core_version("ansible-playbook", bare_environment_filled(os.environ, "/")["PATH"])
 
 
-def _store_use(directory: str | None, size: int) -> JSONObject | None:
-    store = open_store(directory, size, default_store(bare_environment_filled(os.environ, "/")))
+def _store_use(means: NodeMeans) -> JSONObject | None:
+    store = means.open_store()
     if store is None:
         return None
     with store:
@@ -101,14 +95,11 @@ def _store_use(directory: str | None, size: int) -> JSONObject | None:
     return {"directory": use.directory, "used_in_bytes": use.used, "limit_in_bytes": use.limit}
 
 
-def _seal_key(path: str | None) -> str | None:
+def _seal_key(means: NodeMeans) -> str | None:
     """The public half, in base64."""
-    path = path or default_seal_key(bare_environment_filled(os.environ, "/"))
-    if not os.path.lexists(path):
-        return None
     from ..sealing.node_key import NodeKey
 
-    public = NodeKey(path).public()
+    public = NodeKey(means.key_file).public()
     return base64.b64encode(public).decode() if public is not None else None
 
 

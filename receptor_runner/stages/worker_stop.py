@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ..errors import Interrupted, LostError, OutputClosedError, ReceptorRunnerError
-from ..limits import ARCHIVE_SECONDS, CANCEL_POLL_SECONDS, DEFAULT_LIMITS, PARENT_POLL_SECONDS, STORE_SIZE, StreamLimits
+from ..limits import ARCHIVE_SECONDS, CANCEL_POLL_SECONDS, DEFAULT_LIMITS, PARENT_POLL_SECONDS, StreamLimits
 from ..stream.messages import JSONObject
 from ..stream.results_writer import ResultsWriter
 from ..system.signals import StopFlag
+from .node_means import USUAL, NodeMeans
 
 __all__ = ["WorkerOptions", "WorkerStop"]
 
@@ -42,12 +43,8 @@ class WorkerOptions:
     fork: bool = False
     #: Parameters that hold unless the job says otherwise.
     defaults: JSONObject = field(default_factory=dict)
-    #: Where contents of earlier jobs are kept, so that they need not travel again: a directory, or None for the one in
-    #: the cache directory of this user; and how many bytes they may take, 0 for no store.
-    store: str | None = None
-    store_size: int = STORE_SIZE
-    #: The file with the key for sealed jobs; None for the one in the state directory of this user.
-    seal_key: str | None = None
+    #: What the node has for jobs that are no plain archives.
+    means: NodeMeans = USUAL
 
 
 class WorkerStop:
