@@ -28,21 +28,17 @@ _VERSION = 1
 _LONGEST = 1024 * 1024 * 1024
 #: Times of files are that exact, on the worst file system that is known (FAT, and clocks of servers).
 _GRAIN_NS = 2_000_000_000
-
-
-#: Bytes of the random number of an encrypted text.
-_NUMBER = 8
 #: So much of an identity says which file it is.
 _INODE = 2
 
 
 class IndexCipher(Protocol):
-    """Encrypts and decrypts texts by their numbers."""
+    """Encrypts and decrypts texts."""
 
-    def seal(self, number: int, data: bytes) -> bytes: ...
+    def seal_text(self, text: bytes) -> bytes: ...
 
-    def open(self, number: int, sealed: bytes) -> bytes:
-        """:raises RefusedError: it is not that text."""
+    def open_text(self, sealed: bytes) -> bytes:
+        """:raises RefusedError: it is none."""
 
 
 class KnownFile(NamedTuple):
@@ -105,8 +101,7 @@ class DigestIndex:
         content = json.dumps({"version": _VERSION, "key": self._key, "files": files}, separators=(",", ":"))
         data = content.encode()
         if self._cipher is not None:
-            number = os.urandom(_NUMBER)
-            data = number + self._cipher.seal(int.from_bytes(number, "big"), data)
+            data = self._cipher.seal_text(data)
         try:
             replace_file(self._path, data)
         except OSError as exc:
@@ -116,7 +111,7 @@ class DigestIndex:
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RefusedError):
             content = read_regular(self._path, _LONGEST)
             if self._cipher is not None:
-                content = self._cipher.open(int.from_bytes(content[:_NUMBER], "big"), content[_NUMBER:])
+                content = self._cipher.open_text(content)
             data = parse_json(content)
             if data["version"] == _VERSION and data["key"] == self._key:
                 return {

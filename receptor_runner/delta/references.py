@@ -6,11 +6,10 @@ file. It is believed only after a look at the content. The CRC-32 finds what a d
 from __future__ import annotations
 
 import hashlib
-import importlib
 from typing import NamedTuple
 
 from ..archive.deflate import deflate
-from ..errors import ConfigurationError
+from ..system.cryptography_parts import cryptography_part
 
 __all__ = ["DIGEST_BYTES", "TAG", "ContentCipher", "Digester", "Reference"]
 
@@ -60,13 +59,7 @@ class ContentCipher:
     """
 
     def __init__(self, key: bytes) -> None:
-        try:
-            module = importlib.import_module("cryptography.hazmat.primitives.ciphers.aead")
-        except ImportError as exc:
-            raise ConfigurationError(
-                "sealing needs cryptography 47 or newer", hint="pip install 'receptor-runner[seal]'"
-            ) from exc
-        self._aead = module.AESGCM(key)
+        self._aead = cryptography_part("ciphers.aead").AESGCM(key)
 
     def seal(self, reference: Reference, data: bytes) -> bytes:
         sealed: bytes = self._aead.encrypt(reference.digest[:_NONCE], data, reference.digest)

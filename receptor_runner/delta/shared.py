@@ -6,13 +6,13 @@ have made, as long as nobody changes the directory meanwhile; who changes it get
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, NamedTuple
 
 from ..archive.entry import Entry
 from ..archive.format import Packer
+from ..archive.spool import spool
 from ..errors import OutputError
 from ..system.places import temporary_place
 from .packer import DeltaPacker
@@ -65,8 +65,8 @@ class SharedArchives:
     def keep(self, packed: DeltaPacker, there: frozenset[bytes], told: list[_Told]) -> None:
         """Keeps a copy of what was packed, as long as there is room for it."""
         self._named = packed.named
-        with contextlib.suppress(OSError):
-            file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end
+        with contextlib.suppress(OSError, OutputError):
+            file = spool()
             try:
                 for chunk in packed.chunks():
                     file.write(chunk)

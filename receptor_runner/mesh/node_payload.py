@@ -21,6 +21,7 @@ from .job import Job
 from .node_store import NodeStore
 from .preparing import PrepareWish, prepare_each
 from .sending import PayloadWish, node_key
+from .unsealing import opener
 
 __all__ = ["NodePayload"]
 
@@ -55,11 +56,7 @@ class NodePayload:
 
     def unsealer(self) -> Opener | None:
         """What opens the results, if they are sealed."""
-        if self._results_key is None:
-            return None
-        from ..sealing.results import Unsealer
-
-        return Unsealer(self._results_key)
+        return opener(self._results_key)
 
     def _delta(self, parameters: Mapping[str, Any]) -> JobFormat | None:
         directory = str(parameters["private_data_dir"])

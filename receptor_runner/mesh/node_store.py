@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..archive.format import DELTA
@@ -19,10 +19,11 @@ from ..receptor.address import Address
 from ..records.payload_memory import PayloadMemory
 from ..records.record import Route
 from ..stream.messages import ALL, Status
-from ..stream.reader import Opener, StreamReader
+from ..stream.reader import StreamReader
 from ..stream.status import ERROR
 from ..system.signals import StopFlag
 from .units import UnitHandle
+from .unsealing import opener
 from .waiting import run
 from .worker_queries import ask_worker_info, read_head
 
@@ -104,12 +105,12 @@ class NodeStore:
             only_kept=only_kept,
         )
 
-    def took(self, packed: DeltaSender, unit: str, unseal: Callable[[], Opener | None], flag: StopFlag | None) -> bool:
+    def took(self, packed: DeltaSender, unit: str, results_key: bytes, flag: StopFlag | None) -> bool:
         """Whether the worker of ``unit`` has all that ``packed`` named. If not, what it lacks is sent the next time.
 
-        :param unseal: makes what opens sealed results, if they are sealed.
+        :param results_key: what the results are sealed with; empty if they are not.
         """
-        answer = self._answer(unit, unseal, flag)
+        answer = self._answer(unit, results_key, flag)
         return answer is None or self.learned(packed, answer)
 
     def learned(self, packed: DeltaSender, answer: StoreAnswer) -> bool:
@@ -128,12 +129,12 @@ class NodeStore:
         self._node.save()
         return answer.understood and answer.lacks == frozenset()
 
-    def _answer(self, unit: str, unseal: Callable[[], Opener | None], flag: StopFlag | None) -> StoreAnswer | None:
+    def _answer(self, unit: str, results_key: bytes, flag: StopFlag | None) -> StoreAnswer | None:
         """What the worker says first; None if that is not known."""
         handle = UnitHandle(self._address, unit)
 
         def says_status(head: bytes) -> bool:
-            return _first_status(head, unseal()) is not None
+            return _first_status(head, results_key) is not None
 
         try:
             head = run(read_head(handle, self._route, _ANSWER_SECONDS, says_status, _LONGEST_ANSWER), flag)
@@ -142,12 +143,13 @@ class NodeStore:
         except (ReceptorRunnerError, OSError) as exc:  # whoever follows the job sees what became of it
             logger.info("the worker of %s does not say whether it has everything: %s", self._route.node, exc)
             return None
-        status = _first_status(head, unseal())
+        status = _first_status(head, results_key)
         return _understood(status) if status is not None else None
 
 
-def _first_status(head: bytes, unseal: Opener | None) -> Status | None:
+def _first_status(head: bytes, results_key: bytes) -> Status | None:
     """The first status in the results, once it is whole."""
+    unseal = opener(results_key)
     with contextlib.closing(StreamReader(archives=False, unseal=unseal)) as reader:
         try:
             found = next((item for item in reader.feed(head) if isinstance(item, Status)), None) if head else None

@@ -20,7 +20,6 @@ from ..records.store import Records
 from ..records.trusted_keys import TrustedKeys
 from ..stream.job_format import JobFormat
 from ..stream.messages import Extension
-from ..stream.reader import Opener
 from ..system.signals import StopFlag
 from .job import Job
 from .node_store import NodeStore
@@ -87,17 +86,10 @@ class JobSending(NamedTuple):
     def _took(self, store: NodeStore, packed: DeltaSender) -> bool:
         unit = self.record.units[0].unit
         try:
-            return store.took(packed, unit, self._unsealer, self.flag)
+            return store.took(packed, unit, bytes.fromhex(self.record.results_key), self.flag)
         except Interrupted:
             release_unwanted(self.record.address, unit)
             raise
-
-    def _unsealer(self) -> Opener | None:
-        if not self.record.results_key:
-            return None
-        from ..sealing.results import Unsealer
-
-        return Unsealer(bytes.fromhex(self.record.results_key))
 
     def _send_once(self, job_format: JobFormat | None, key: bytes | None, wish: PayloadWish) -> None:
         """Each time with keys of its own: no key encrypts two things."""

@@ -52,6 +52,7 @@ from .private_node import PrivateNode
 from .reading import read_events
 from .unit_verdict import ended_unit_verdict
 from .units import UnitGoneError, UnitHandle
+from .unsealing import opener
 from .waiting import run
 
 __all__ = ["Outcome", "SubmittedJob"]
@@ -256,11 +257,7 @@ class SubmittedJob:
 
         :param block: the number of the first sealed part that is read.
         """
-        if not self.record.results_key:
-            return None
-        from ..sealing.results import Unsealer
-
-        return Unsealer(bytes.fromhex(self.record.results_key), block)
+        return opener(bytes.fromhex(self.record.results_key), block)
 
     def _save(self, **changes: Any) -> None:
         for name, value in changes.items():

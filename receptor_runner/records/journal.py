@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Journal"]
 
 _CHECKPOINT_LENGTH = 128
-#: Bytes of a random number, for what is encrypted: no two texts have the same.
-_NUMBER = 8
 #: What older versions kept in two files, in this order.
 _OLD_CHECKPOINT, _OLD_MEMORY = "checkpoint", "progress.json"
 
@@ -67,7 +65,7 @@ class Journal:
             if len(text) != length or zlib.crc32(text) != memory_sum:
                 raise ValueError
             if text and self._cipher is not None:
-                text = self._cipher.open(int.from_bytes(text[:_NUMBER], "big"), text[_NUMBER:])
+                text = self._cipher.open_text(text)
             memory = parse_json(text) if text else {}
             if not isinstance(memory, dict):
                 raise ValueError
@@ -112,8 +110,7 @@ class Journal:
         text = json.dumps(self.memory).encode()
         begin, length, _ = self._memory_at
         if self._cipher is not None:
-            number = os.urandom(_NUMBER)
-            text = number + self._cipher.seal(int.from_bytes(number, "big"), text)
+            text = self._cipher.seal_text(text)
         self._write(text, begin + length)
         self._memory_at = (begin + length, len(text), zlib.crc32(text))
         self.passed(self.offset, self.skip, self.events, self.block)

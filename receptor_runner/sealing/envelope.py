@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib
 import json
+import os
 import struct
 from typing import Any
 
 from ..errors import ConfigurationError, RefusedError
+from ..system.cryptography_parts import cryptography_part
 
 __all__ = ["BLOCK", "TAG", "BlockCipher", "fingerprint", "public_key_of", "unwrap", "wrap"]
 
@@ -22,20 +23,9 @@ __all__ = ["BLOCK", "TAG", "BlockCipher", "fingerprint", "public_key_of", "unwra
 BLOCK = 64 * 1024
 TAG = 16
 _SECRET = 32
+#: Bytes of the random number of a text.
+_NUMBER = 8
 _PURPOSE = b"receptor-runner sealed payload 1\0"
-
-
-def _library(name: str) -> Any:
-    """A part of ``cryptography``, which takes its time to load.
-
-    :raises ConfigurationError: it is not installed, or too old.
-    """
-    try:
-        return importlib.import_module(f"cryptography.hazmat.primitives.{name}")
-    except ImportError as exc:
-        raise ConfigurationError(
-            "sealing needs cryptography 47 or newer", hint="pip install 'receptor-runner[seal]'"
-        ) from exc
 
 
 def fingerprint(public_key: bytes) -> str:
@@ -46,7 +36,7 @@ def fingerprint(public_key: bytes) -> str:
 def public_key_of(private_key: bytes) -> bytes:
     """:raises ConfigurationError: it is no key."""
     try:
-        loaded = _library("asymmetric.x25519").X25519PrivateKey.from_private_bytes(private_key)
+        loaded = cryptography_part("asymmetric.x25519").X25519PrivateKey.from_private_bytes(private_key)
     except ValueError as exc:
         raise ConfigurationError(f"it is no key to seal with: {exc}") from exc
     public: bytes = loaded.public_key().public_bytes_raw()
@@ -55,14 +45,14 @@ def public_key_of(private_key: bytes) -> bytes:
 
 def wrap(secret: bytes, public_key: bytes, about: dict[str, str]) -> bytes:
     """``secret`` for the holder of ``public_key`` alone, who needs the same ``about``."""
-    key = _library("asymmetric.x25519").X25519PublicKey.from_public_bytes(public_key)
+    key = cryptography_part("asymmetric.x25519").X25519PublicKey.from_public_bytes(public_key)
     wrapped: bytes = _suite().encrypt(secret, key, _info(about))
     return wrapped
 
 
 def unwrap(wrapped: bytes, private_key: bytes, about: dict[str, str]) -> bytes:
     """:raises RefusedError: it is not for this key, or not about that."""
-    key = _library("asymmetric.x25519").X25519PrivateKey.from_private_bytes(private_key)
+    key = cryptography_part("asymmetric.x25519").X25519PrivateKey.from_private_bytes(private_key)
     try:
         secret: bytes = _suite().decrypt(wrapped, key, _info(about))
     except Exception as exc:  # InvalidTag, and what the library raises for bytes that are no message at all
@@ -73,7 +63,7 @@ def unwrap(wrapped: bytes, private_key: bytes, about: dict[str, str]) -> bytes:
 
 
 def _suite() -> Any:
-    hpke = _library("hpke")
+    hpke = cryptography_part("hpke")
     return hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 
@@ -89,7 +79,7 @@ class BlockCipher:
 
     def __init__(self, secret: bytes, purpose: str) -> None:
         key = hashlib.blake2b(purpose.encode(), key=secret, digest_size=32).digest()
-        self._aead = _library("ciphers.aead").AESGCM(key)
+        self._aead = cryptography_part("ciphers.aead").AESGCM(key)
 
     def seal(self, number: int, data: bytes, *, last: bool = False) -> bytes:
         sealed: bytes = self._aead.encrypt(_nonce(number, last), data, None)
@@ -102,6 +92,15 @@ class BlockCipher:
         except Exception as exc:  # InvalidTag, or too short for a tag
             raise RefusedError(f"the block {number} of what is sealed was changed, moved or cut") from exc
         return data
+
+    def seal_text(self, text: bytes) -> bytes:
+        """Encrypts something that has no number: it gets one of its own, which no other text has."""
+        number = os.urandom(_NUMBER)
+        return number + self.seal(int.from_bytes(number, "big"), text)
+
+    def open_text(self, sealed: bytes) -> bytes:
+        """:raises RefusedError: it is not what :meth:`seal_text` made."""
+        return self.open(int.from_bytes(sealed[:_NUMBER], "big"), sealed[_NUMBER:])
 
 
 def _nonce(number: int, last: bool) -> bytes:
