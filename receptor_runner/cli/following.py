@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ConfigurationError, ReceptorRunnerError, exit_code_of
 from .output import complain, print_json, printed, say, text_of
@@ -17,6 +17,7 @@ from .views import job_view
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..delta.shared import SharedArchives
     from ..mesh.client import Mesh
     from ..mesh.fan_out import NodeAnswer
     from ..mesh.job import Job
@@ -53,19 +54,24 @@ def submit_job(
 
     line = progress(to.node or "this machine")
     try:
-        return mesh.submit(
-            job,
-            to.node,
-            worktype=to.worktype,
-            ttl=to.ttl,
-            signwork=to.signwork,
-            again=again,
-            payload=payload.wish(),
-            flag=flag,
-            progress=line.sent,
-        )
+        return _submit(mesh, job, to, payload, flag, again=again, progress=line.sent)
     finally:
         line.close()
+
+
+def _submit(
+    mesh: Mesh, job: Job, to: RouteOptions, payload: PayloadOptions, flag: StopFlag, **more: Any
+) -> SubmittedJob:
+    return mesh.submit(
+        job,
+        to.node,
+        worktype=to.worktype,
+        ttl=to.ttl,
+        signwork=to.signwork,
+        payload=payload.wish(),
+        flag=flag,
+        **more,
+    )
 
 
 def submit_and_leave(submit: Callable[[StopFlag], SubmittedJob], output: str) -> int:
@@ -104,18 +110,11 @@ def submit_to_several(  # noqa: PLR0913
     from ..system.signals import stop_on_signals
 
     with stop_on_signals() as flag:
-        answers = submit_to_each(
-            mesh,
-            job,
-            list(dict.fromkeys(nodes)),
-            worktype=to.worktype,
-            ttl=to.ttl,
-            signwork=to.signwork,
-            again=again,
-            payload=payload.wish(),
-            flag=flag,
-            told=_tell_node,
-        )
+
+        def submit(own: Job, node: str, shared: SharedArchives | None) -> SubmittedJob:
+            return _submit(mesh, own, to._replace(node=node), payload, flag, again=again, shared=shared)
+
+        answers = submit_to_each(job, list(dict.fromkeys(nodes)), submit, _tell_node)
     accepted = [answer.job for answer in answers if answer.job is not None]
     if output == "json":
         print_json([job_view(one.record) for one in accepted])

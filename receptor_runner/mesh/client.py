@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -129,9 +128,17 @@ class Mesh:
         :param worktype: default as for :meth:`submit`.
         :raises UnreachableError: node or worktype cannot be had, or it does not answer.
         """
-        request = RouteRequest(node, worktype, tlsclient=self.address.tlsclient)
-        route = select_route(self.status, request, time.sleep, self._ask_node)
+        route = self._select(RouteRequest(node, worktype))
         return run(ask_worker_info(self.address, route))
+
+    def _select(self, request: RouteRequest, flag: StopFlag | None = None) -> Route:
+        """The way to where ``request`` wants to go.
+
+        :raises UnreachableError: node or worktype cannot be had.
+        """
+        request = request._replace(tlsclient=self.address.tlsclient)
+        asking, pausing = functools.partial(self.status, flag), functools.partial(pause, flag)
+        return select_route(asking, request, pausing, self._ask_node)
 
     def _ask_node(self, name: str) -> MeshStatus | None:
         """What a node says about itself over the mesh; None if it does not answer."""
@@ -272,12 +279,7 @@ class Mesh:
         flag: StopFlag | None,
         progress: Callable[[int], None] | None,
     ) -> SubmittedJob:
-        address = out.address
-        request = request._replace(tlsclient=address.tlsclient)
-        route = select_route(
-            lambda: run(_mesh_status(address), flag), request, lambda seconds: pause(flag, seconds), self._ask_node
-        )
-        record = _record(out, route)
+        record = _record(out, self._select(request, flag))
         sending = JobSending(records, record, out.job, flag, progress, out.shared)
         sending.send(out.payload if self._private is None else PayloadWish(seal=False))
         return SubmittedJob(record, records)
@@ -304,10 +306,7 @@ class Mesh:
         """
 
         def select(node: str) -> tuple[Address, Route]:
-            request = RouteRequest(node, worktype, tlsclient=self.address.tlsclient)
-            pausing = functools.partial(pause, flag)
-            asking = functools.partial(self.status, flag)
-            return self.address, select_route(asking, request, pausing, self._ask_node)
+            return self.address, self._select(RouteRequest(node, worktype), flag)
 
         return prepare_each(select, nodes, PrepareWish(job, images, engine), flag, told, progress)
 
@@ -318,8 +317,7 @@ class Mesh:
         :param wish: default: only what the node lacks, and sealed if the key of the node is trusted.
         :raises UnreachableError: node or worktype cannot be had.
         """
-        request = RouteRequest(node, worktype, tlsclient=self.address.tlsclient)
-        route = select_route(self.status, request, time.sleep, self._ask_node)
+        route = self._select(RouteRequest(node, worktype))
         return NodePayload(self.address, route, wish or PayloadWish(delta=True))
 
     @staticmethod

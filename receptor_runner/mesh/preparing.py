@@ -9,11 +9,10 @@ import functools
 import shlex
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..delta.shared import SharedArchives
-from ..errors import Interrupted, ReceptorRunnerError, UnreachableError
+from ..errors import UnreachableError
 from ..receptor.address import Address
 from ..records.record import Route
 from ..records.state_dir import owner
@@ -25,6 +24,7 @@ from ..stream.endpoints import Output
 from ..stream.job_format import JobFormat
 from ..stream.messages import Extension, JSONObject
 from ..system.signals import StopFlag
+from .at_once import Failure, for_each_node
 from .node_store import NodeStore, StoreAnswer
 from .submission import Sender, release_unwanted, submit
 from .units import JOB_TAG, OWNER_TAG, UnitHandle
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NodePrepared", "PrepareWish", "prepare_each"]
 
-_AT_ONCE = 8
 _SECONDS = 2 * 3600.0
 _LONGEST = 16 * 1024 * 1024
 _KEY = b'{"prepared"'
@@ -58,7 +57,7 @@ class NodePrepared(NamedTuple):
     node: str
     sent: int = 0
     images: dict[str, str] = {}  # noqa: RUF012 - never changed
-    error: ReceptorRunnerError | OSError | None = None
+    error: Failure | None = None
 
     @property
     def ready(self) -> bool:
@@ -84,19 +83,9 @@ def prepare_each(
     with SharedArchives() as shared:
 
         def prepare(node: str) -> NodePrepared:
-            try:
-                done = _Preparing(*select(node), wish, shared, counted, flag).run()
-            except (ReceptorRunnerError, OSError) as exc:
-                done = NodePrepared(node, error=exc)
-            told(done)
-            return done
+            return _Preparing(*select(node), wish, shared, counted, flag).run()
 
-        with ThreadPoolExecutor(_AT_ONCE, "receptor-runner-prepare") as pool:
-            answers = list(pool.map(prepare, nodes))
-    for answer in answers:
-        if isinstance(answer.error, Interrupted):
-            raise answer.error
-    return answers
+        return for_each_node(nodes, prepare, lambda node, exc: NodePrepared(node, error=exc), told)
 
 
 class _Counted:

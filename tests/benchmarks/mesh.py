@@ -66,12 +66,17 @@ def mesh(scratch: Path, ours: str, theirs: str) -> None:
 
 
 def _mesh(directory: Path, binary: str, ours: str, theirs: str) -> Mesh:
-    port = free_port()
     work: list[dict[str, Any]] = [
         {"work-command": {"worktype": "receptor-runner", "command": ours, "params": "worker --keepalive-seconds 10", "allowruntimeparams": True}},
         {"work-command": {"worktype": "ansible-runner", "command": theirs, "params": "worker"}},
         {"work-command": {"worktype": "cat", "command": "cat"}},
     ]  # fmt: skip
+    return two_nodes(directory, binary, work)
+
+
+def two_nodes(directory: Path, binary: str, work: list[dict[str, Any]]) -> Mesh:
+    """A controller and one executor with the work-commands ``work``, to be started."""
+    port = free_port()
     controller = Node(directory, "ctl", [{"tcp-listener": {"bindaddr": "127.0.0.1", "port": port}}], [binary])
     executor = Node(directory, "exec-1", [{"tcp-peer": {"address": f"127.0.0.1:{port}"}}, *work], [binary])
     return Mesh("daemon", [controller, executor])

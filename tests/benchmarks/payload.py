@@ -32,7 +32,8 @@ from receptor_runner.limits import DEFAULT_LIMITS
 from receptor_runner.sealing.envelope import BlockCipher
 from receptor_runner.sealing.sealed_file import SealingWriter
 from tests.benchmarks import measure
-from tests.support.nodes import Mesh, Node, daemon_binary, free_port
+from tests.benchmarks.mesh import two_nodes
+from tests.support.nodes import Mesh, daemon_binary
 
 FILES, SIZE = 20_000, 64 * 1024
 LARGE = 1_000_000_000
@@ -179,12 +180,9 @@ def _sealing(scratch: Path, job: Path) -> None:
 
 
 def _mesh(directory: Path, scratch: Path, binary: str, ours: str) -> Mesh:
-    port = free_port()
     params = f"worker --keepalive-seconds 10 --store {scratch}/store --store-size 100G --seal-key {scratch}/key"
     work = {"worktype": "receptor-runner", "command": ours, "params": params, "allowruntimeparams": True}
-    controller = Node(directory, "ctl", [{"tcp-listener": {"bindaddr": "127.0.0.1", "port": port}}], [binary])
-    peer = {"tcp-peer": {"address": f"127.0.0.1:{port}"}}
-    return Mesh("daemon", [controller, Node(directory, "exec-1", [peer, {"work-command": work}], [binary])])
+    return two_nodes(directory, binary, [{"work-command": work}])
 
 
 def _over_mesh(job: Path, mesh: Mesh, ours: str) -> None:
