@@ -167,7 +167,7 @@ class Processor:
         memory = self._journal.memory
         self._extracted = bool(memory.get("extracted"))
         self._artifacts = ArtifactDir(self.artifact_dir)
-        if self._artifacts.has_events() and not self._journal.offset:
+        if self._artifacts.has_events() and not (self._journal.offset or self._journal.skip):
             logger.warning("%s has the events of an earlier run; those of this one are added", self.artifact_dir)
         printers = [options.printer] if options.printer is not None else []
         self._sinks = Sinks([*printers, *options.sinks, self._handlers, EventFiles(self._artifacts)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -19,8 +20,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import receptor_runner
+from receptor_runner.records.journal import Journal
+from receptor_runner.results.handlers import Handlers
 from receptor_runner.results.terminal import coloured
+from receptor_runner.stages.process import Processor, ProcessorOptions
 from receptor_runner.stream.codec import END_OF_STREAM, KEEPALIVE, encode, encode_archive
+from receptor_runner.system.signals import StopFlag
 from tests.support.archives import FILE, LINK
 from tests.support.commands import OURS, ours
 from tests.support.disks import small_disk
@@ -434,3 +439,34 @@ def test_very_many_objects_on_a_line_are_text(tmp_path: Path) -> None:
     began = time.monotonic()
     assert process(STARTING + line + final("successful") + END_OF_STREAM, tmp_path).returncode == 0
     assert time.monotonic() - began < 20
+
+
+def test_a_follower_that_died_in_the_first_bytes_left_no_earlier_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A short job's whole stream may come at once: its follower dies before a byte of it is passed."""
+
+    class Death(BaseException):
+        pass
+
+    def die(data: dict[str, Any]) -> bool:
+        if data["counter"] == 2:
+            raise Death
+        return True
+
+    def follow(**handlers: Any) -> None:
+        journal = Journal(tmp_path)
+        options = ProcessorOptions(str(tmp_path / "artifacts"), handlers=Handlers(**handlers), journal=journal)
+        with contextlib.closing(journal), StopFlag() as flag, Processor(flag, options) as processor:
+            processor.feed(stream)
+            processor.conclude()
+            assert processor.status == "successful"
+
+    stream = results(events=3)
+    with pytest.raises(Death):
+        follow(event=die)
+    assert (tmp_path / "artifacts" / "job_events").is_dir()
+    caplog.clear()
+    follow()
+    assert "earlier run" not in caplog.text
+    assert [one["counter"] for one in events_of(tmp_path / "artifacts")] == [1, 2, 3]
