@@ -106,10 +106,11 @@ class Tree:
         self._leave()
         os.close(self._root)
 
-    def add_directory(self, parts: tuple[str, ...], mode: int, mtime_ns: int) -> None:
+    def add_directory(self, parts: tuple[str, ...], mode: int, mtime_ns: int, *, old: bool = False) -> None:
+        """:param old: also a directory that was there before gets the mode and the time."""
         self._newest = None
         self._enter(parts)
-        if parts and self._newest == parts:
+        if parts and (old or self._newest == parts):
             self._later[parts] = (mode & self._mask if mode else 0o700, mtime_ns)
 
     def add_link(self, parts: tuple[str, ...], target: bytes, mtime_ns: int) -> None:

@@ -23,6 +23,7 @@ from ..limits import STORE_SIZE
 from ..system.below import DIRECTORY
 from ..system.files import make_private, replace_file
 from ..system.removal import remove_tree
+from .kept_trees import KeptTrees
 from .references import TAG, ContentCipher, Reference
 
 __all__ = ["ContentStore", "OwnedContents", "StoreUse"]
@@ -59,6 +60,7 @@ class ContentStore:
     def __init__(self, directory: str | os.PathLike[str], size: int = STORE_SIZE) -> None:
         self._directory = os.fspath(directory)
         self._top = Path(directory) / _VERSION
+        self._trees = KeptTrees(directory)
         self._size = size
         self._added = 0
         self._owned: list[OwnedContents] = []
@@ -90,6 +92,33 @@ class ContentStore:
         self._owned.append(owned)
         return owned
 
+    def is_beside(self, path: str) -> bool:
+        """Whether a directory can be moved from ``path`` to the store.
+
+        :raises OSError: it is not there.
+        """
+        return os.stat(path).st_dev == os.fstat(self._lock).st_dev
+
+    def take_tree(self, owner: str, key: str, target: str) -> bool:
+        """Moves a directory that a job of ``owner`` has left to ``target``, if there is one.
+
+        :param key: of which of the owner's places it is.
+        """
+        size = self._trees.take(owner, key, target)
+        if size:
+            self._note_size(-size)
+        return size is not None
+
+    def keep_tree(self, owner: str, key: str, made: str, size: int) -> None:
+        """Moves the directory ``made`` here, if there is room for it and not enough of it."""
+        with contextlib.suppress(OSError):
+            if self._counted() + size <= self._limit() and self._trees.keep(owner, key, made, size):
+                self._note_size(size)
+
+    def _note_size(self, added: int) -> None:
+        with contextlib.suppress(OSError):
+            self._count(added)
+
     def _takes(self, size: int) -> bool:
         """Counts what is added. One worker adds no more than a whole store, before it makes room."""
         self._added += size
@@ -113,6 +142,7 @@ class ContentStore:
 
     def remove(self) -> None:
         """All that is in it goes."""
+        self._trees.remove()
         remove_tree(str(self._top))
 
     def _limit(self) -> int:
@@ -131,11 +161,15 @@ class ContentStore:
         return used
 
     def _make_room(self) -> None:
-        """Removes what was not used for longest, unless a worker uses the store now."""
+        """Removes what was not used for longest, unless a worker uses the store now. Directories go first: they can be
+        made of the contents.
+        """
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             found = sorted(self._contents())
-            used, limit = sum(size for _, size, _ in found), self._limit()
+            used, limit = sum(size for _, size, _ in found) + self._trees.use(), self._limit()
+            while used > limit * _KEPT and (freed := self._trees.remove_oldest()):
+                used -= freed
             for _, size, path in found:
                 if used <= limit * _KEPT:
                     break

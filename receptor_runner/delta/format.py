@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Iterator
 from typing import IO
@@ -22,10 +23,11 @@ from .packer import DeltaPacker
 from .references import ContentCipher, Digester
 from .shared import SharedArchives
 from .unpacker import unpack_delta
+from .work_tree import WorkTree
 
 __all__ = ["DeltaReceiver", "DeltaSender"]
 
-_OWNER = re.compile(r"[0-9a-f]{32}")
+_NAME = re.compile(r"[0-9a-f]{32}")
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -92,8 +94,11 @@ class DeltaReceiver:
     def __init__(self, reference: JSONObject | None, open_store: Callable[[], ContentStore | None]) -> None:
         given = reference or {}
         self._owner, key, cipher = (str(given.get(name, "")) for name in ("owner", "key", "cipher"))
-        if not _OWNER.fullmatch(self._owner) or not _KEY.fullmatch(key) or not (not cipher or _KEY.fullmatch(cipher)):
+        if not _NAME.fullmatch(self._owner) or not _KEY.fullmatch(key) or not (not cipher or _KEY.fullmatch(cipher)):
             raise ArchiveError("the archive does not say whose store it needs")
+        place = given.get("place")
+        self._place = place if isinstance(place, str) and _NAME.fullmatch(place) else ""
+        self._tree: WorkTree | None = None
         self._digester = Digester(bytes.fromhex(key))
         self._cipher = ContentCipher(bytes.fromhex(cipher)) if cipher else None
         self._open_store = open_store
@@ -107,4 +112,16 @@ class DeltaReceiver:
                 opened.enter_context(store)
                 with contextlib.suppress(OSError):  # a full disk: then everything has to come
                     contents = store.owned(self._owner, self._cipher)
-            yield from unpack_delta(file, target, limits, self._digester, contents)
+            yield from unpack_delta(
+                file, target, limits, self._digester, contents, functools.partial(self._find_old, store, target)
+            )
+
+    def _find_old(self, store: ContentStore | None, target: str) -> WorkTree | None:
+        if store is not None and self._place and self._cipher is None and WorkTree.is_possible(store, target):
+            self._tree = WorkTree(store, target, self._owner, self._place)
+        return self._tree
+
+    def give_back(self) -> None:
+        """The job is over, and nothing of it runs any more: the next one of the same place begins with what it left."""
+        if self._tree is not None:
+            self._tree.give_back(self._open_store)

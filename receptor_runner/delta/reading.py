@@ -22,14 +22,15 @@ from .digest_index import DigestIndex
 from .manifest import TreeEntry
 from .references import Digester, Reference
 
-__all__ = ["Content", "FileReader", "Read", "is_kept"]
+__all__ = ["KEPT", "Content", "FileReader", "Read", "is_kept"]
 
-_KEPT = ("project", "roles", "inventory")
+#: What is below these goes through the store of a node.
+KEPT = ("project", "roles", "inventory")
 
 
 def is_kept(name: str) -> bool:
     """Whether a file of this name goes through the store of a node."""
-    return name.partition("/")[0] in _KEPT
+    return name.partition("/")[0] in KEPT
 
 
 class Content(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from ..archive.directory import Member, ZipDirectory
@@ -22,6 +22,7 @@ from .manifest import TreeEntry, read_piece, read_root
 from .packer import BLOB, MANIFEST
 from .reading import is_kept
 from .references import DIGEST_BYTES, Digester, Reference
+from .work_tree import WorkTree
 
 __all__ = ["unpack_delta"]
 
@@ -31,10 +32,16 @@ _NO_NAMES = ("", ".", "..")
 
 
 def unpack_delta(
-    file: IO[bytes], target: str, limits: StreamLimits, digester: Digester, store: OwnedContents | None
+    file: IO[bytes],
+    target: str,
+    limits: StreamLimits,
+    digester: Digester,
+    store: OwnedContents | None,
+    find_old: Callable[[], WorkTree | None] = lambda: None,
 ) -> Iterator[None]:
     """Extracts the archive in ``file`` below the existing directory ``target``, yielding often.
 
+    :param find_old: called when what belongs to no store is there; finds what an earlier job has left.
     :raises LackingError: something is missing.
     :raises ArchiveError: the archive is damaged or hostile.
     :raises OutputError: the target cannot be written.
@@ -48,8 +55,19 @@ def unpack_delta(
                 contents.add(member, place)
             else:
                 yield from extract(file, member, place, tree)
-        yield from _Maker(tree, contents, limits).make()
+        old = find_old()
+        try:
+            yield from _Maker(tree, contents, limits, old).make()
+        except LackingError:
+            if old is not None:
+                old.finish(tree, is_whole=False)
+                old.note()
+            raise
+        if old is not None:
+            old.finish(tree, is_whole=True)
         yield from tree.finish()
+        if old is not None:
+            old.note()
 
 
 class _Contents:
@@ -106,8 +124,9 @@ class _Maker:
     many of one directory at once.
     """
 
-    def __init__(self, tree: Tree, contents: _Contents, limits: StreamLimits) -> None:
+    def __init__(self, tree: Tree, contents: _Contents, limits: StreamLimits, old: WorkTree | None) -> None:
         self._tree = tree
+        self._old = old
         self._contents = contents
         self._counted = Counted(limits)
         self._parent: tuple[str, ...] = ()
@@ -132,6 +151,8 @@ class _Maker:
                     raise ArchiveError(
                         f"the manifest of the archive has what belongs to no store: {entry.name[:200]!r}"
                     )
+                if self._is_there(entry):
+                    continue
                 if self._is_of_batch(entry):
                     self._batch.append(entry)
                 else:
@@ -139,6 +160,12 @@ class _Maker:
         yield from self._copy_batch()
         if not known or self._lacking:
             raise LackingError(tuple(self._lacking) if known else ())
+
+    def _is_there(self, entry: TreeEntry) -> bool:
+        """Whether an earlier job has left it. What was sent is made of that, and so gets into the store."""
+        if self._old is None:
+            return False
+        return self._old.has(entry, anew=any(map(self._contents.was_sent, entry.references)))
 
     def _is_of_batch(self, entry: TreeEntry) -> bool:
         """Whether it is one more file of the directory of those that are to be copied. There are many."""

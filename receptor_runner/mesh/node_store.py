@@ -95,7 +95,7 @@ class NodeStore:
         :param only_kept: leave out what does not go through a store.
         """
         index = self._memory.index(private_data_dir, sealed=self._sealed)
-        reference = self._memory.store_reference(self._route.node, sealed=self._sealed)
+        reference = self._memory.store_reference(self._route.node, private_data_dir, sealed=self._sealed)
         return DeltaSender(
             self._memory.digester(sealed=self._sealed),
             index,

@@ -39,6 +39,8 @@ class JobReceiver:
         self.extension = Extension()
         #: What the results are to be sealed with, if they are.
         self.results_key: bytes | None = None
+        #: To be called when nothing of the job runs any more: what it has left untouched is for the next one.
+        self.give_back: Callable[[], None] = lambda: None
         self._source = source
         self._writer = writer
         self._check_stop = check_stop
@@ -109,7 +111,9 @@ class JobReceiver:
     def _extract_delta(self, archive: ArchiveReceiver) -> None:
         from ..delta.format import DeltaReceiver
 
-        self._extract(archive, DeltaReceiver(self.extension.store, self._means.open_store))
+        by = DeltaReceiver(self.extension.store, self._means.open_store)
+        self.give_back = by.give_back
+        self._extract(archive, by)
 
     def _extract_sealed(self, archive: ArchiveReceiver) -> None:
         from ..sealing.format import SealedReceiver

@@ -66,7 +66,11 @@ class Preparation:
 
     def _receive(self, limits: StreamLimits) -> None:
         with WorkDir(None, delete=False) as work_dir:
-            JobReceiver(self._source, self._writer, self._check_stop, work_dir.path, limits, self._means).receive()
+            receiver = JobReceiver(self._source, self._writer, self._check_stop, work_dir.path, limits, self._means)
+            try:
+                receiver.receive()
+            finally:
+                receiver.give_back()
 
     def _pulled(self, image: str) -> str:
         """``present``, ``pulled``, or why neither."""

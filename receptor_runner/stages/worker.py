@@ -85,6 +85,7 @@ class Worker:
         self._temporary = ""
         self._extension = Extension()
         self._ended = False
+        self._give_back: Callable[[], None] = lambda: None
         #: Makes the file that artifacts are packed into.
         self._make_spool: Callable[[], IO[bytes]] = spool
         output.while_waiting = self._stop.note
@@ -109,6 +110,8 @@ class Worker:
                     self._work(work_dir)
                     if not options.in_place:
                         self._end()
+                    if work_dir.is_removed:
+                        self._give_back()
                 self._end()
             except OutputClosedError:
                 raise
@@ -195,6 +198,7 @@ class Worker:
         try:
             kwargs = receiver.receive()
         finally:
+            self._give_back = receiver.give_back
             if receiver.results_key is not None:
                 from ..sealing.results import SealingOutput
                 from ..sealing.spool import sealed_spool
@@ -218,11 +222,13 @@ class Worker:
     ) -> None:
         ignored = dataclasses.replace(self._extension, ignored=tuple(parameters.ignored))
         self._stop.cancel = work_dir.guard.cancel
+        give_back, self._give_back = self._give_back, lambda: None
         since = time.time_ns()
         try:
             result = execute(work_dir.guard, spec, artifacts, _WorkerRelay(self._writer, self._stop, ignored))
         finally:
             self._stop.cancel = None
+        self._give_back = give_back
         result.check()
         if self._stop.unwanted is not None:
             raise self._stop.unwanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -28,7 +29,8 @@ NAMES = st.sampled_from(["project/a", "project/b", "project/d/c", "roles/r/x", "
 SMALL = st.binary(max_size=40)
 LARGE = st.integers(0, 3).map(lambda seed: random.Random(seed).randbytes(5_000_000))
 MOMENT = st.integers(0, 4_000_000_000_000_000_000)
-CHANGE = st.one_of(
+PLACE = "fedcba9876543210" * 2
+CHANGE_OF_FILE = st.one_of(
     st.tuples(st.just("write"), NAMES, st.one_of(SMALL, LARGE)),
     st.tuples(st.just("insert"), NAMES, st.tuples(st.integers(0, 6_000_000), SMALL)),
     st.tuples(st.just("rename"), NAMES, NAMES),
@@ -39,6 +41,10 @@ CHANGE = st.one_of(
     st.tuples(st.just("directory"), NAMES, st.none()),
     st.tuples(st.just("touch"), NAMES, MOMENT),
     st.tuples(st.just("same-size"), NAMES, MOMENT),
+)
+CHANGE = st.one_of(
+    CHANGE_OF_FILE,
+    st.tuples(st.just("at the node"), CHANGE_OF_FILE, st.none()),
     st.tuples(st.just("vanish"), st.integers(0, 1000), st.none()),
     st.tuples(st.just("damage"), st.integers(0, 1000), st.none()),
     st.tuples(st.just("send"), st.none(), st.none()),
@@ -51,9 +57,12 @@ class World:
     def __init__(self, top: Path) -> None:
         self.top = top
         self.job = top / "job"
+        self.node = top / "node"
         self.store = top / "store"
         for name in ("project/d", "roles/r", "inventory", "env"):
             (self.job / name).mkdir(parents=True)
+        for name in ("project/a", "project/d/c", "roles/r/x", "inventory/hosts"):
+            (self.job / name).write_text(f"the first {name}")
         self.client = Client(self.job, top / "memory")
 
     def change(self, what: str, one: object, two: object) -> None:
@@ -62,14 +71,20 @@ class World:
         elif what in ("vanish", "damage"):
             assert isinstance(one, int)
             self._harm(what, one)
+        elif what == "at the node":
+            self._change(self.node, *one)  # type: ignore[misc]
         else:
-            path = self.job / str(one)
-            getattr(self, "_" + what.replace("-", "_"))(path, two)
+            self._change(self.job, what, one, two)
+
+    def _change(self, top: Path, what: str, name: object, how: object) -> None:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            self.directory = top
+            getattr(self, "_" + what.replace("-", "_"))(top / str(name), how)
 
     def check(self) -> None:
-        self.client.send(self.top / "delta", self.store)
+        self.client.send(self.node, self.store, PLACE)
         send_whole(self.job, self.top / "whole")
-        assert seen(self.top / "delta") == seen(self.top / "whole")
+        assert seen(self.node) == seen(self.top / "whole")
 
     def _harm(self, what: str, number: int) -> None:
         found = contents(self.store) if self.store.exists() else []
@@ -99,9 +114,9 @@ class World:
             path.write_bytes(data[: what[0]] + what[1] + data[what[0] :])
 
     def _rename(self, path: Path, other: str) -> None:
-        if os.path.lexists(path) and path != self.job / other:
-            self._gone(self.job / other)
-            path.rename(self.job / other)
+        if os.path.lexists(path) and path != self.directory / other:
+            self._gone(self.directory / other)
+            path.rename(self.directory / other)
 
     def _chmod(self, path: Path, mode: int) -> None:
         if path.exists() and not path.is_symlink():
@@ -112,7 +127,7 @@ class World:
         path.symlink_to(other)
 
     def _hardlink(self, path: Path, other: str) -> None:
-        source = self.job / other
+        source = self.directory / other
         if source.is_file() and not source.is_symlink() and path != source:
             self._gone(path)
             os.link(source, path)
@@ -143,16 +158,20 @@ def new_world(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], World]:
     return lambda: World(tmp_path_factory.mktemp("world"))
 
 
-@given(changes=st.lists(CHANGE, max_size=12))
+@given(changes=st.lists(CHANGE, max_size=12), done=st.lists(CHANGE_OF_FILE, max_size=6))
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_the_directory_at_the_node_is_that_of_a_full_transmit(
-    new_world: Callable[[], World], changes: list[tuple[str, object, object]]
+    new_world: Callable[[], World], changes: list[tuple[str, object, object]], done: list[tuple[str, object, object]]
 ) -> None:
+    """:param done: what the last job but one does to its files."""
     world = new_world()
     try:
         world.check()
         for change in changes:
             world.change(*change)
+        world.check()
+        for change in done:
+            world.change("at the node", change, None)
         world.check()
     finally:
         shutil.rmtree(world.top)

@@ -17,6 +17,7 @@ from tests.support.deltas import contents
 from tests.support.disks import small_disk
 from tests.support.nodes import WORKER, Mesh, running_with, worktype
 from tests.support.private_data import DirFactory, tasks
+from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -69,14 +70,20 @@ def test_the_second_time_only_changes_travel(mesh: Mesh, job: Path) -> None:
 
 
 def test_a_store_that_lost_something_gets_that_again(mesh: Mesh, job: Path, tmp_path: Path) -> None:
+    """What the directory of an earlier job has is not missed: that goes too."""
     first = sent(mesh, job)
+    trees = tmp_path / "store" / "trees-v1"
+    wait_for(lambda: list(trees.glob("*/*")), "the directory")
+    shutil.rmtree(trees)
     large = next(path for path in contents(tmp_path / "store") if path.stat().st_size > 600_000)
     data = bytearray(large.read_bytes())
     data[7] ^= 1
     large.write_bytes(data)
     assert first * 0.9 < sent(mesh, job) < first + 8_000
-    assert sent(mesh, job) < 4_000
     large.unlink()
+    assert sent(mesh, job) < 4_000, "the directory has it"
+    wait_for(lambda: list(trees.glob("*/*")), "the directory")
+    shutil.rmtree(trees)
     assert first * 0.9 < sent(mesh, job) < first + 8_000
     shutil.rmtree(tmp_path / "store")
     assert first * 0.9 < sent(mesh, job) < first + 8_000
@@ -92,6 +99,7 @@ def test_secrets_and_artifacts_do_not_reach_the_store(mesh: Mesh, job: Path, tmp
     assert contents(tmp_path / "store")
     for path in contents(tmp_path / "store"):
         assert b"PLANTED" not in path.read_bytes()
+    for path in (tmp_path / "store").iterdir():
         assert path.stat().st_mode & 0o077 == 0
 
 
@@ -107,6 +115,33 @@ def test_what_a_job_does_to_its_files_does_not_reach_the_store(mesh: Mesh, make_
         done = mesh.run("run", directory, "-p", "test.yml", "--delta")
         assert done.returncode == 0, done.stderr
         assert b"it was unspoiled" in done.stdout
+
+
+def test_a_job_begins_with_what_the_one_before_has_not_touched(
+    mesh: Mesh, make_dir: DirFactory, tmp_path: Path
+) -> None:
+    """Even if that leaves a process behind, which writes for ever."""
+    book = tasks(
+        "stat: {path: '{{ playbook_dir }}/kept'}\nregister: kept",
+        "debug: {msg: 'inode {{ kept.stat.inode }} since {{ kept.stat.ctime }}.'}",
+        "command: ls {{ playbook_dir }}",
+        "shell: setsid sh -c 'while sleep 0.1; do echo PLAN$((1))TED | tee -a touched >> made; done' &\n"
+        "args: {chdir: '{{ playbook_dir }}'}",
+        "wait_for: {path: '{{ playbook_dir }}/made'}",
+    )
+    directory = make_dir(book)
+    for name in ("kept", "touched"):
+        (directory / "project" / name).write_text(name)
+    said = []
+    for _ in range(2):
+        done = mesh.run("run", directory, "-p", "test.yml", "--delta")
+        assert done.returncode == 0, done.stdout + done.stderr
+        said.append([line for line in done.stdout.splitlines() if b"inode" in line or b"made" in line])
+        wait_for(lambda: list((tmp_path / "store").glob("trees-v1/*/*")), "the directory")
+    assert len(said[0]) == 1
+    assert said[0] == said[1], "the same file, and nothing that the first has made"
+    for path in (tmp_path / "store").rglob("*"):
+        assert not path.is_file() or b"PLAN1TED" not in path.read_bytes()
 
 
 def test_nothing_outlives_a_cleanup_of_the_store(mesh: Mesh, job: Path, tmp_path: Path) -> None:

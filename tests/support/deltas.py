@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +20,9 @@ from receptor_runner.delta.lacking import LackingError
 from receptor_runner.delta.packer import DeltaPacker
 from receptor_runner.delta.references import Digester
 from receptor_runner.delta.unpacker import unpack_delta
+from receptor_runner.delta.work_tree import WorkTree
 from receptor_runner.limits import DEFAULT_LIMITS
+from receptor_runner.system.removal import remove_tree
 
 OWNER = "0123456789abcdef" * 2
 
@@ -36,6 +40,8 @@ class Client:
         self.owner = owner
         self.there: set[bytes] = set()
         self.sent = 0
+        #: The last directory that was made, if a store can have it when its job is over.
+        self.made: WorkTree | None = None
         self._memory = memory
 
     def packed(self) -> tuple[IO[bytes], set[bytes]]:
@@ -48,15 +54,21 @@ class Client:
         self.sent = packer.size
         return file, packer.named
 
-    def send(self, target: Path, store: Path) -> int:
-        """Makes the directory in ``target`` on a node with ``store``; how many rounds that took."""
+    def send(self, target: Path, store: Path, place: str = "") -> int:
+        """Makes the directory in ``target`` on a node with ``store``; how many rounds that took.
+
+        :param place: use what an earlier job of that place has left.
+        """
         for rounds in (1, 2):
-            shutil.rmtree(target, ignore_errors=True)
+            if self.made is not None:
+                self.made.give_back(lambda: ContentStore(store))
+                self.made = None
+            remove_tree(str(target))
             target.mkdir()
             file, named = self.packed()
             try:
                 with file:
-                    unpack(file, target, store, self.digester, self.owner)
+                    unpack(file, target, store, self.digester, self.owner, self._find(target, place))
             except LackingError as exc:
                 self.there = (self.there | named) - set(exc.digests) if exc.digests else set()
             else:
@@ -64,10 +76,27 @@ class Client:
                 return rounds
         raise AssertionError("the node lacks something after two rounds")
 
+    def _find(self, target: Path, place: str) -> Callable[[ContentStore], WorkTree | None]:
+        def find(opened: ContentStore) -> WorkTree | None:
+            if place:
+                assert WorkTree.is_possible(opened, str(target))
+                self.made = WorkTree(opened, str(target), self.owner, place)
+            return self.made
 
-def unpack(file: IO[bytes], target: Path, store: Path, digester: Digester, owner: str = OWNER) -> None:
+        return find
+
+
+def unpack(
+    file: IO[bytes],
+    target: Path,
+    store: Path,
+    digester: Digester,
+    owner: str = OWNER,
+    find_old: Callable[[ContentStore], WorkTree | None] = lambda _: None,
+) -> None:
     with ContentStore(store) as opened:
-        for _ in unpack_delta(file, str(target), DEFAULT_LIMITS, digester, opened.owned(owner)):
+        find = functools.partial(find_old, opened)
+        for _ in unpack_delta(file, str(target), DEFAULT_LIMITS, digester, opened.owned(owner), find):
             pass
 
 

@@ -1,0 +1,95 @@
+"""The directories of jobs that ended, kept for the next job of the same place.
+
+Rules: a directory is taken by one rename and given back by one, so nobody else has it meanwhile, and it is whole or not
+there. It stays on its file system: what would have to be copied is not kept. What goes wrong means that there is none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from pathlib import Path
+
+from ..system.files import make_private
+from ..system.removal import remove_tree
+
+__all__ = ["KeptTrees"]
+
+#: The layout of the directory. Another version has another directory beside it.
+_VERSION = "trees-v1"
+#: Which job's it is, its size in bytes, and a number.
+_NAME = re.compile(r"([0-9a-f]{32})-([0-9]{1,19})-[0-9a-f]{16}")
+#: So many jobs of one place at once find a directory.
+_MOST_OF_ONE = 2
+
+
+class KeptTrees:
+    """Those of the store in ``directory``."""
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self._top = Path(directory) / _VERSION
+
+    def take(self, owner: str, key: str, target: str) -> int | None:
+        """Moves one to ``target``, which does not exist. Its size in bytes; None if there is none.
+
+        :param key: which of the owner's it is to be, in 32 hex digits.
+        """
+        for path in self._of(owner, key):
+            try:
+                os.rename(path, target)
+            except FileNotFoundError:
+                continue  # another worker was faster
+            except OSError:
+                return None
+            return _size(path.name)
+        return None
+
+    def keep(self, owner: str, key: str, made: str, size: int) -> bool:
+        """Moves the directory ``made`` here, if there are not enough of it."""
+        if len(self._of(owner, key)) >= _MOST_OF_ONE:
+            return False
+        try:
+            make_private(self._top / owner)
+            os.utime(made)
+            os.rename(made, self._top / owner / f"{key}-{size}-{secrets.token_hex(8)}")
+        except OSError:
+            return False
+        return True
+
+    def use(self) -> int:
+        """How many bytes they take."""
+        return sum(_size(path.name) for path in self._all())
+
+    def remove_oldest(self) -> int:
+        """Removes what was not used for longest; its size. 0: there is none."""
+        with contextlib.suppress(OSError):
+            oldest = min(self._all(), key=lambda path: path.lstat().st_mtime, default=None)
+            if oldest is not None:
+                remove_tree(str(oldest))
+                if not oldest.exists():
+                    return _size(oldest.name)
+        return 0
+
+    def remove(self) -> None:
+        """All of them go."""
+        remove_tree(str(self._top))
+
+    def _of(self, owner: str, key: str) -> list[Path]:
+        return [path for path in _named(self._top / owner) if path.name.startswith(key)]
+
+    def _all(self) -> list[Path]:
+        owners = list(self._top.iterdir()) if self._top.exists() else []
+        return [path for owner in owners for path in _named(owner)]
+
+
+def _named(directory: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return [path for path in directory.iterdir() if _NAME.fullmatch(path.name)]
+    return []
+
+
+def _size(name: str) -> int:
+    found = _NAME.fullmatch(name)
+    return int(found[2]) if found else 0

@@ -1,0 +1,103 @@
+"""Finds what nobody has touched in a directory since it was made, and removes all else.
+
+Rules: a file or link is untouched if its inode and the time of its last change (ctime) are those that were noted when
+it was made. Nobody can set that time. A directory may have been touched, if it is still of our own user and has no
+attributes that what is made in it would get. Whatever is strange is an error, and then nothing of it is used."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from ..system.removal import remove_tree
+
+__all__ = ["Seen", "Untouched", "seen_now", "untouched"]
+
+_SECOND_NS = 1_000_000_000
+
+
+class Seen(NamedTuple):
+    """Of a file: ``inode``, ``ctime_ns``, and ``contents``, what it was made of."""
+
+    inode: int
+    ctime_ns: int
+    contents: str
+
+
+class Untouched(NamedTuple):
+    """``files`` (and links) that are as they were made, and all ``directories``, by their names below the top."""
+
+    files: dict[str, Seen]
+    directories: set[str]
+
+
+def seen_now(path: str, contents: str) -> Seen | None:
+    """What is to be noted of a file. None: the times are so coarse here that a change could not be told.
+
+    :raises OSError: it is not there.
+    """
+    info = os.lstat(path)
+    return Seen(info.st_ino, info.st_ctime_ns, contents) if info.st_ctime_ns % _SECOND_NS else None
+
+
+def untouched(top: str, names: Iterable[str], noted: Mapping[str, Seen]) -> Untouched:
+    """What is below ``names`` in ``top``. No process of the job runs any more.
+
+    :raises OSError: it cannot be looked at.
+    :raises ValueError: it is strange.
+    """
+    found = Untouched({}, set())
+    ours = _owner(os.lstat(top))
+    attributes = _attributes(top)
+    pending = [name for name in names if _is_kept(top, name, noted, found)]
+    while pending:
+        name = pending.pop()
+        path = os.path.join(top, name)
+        if _owner(os.lstat(path)) != ours or not _attributes(path) <= attributes:
+            raise ValueError(f"the directory {name} has another owner by now, or other attributes")
+        found.directories.add(name)
+        pending += _below(path, name, noted, found)
+    return found
+
+
+def _is_kept(top: str, name: str, noted: Mapping[str, Seen], found: Untouched) -> bool:
+    """Whether ``name`` is a directory to look into. Anything else is there untouched, or removed."""
+    path = os.path.join(top, name)
+    with contextlib.suppress(FileNotFoundError):
+        info = os.lstat(path)
+        if stat.S_ISDIR(info.st_mode):
+            return True
+        _sort(path, name, info, noted, found)
+    return False
+
+
+def _below(path: str, name: str, noted: Mapping[str, Seen], found: Untouched) -> Iterator[str]:
+    with os.scandir(path) as entries:
+        for entry in entries:
+            own = f"{name}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield own
+            else:
+                _sort(entry.path, own, entry.stat(follow_symlinks=False), noted, found)
+
+
+def _sort(path: str, name: str, info: os.stat_result, noted: Mapping[str, Seen], found: Untouched) -> None:
+    seen = noted.get(name)
+    if seen is not None and seen.inode == info.st_ino and seen.ctime_ns == info.st_ctime_ns:
+        found.files[name] = seen
+    else:
+        remove_tree(path)
+
+
+def _owner(info: os.stat_result) -> tuple[int, int]:
+    return info.st_uid, info.st_gid
+
+
+def _attributes(path: str) -> set[str]:
+    try:
+        return set(os.listxattr(path, follow_symlinks=False))
+    except OSError:  # this file system has none
+        return set()

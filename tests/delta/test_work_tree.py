@@ -1,0 +1,208 @@
+"""A job begins with what an earlier job of the same place has not touched, and with nothing else of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from receptor_runner.delta.content_store import ContentStore
+from tests.support.deltas import Client, seen, send_whole
+
+PLACE = "0" * 32
+
+
+class Node:
+    """A client, and jobs of his at a node."""
+
+    def __init__(self, top: Path, client: Client) -> None:
+        self.client = client
+        self.store = top / "store"
+        self.directory = top / "node"
+
+    def job(self) -> Path:
+        """Ends the job before, and begins one. Its project."""
+        self.client.send(self.directory, self.store, PLACE)
+        return self.directory / "project"
+
+    def end(self, size: int = 10**9) -> None:
+        assert self.client.made is not None
+        self.client.made.give_back(lambda: ContentStore(self.store, size))
+        self.client.made = None
+
+    def trees(self) -> list[Path]:
+        return list(self.store.glob("trees-v1/*/*"))
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    project = tmp_path / "job" / "project"
+    for name in ("one", "d/two", "d/e/three"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(name)
+    (project / "link").symlink_to("one")
+    return Node(tmp_path, Client(tmp_path / "job", tmp_path / "memory"))
+
+
+def made(top: Path) -> dict[str, tuple[int, int]]:
+    """Which files there are, and when each was changed last; of directories only which."""
+    found = {}
+    for path in top.rglob("*"):
+        info = path.lstat()
+        found[str(path.relative_to(top))] = info.st_ino, 0 if stat.S_ISDIR(info.st_mode) else info.st_ctime_ns
+    return found
+
+
+def test_what_a_job_has_not_touched_is_not_made_again(node: Node) -> None:
+    before = made(node.job())
+    assert made(node.job()) == before
+    project = node.client.directory / "project"
+    (project / "one").write_text("changed")
+    (project / "d" / "two").unlink()
+    (project / "d" / "four").write_text("new")
+    after = made(node.job())
+    assert {name for name in before if before[name] == after.get(name)} == {"link", "d", "d/e", "d/e/three"}
+    assert (node.directory / "project" / "one").read_text() == "changed"
+
+
+def test_what_a_job_writes_ends_with_it(node: Node) -> None:
+    """It may be a secret: nobody finds it on the disk, and no other job does."""
+    project = node.job()
+    (project / "secret").write_text("PLANTED")
+    (project / "more").mkdir()
+    (project / "more" / "secret").write_text("PLANTED")
+    (project / "one").write_text("PLANTED")
+    (project / "way").symlink_to("/etc")
+    node.end()
+    assert node.trees()
+    assert not [path for path in node.store.rglob("*") if path.is_file() and b"PLANTED" in path.read_bytes()]
+    node.job()
+    send_whole(node.client.directory, node.directory.with_name("whole"))
+    assert seen(node.directory) == seen(node.directory.with_name("whole"))
+
+
+def test_jobs_at_once_have_a_directory_each(node: Node, tmp_path: Path) -> None:
+    node.job()
+    other = Node(tmp_path, Client(node.client.directory, tmp_path / "memory2"))
+    other.directory = tmp_path / "other"
+    other.job()
+    third = Node(tmp_path, Client(node.client.directory, tmp_path / "memory3"))
+    third.directory = tmp_path / "third"
+    third.job()
+    for one in (node, other, third):
+        one.end()
+    assert len(node.trees()) == 2, "no more are kept than are often needed"
+    before = made(node.job())
+    assert not before.items() & made(other.job()).items()
+    assert seen(node.directory) == seen(other.directory)
+
+
+def test_a_directory_is_kept_only_if_there_is_room(node: Node) -> None:
+    node.job()
+    node.end(size=100)
+    assert node.trees() == []
+    node.job()
+    with ContentStore(node.store) as store:
+        before = store.use().used
+    node.end()
+    with ContentStore(node.store) as store:
+        assert store.use().used - before == len("oned/twod/e/three")
+    with ContentStore(node.store, 10) as full:
+        owned = full.owned(node.client.owner)
+        owned.put(node.client.digester.reference(b"more"), b"more")
+    assert node.trees() == [], "directories go before contents"
+
+
+def _of_another_user(project: Path) -> None:
+    os.chown(project / "d", 12345, 12345)
+
+
+def _with_attributes(project: Path) -> None:
+    os.setxattr(project / "d", "user.x", b"y")
+
+
+def _elsewhere(project: Path) -> None:
+    shutil.rmtree(project)
+    project.symlink_to("/etc")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(
+            _of_another_user, marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root gives directories away")
+        ),
+        _with_attributes,
+        lambda project: project.rename(project.with_name("elsewhere")),
+        _elsewhere,
+    ],
+)
+def test_a_strange_directory_is_not_used(node: Node, harm: Callable[[Path], object]) -> None:
+    try:
+        harm(node.job())
+    except OSError as exc:
+        pytest.skip(f"this file system does not have it: {exc}")
+    node.job()
+    send_whole(node.client.directory, node.directory.with_name("whole"))
+    assert seen(node.directory) == seen(node.directory.with_name("whole"))
+    assert not os.listxattr(node.directory / "project" / "d")
+    assert (node.directory / "project" / "d").stat().st_uid == os.geteuid()
+
+
+@pytest.mark.parametrize("record", [b"", b"[", b"[[1]]", b'[["project/one"]]', b'{"a": 1}'])
+def test_a_damaged_record_costs_time_alone(node: Node, record: bytes) -> None:
+    node.job()
+    node.end()
+    (kept,) = node.trees()
+    (kept / "record").write_bytes(record)
+    node.job()
+    assert (node.directory / "project" / "one").read_text() == "one"
+    assert list(node.directory.glob(".receptor*")) == []
+
+
+def test_directories_that_nobody_may_write_change_too(node: Node) -> None:
+    project = node.client.directory / "project"
+    (project / "d" / "e").chmod(0o555)
+    (project / "d").chmod(0o555)
+    node.job()
+    node.end()
+    (project / "d").chmod(0o755)
+    (project / "d" / "two").unlink()
+    shutil.copytree(project / "d" / "e", project / "d" / "f")
+    (project / "d").chmod(0o555)
+    node.job()
+    send_whole(node.client.directory, node.directory.with_name("whole"))
+    assert seen(node.directory) == seen(node.directory.with_name("whole"))
+
+
+def test_a_file_may_become_a_directory_and_a_directory_a_file(node: Node) -> None:
+    node.job()
+    project = node.client.directory / "project"
+    shutil.rmtree(project / "d")
+    (project / "d").symlink_to("one")
+    (project / "one").unlink()
+    (project / "one" / "e").mkdir(parents=True)
+    (project / "one" / "e" / "three").write_text("d/e/three")
+    (project / "link").unlink()
+    (project / "link").mkdir()
+    for _ in range(2):
+        node.job()
+        send_whole(node.client.directory, node.directory.with_name("whole"))
+        assert seen(node.directory) == seen(node.directory.with_name("whole"))
+
+
+def test_a_second_round_begins_with_what_is_there(node: Node) -> None:
+    """A node that lost a content is sent it; all the rest of its directory is as it was."""
+    project = node.client.directory / "project"
+    before = made(node.job())
+    node.end()
+    (project / "one").write_text("new here")
+    reference = node.client.digester.reference(b"new here")
+    node.client.there.add(reference.digest)
+    assert node.client.send(node.directory, node.store, PLACE) == 2
+    after = made(node.directory / "project")
+    assert {name for name in before if before[name] != after[name]} == {"one"}
