@@ -1,8 +1,8 @@
 """The same work through us and through ansible-runner, in one go: ``python -m tests.benchmarks [PART…]``.
 
 Prints for each piece of work the wall time, processor time and peak memory of both, and the ratio theirs : ours (above
-1: we are faster or smaller). Parts: start, run, transmit, process, controllers, worker, mesh, pages (of ours alone). Needs the extra
-``test``, for the worker a few minutes, and for mesh the real daemon."""
+1: we are faster or smaller). Parts: start, run, transmit, process, controllers, worker, mesh, pages (of ours alone), payload, nodes (of
+ours alone). Needs the extra ``test``, for the worker a few minutes, and for mesh, payload and nodes the real daemon."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests.benchmarks import controllers
 from tests.benchmarks.local import local
+from tests.benchmarks.many_nodes import many_nodes
 from tests.benchmarks.measure import Measured, measure
 from tests.benchmarks.mesh import mesh
 from tests.benchmarks.pages import pages
@@ -210,6 +211,10 @@ def large_payload(scratch: Path) -> None:
     payload(scratch, OURS[0], THEIRS[0])
 
 
+def nodes(scratch: Path) -> None:
+    many_nodes(scratch, OURS[0])
+
+
 def local_run(scratch: Path) -> None:
     local(scratch, OURS[0], THEIRS[0], str(BIN / "ansible-playbook"))
 
@@ -224,6 +229,7 @@ PARTS = {
     "mesh": over_mesh,
     "pages": pages,
     "payload": large_payload,
+    "nodes": nodes,
 }
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.commands import ours
 from tests.support.deltas import contents
-from tests.support.nodes import LOUD, NO_DAEMON, WORKER, Mesh, Node, daemon_binary, free_port, running_with, worktype
+from tests.support.nodes import NO_DAEMON, WORKER, Mesh, daemon_binary, running_with, star, worktype
 from tests.support.private_data import DirFactory, tasks
 
 pytestmark = pytest.mark.slow
@@ -32,16 +32,8 @@ def several(kind: str, stores: Path) -> Iterator[Mesh]:
     if binary is None:
         pytest.skip(NO_DAEMON)
     with tempfile.TemporaryDirectory(prefix="rrm-", dir="/tmp") as directory:
-        port = free_port()
-        peer = {"tcp-peer": {"address": f"localhost:{port}"}}
-        nodes = [
-            Node(Path(directory), "ctl", [LOUD, {"tcp-listener": {"bindaddr": "127.0.0.1", "port": port}}], [binary])
-        ]
-        nodes += [
-            Node(Path(directory), name, [LOUD, peer, _work(stores, name)], [binary])
-            for name in ("exec-2", "exec-3", "exec-1")
-        ]
-        mesh = Mesh(kind, nodes)
+        work = {name: _work(stores, name) for name in ("exec-2", "exec-3", "exec-1")}
+        mesh = star(Path(directory), binary, work)
         try:
             mesh.start()
             yield mesh

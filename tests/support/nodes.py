@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -341,3 +341,12 @@ def running(kind: str) -> Iterator[Mesh]:
 
 #: Where a module's tests need one mesh and no shapes of it.
 BOTH = ["embedded-1.4", pytest.param("daemon", marks=pytest.mark.daemon)]
+
+
+def star(directory: Path, binary: str, work: Mapping[str, dict[str, Any]]) -> Mesh:
+    """Daemons: a controller, and an executor of each name with its worktype around it."""
+    port = free_port()
+    peer = {"tcp-peer": {"address": f"localhost:{port}"}}
+    nodes = [Node(directory, "ctl", [LOUD, {"tcp-listener": {"bindaddr": "127.0.0.1", "port": port}}], [binary])]
+    nodes += [Node(directory, name, [LOUD, peer, one], [binary]) for name, one in work.items()]
+    return Mesh("daemon", nodes)
