@@ -112,8 +112,8 @@ class ContentStore:
     def keep_tree(self, owner: str, key: str, made: str, size: int) -> None:
         """Moves the directory ``made`` here, if there is room for it and not enough of it."""
         with contextlib.suppress(OSError):
-            if self._counted() + size <= self._limit() and self._trees.keep(owner, key, made, size):
-                self._note_size(size)
+            if self._counted() + size <= self._limit():
+                self._note_size(self._trees.keep(owner, key, made, size))
 
     def _note_size(self, added: int) -> None:
         with contextlib.suppress(OSError):

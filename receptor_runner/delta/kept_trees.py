@@ -21,8 +21,12 @@ __all__ = ["KeptTrees"]
 _VERSION = "trees-v1"
 #: Which job's it is, its size in bytes, and a number.
 _NAME = re.compile(r"([0-9a-f]{32})-([0-9]{1,19})-[0-9a-f]{16}")
+#: What is called so is on its way out.
+_REMOVED = ".removed"
 #: So many jobs of one place at once find a directory.
 _MOST_OF_ONE = 2
+#: So many are kept of one owner: places may be of one job alone.
+_MOST_OF_OWNER = 32
 
 
 class KeptTrees:
@@ -46,17 +50,19 @@ class KeptTrees:
             return _size(path.name)
         return None
 
-    def keep(self, owner: str, key: str, made: str, size: int) -> bool:
-        """Moves the directory ``made`` here, if there are not enough of it."""
+    def keep(self, owner: str, key: str, made: str, size: int) -> int:
+        """Moves the directory ``made`` here, if there are not enough of it. How many bytes more there are now.
+
+        :raises OSError: it cannot be moved.
+        """
+        own = _named(self._top / owner)
         if len(self._of(owner, key)) >= _MOST_OF_ONE:
-            return False
-        try:
-            make_private(self._top / owner)
-            os.utime(made)
-            os.rename(made, self._top / owner / f"{key}-{size}-{secrets.token_hex(8)}")
-        except OSError:
-            return False
-        return True
+            return 0
+        freed = _remove_oldest(own) if len(own) >= _MOST_OF_OWNER else 0
+        make_private(self._top / owner)
+        os.utime(made)
+        os.rename(made, self._top / owner / f"{key}-{size}-{secrets.token_hex(8)}")
+        return size - freed
 
     def use(self) -> int:
         """How many bytes they take."""
@@ -64,13 +70,7 @@ class KeptTrees:
 
     def remove_oldest(self) -> int:
         """Removes what was not used for longest; its size. 0: there is none."""
-        with contextlib.suppress(OSError):
-            oldest = min(self._all(), key=lambda path: path.lstat().st_mtime, default=None)
-            if oldest is not None:
-                remove_tree(str(oldest))
-                if not oldest.exists():
-                    return _size(oldest.name)
-        return 0
+        return _remove_oldest(self._all())
 
     def remove(self) -> None:
         """All of them go."""
@@ -88,6 +88,19 @@ def _named(directory: Path) -> list[Path]:
     with contextlib.suppress(OSError):
         return [path for path in directory.iterdir() if _NAME.fullmatch(path.name)]
     return []
+
+
+def _remove_oldest(paths: list[Path]) -> int:
+    """One of ``paths``. It is moved first: a job that took it just now keeps it."""
+    with contextlib.suppress(OSError):
+        oldest = min(paths, key=lambda path: path.lstat().st_mtime, default=None)
+        if oldest is not None:
+            for begun in oldest.parent.glob(f"*{_REMOVED}"):  # by a worker that was killed, perhaps
+                remove_tree(str(begun))
+            removed = oldest.rename(oldest.with_name(oldest.name + _REMOVED))
+            remove_tree(str(removed))
+            return _size(oldest.name)
+    return 0
 
 
 def _size(name: str) -> int:

@@ -63,7 +63,7 @@ class NodePayload:
         given: dict[str, Any] = {
             name: value for name, value in parameters.items() if name in _PLACES and value != DEFAULTS.get(name)
         }
-        wish = PrepareWish(Job(directory, **given))
+        wish = PrepareWish(Job(directory, **given), place=self._wish.place)
         (filled,) = prepare_each(lambda node: (self._address, self._route), [self._route.node], wish)
         if filled.error is not None:
             if not isinstance(filled.error, ReceptorRunnerError):
@@ -71,4 +71,4 @@ class NodePayload:
             logger.info("everything travels to %s: %s", self._route.node, filled.error)
             return None
         store = NodeStore(self._address, self._route, sealed=self._key is not None)
-        return store.sender(str(Job(directory).private_data.path))
+        return store.sender(str(Job(directory).private_data.path), place=self._wish.place)

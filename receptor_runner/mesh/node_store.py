@@ -87,15 +87,21 @@ class NodeStore:
         self._node.save()
 
     def sender(
-        self, private_data_dir: str, shared: SharedArchives | None = None, *, only_kept: bool = False
+        self,
+        private_data_dir: str,
+        shared: SharedArchives | None = None,
+        *,
+        only_kept: bool = False,
+        place: str | None = None,
     ) -> DeltaSender:
         """What packs a job so that only what is missing travels, as far as is known.
 
         :param shared: the archives of the same job for other nodes.
         :param only_kept: leave out what does not go through a store.
+        :param place: what the files belong to, if it is not ``private_data_dir``.
         """
         index = self._memory.index(private_data_dir, sealed=self._sealed)
-        reference = self._memory.store_reference(self._route.node, private_data_dir, sealed=self._sealed)
+        reference = self._memory.store_reference(self._route.node, place or private_data_dir, sealed=self._sealed)
         return DeltaSender(
             self._memory.digester(sealed=self._sealed),
             index,

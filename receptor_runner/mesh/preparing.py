@@ -42,11 +42,14 @@ _KEY = b'{"prepared"'
 
 
 class PrepareWish(NamedTuple):
-    """What is to be ready: the contents of ``job``, or None, and ``images``, pulled by ``engine``."""
+    """What is to be ready: the contents of ``job``, or None, and ``images``, pulled by ``engine``. ``place`` is that of
+    :class:`receptor_runner.PayloadWish`.
+    """
 
     job: Job | None
     images: Sequence[str] = ()
     engine: str = "podman"
+    place: str | None = None
 
 
 class NodePrepared(NamedTuple):
@@ -134,7 +137,7 @@ class _Preparing:
             raise UnreachableError(f"the worker of {self._route.node} has no store: everything travels with every job")
         for _ in range(2):
             shared = self._shared if self._key is None else None
-            packed = store.sender(str(job.private_data.path), shared, only_kept=True)
+            packed = store.sender(str(job.private_data.path), shared, only_kept=True, place=self._wish.place)
             transmitter = job.transmitter(Extension(job=job.ident, owner=owner()), self._sealed(packed))
             answer = self._ask(functools.partial(transmitter.run, flag=self._flag))
             if store.learned(packed, StoreAnswer.of(answer["lacks"])):

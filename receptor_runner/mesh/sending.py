@@ -36,11 +36,14 @@ class PayloadWish(NamedTuple):
         all of it.
     :param seal: encrypt the job for its node. None: if the key of the node is trusted.
     :param seal_results: encrypt what comes back, too.
+    :param place: what the files belong to, if their private data dir is another one each time: the name of a project.
+        With ``delta``, a job begins at its node with what the last one of the same place has not touched.
     """
 
     delta: bool = False
     seal: bool | None = None
     seal_results: bool = False
+    place: str | None = None
 
 
 class JobSending(NamedTuple):
@@ -79,7 +82,8 @@ class JobSending(NamedTuple):
         self._send_once(None, key, wish)
 
     def _delta(self, store: NodeStore, key: bytes | None, wish: PayloadWish) -> DeltaSender:
-        packed = store.sender(str(self.job.private_data.path), self.shared if key is None else None)
+        shared = self.shared if key is None else None
+        packed = store.sender(str(self.job.private_data.path), shared, place=wish.place)
         self._send_once(packed, key, wish)
         return packed
 

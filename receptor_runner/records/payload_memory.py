@@ -94,10 +94,9 @@ class PayloadMemory:
         """A digest of ``digest``, in hex, that tells nothing to who has not our secret."""
         return hashlib.blake2b(digest.encode(), key=self._secret, digest_size=32).hexdigest()
 
-    def store_reference(self, node: str, private_data_dir: str, *, sealed: bool) -> JSONObject:
+    def store_reference(self, node: str, place: str, *, sealed: bool) -> JSONObject:
         """Which store at ``node`` is ours: a name that no other node and nobody else can tell. If it is ``sealed``, it
-        is another one, with the key that its contents are encrypted with. If not, the ``place`` says the same of
-        ``private_data_dir``.
+        is another one, with the key that its contents are encrypted with. If not, it names ``place`` in the same way.
         """
         name = node.encode("utf-8", "surrogateescape")
         kind = b"sealed " if sealed else b""
@@ -108,7 +107,9 @@ class PayloadMemory:
         if sealed:
             reference["cipher"] = self._derived(b"cipher\0" + name).hex()
         else:
-            reference["place"] = self._derived(b"place\0" + name + b"\0" + os.fsencode(private_data_dir))[:16].hex()
+            reference["place"] = self._derived(b"place\0" + name + b"\0" + place.encode("utf-8", "surrogateescape"))[
+                :16
+            ].hex()
         return reference
 
     def index(self, private_data_dir: str, *, sealed: bool) -> DigestIndex:

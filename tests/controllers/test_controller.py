@@ -146,7 +146,7 @@ def test_how_jobs_travel_is_one_parameter(kind: str, tmp_path: Path, sealed: boo
         if sealed:
             assert ours("trust", node, *mesh.arguments()).returncode == 0
         own = receptor_runner.Mesh(socket)
-        wish = receptor_runner.PayloadWish(delta=True, seal_results=sealed)
+        wish = receptor_runner.PayloadWish(delta=True, seal_results=sealed, place="a project")
         with contextlib.closing(
             Controller(receptor_runner, tmp_path, socket, node, "receptor-runner", {})
         ) as controller:
@@ -160,6 +160,7 @@ def test_how_jobs_travel_is_one_parameter(kind: str, tmp_path: Path, sealed: boo
                 check(controller, job)
         wait_for(lambda: not mesh.units(), "no unit is left", 20)
     assert contents(tmp_path / "store")
+    assert any((tmp_path / "store").glob("trees-v1/*/*")) != sealed, "what was sealed leaves nothing in clear"
 
 
 def test_cleanup_spares_jobs_that_run(controller: Controller, mesh: Mesh, tmp_path: Path) -> None:

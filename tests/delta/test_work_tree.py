@@ -117,6 +117,15 @@ def test_a_directory_is_kept_only_if_there_is_room(node: Node) -> None:
     assert node.trees() == [], "directories go before contents"
 
 
+def test_places_that_nobody_comes_back_to_give_way(node: Node) -> None:
+    places = [f"{number:032x}" for number in range(35)]
+    for place in places:
+        node.client.send(node.directory, node.store, place)
+        node.end()
+    kept = {tree.name[:32] for tree in node.trees()}
+    assert kept == set(places[-32:])
+
+
 def _of_another_user(project: Path) -> None:
     os.chown(project / "d", 12345, 12345)
 
