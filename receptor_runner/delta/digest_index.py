@@ -2,19 +2,19 @@
 
 Rules: a file is believed to be the same if its device, inode, size and both its times are. The time of change (ctime)
 cannot be set by anybody. One that was so young when it was read that a later change could have the same time is read
-again. An index that cannot be read or written costs time, and nothing else."""
+again. An index that cannot be read or written costs time, and nothing else. What is known of a file stays a line of
+text until somebody asks for it: there may be very many."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
+from json.encoder import encode_basestring_ascii
 from typing import NamedTuple, Protocol
 
 from ..archive.entry import Entry
 from ..errors import RefusedError
-from ..stream.bounded_json import parse_json
 from ..system.below import read_regular
 from ..system.files import replace_file
 from .cutting import Cut
@@ -24,7 +24,7 @@ __all__ = ["DigestIndex", "KnownFile"]
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 1
+_VERSION = 2
 _LONGEST = 1024 * 1024 * 1024
 #: Times of files are that exact, on the worst file system that is known (FAT, and clocks of servers).
 _GRAIN_NS = 2_000_000_000
@@ -42,11 +42,8 @@ class IndexCipher(Protocol):
 
 
 class KnownFile(NamedTuple):
-    """``identity`` is that of :class:`~receptor_runner.archive.entry.Entry`, or its beginning if the file may
-    have changed since. ``cuts`` are the contents in their order.
-    """
+    """``crc`` is that of the whole file, ``cuts`` are its contents in their order."""
 
-    identity: tuple[int, ...]
     crc: int
     cuts: tuple[Cut, ...]
 
@@ -61,25 +58,35 @@ class DigestIndex:
         self._cipher = cipher
         self._path = path
         #: Another key makes other digests.
-        self._key = digester.digest(b"index").hex()
-        self._now: dict[str, KnownFile] = {}
+        self._head = f"{_VERSION} {digester.digest(b'index').hex()}".encode()
+        self._now: dict[bytes, bytes] = {}
         self._before = self._read()
-        self._by_inode = {known.identity[:_INODE]: known for known in self._before.values() if len(known.cuts) > 1}
+        #: Files that were cut: they may have other names by now.
+        self._by_inode = {
+            tuple(line.split(b" ", _INODE)[:_INODE]): line for line in self._before.values() if b" " in _cuts_of(line)
+        }
         self._changed = False
 
     def known(self, entry: Entry) -> KnownFile | None:
         """What is known of the file of ``entry``, if it is as it was."""
-        known = self._before.get(entry.name)
-        if known is None or known.identity != entry.identity:
+        if entry.identity is None:
             return None
-        self._now[entry.name] = known
+        name = _name(entry)
+        line = self._before.get(name)
+        if line is None or not line.startswith(b"%s\t" % _numbers(entry.identity)):
+            return None
+        known = _known(line)
+        if known is not None:
+            self._now[name] = line
         return known
 
     def earlier_cuts(self, entry: Entry) -> tuple[Cut, ...]:
         """How the file was cut before it changed, or before it was renamed."""
         if entry.identity is None:
             return ()
-        known = self._before.get(entry.name) or self._by_inode.get(entry.identity[:_INODE])
+        inode = tuple(b"%d" % number for number in entry.identity[:_INODE])
+        line = self._before.get(_name(entry)) or self._by_inode.get(inode)
+        known = _known(line) if line is not None else None
         return known.cuts if known is not None else ()
 
     def note(self, entry: Entry, crc: int, cuts: tuple[Cut, ...], begun_ns: int) -> None:
@@ -87,19 +94,16 @@ class DigestIndex:
         if entry.identity is None:
             return
         young = max(entry.identity[-1], entry.mtime_ns) > begun_ns - _GRAIN_NS
-        self._now[entry.name] = KnownFile(entry.identity[:_INODE] if young else entry.identity, crc, cuts)
+        identity = entry.identity[:_INODE] if young else entry.identity
+        self._now[_name(entry)] = b"%s\t%d\t%s" % (_numbers(identity), crc, b" ".join(map(_to_text, cuts)))
         self._changed = True
 
     def save(self) -> None:
         """Keeps what was asked for and noted; the rest is gone."""
         if not self._changed and len(self._now) == len(self._before):
             return
-        files = {
-            name: [known.identity, known.crc, [_to_json(one) for one in known.cuts]]
-            for name, known in self._now.items()
-        }
-        content = json.dumps({"version": _VERSION, "key": self._key, "files": files}, separators=(",", ":"))
-        data = content.encode()
+        lines = (b"%s\t%s" % item for item in self._now.items())
+        data = b"\n".join((self._head, *lines))
         if self._cipher is not None:
             data = self._cipher.seal_text(data)
         try:
@@ -107,23 +111,44 @@ class DigestIndex:
         except OSError as exc:
             logger.info("cannot keep digests in %s: %s", self._path, exc.strerror)
 
-    def _read(self) -> dict[str, KnownFile]:
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RefusedError):
+    def _read(self) -> dict[bytes, bytes]:
+        with contextlib.suppress(OSError, ValueError, RefusedError):
             content = read_regular(self._path, _LONGEST)
             if self._cipher is not None:
                 content = self._cipher.open_text(content)
-            data = parse_json(content)
-            if data["version"] == _VERSION and data["key"] == self._key:
-                return {
-                    name: KnownFile(tuple(identity), crc, tuple(_cut(*one) for one in cuts))
-                    for name, (identity, crc, cuts) in data["files"].items()
-                }
+            head, *lines = content.split(b"\n")
+            if head == self._head:
+                return {name: line for name, _, line in (one.partition(b"\t") for one in lines)}
         return {}
 
 
-def _to_json(one: Cut) -> tuple[str, int, int, str]:
-    return one.reference.digest.hex(), one.reference.size, one.reference.crc, one.anchor.hex()
+def _name(entry: Entry) -> bytes:
+    return encode_basestring_ascii(entry.name).encode()
 
 
-def _cut(digest: str, size: int, crc: int, anchor: str) -> Cut:
-    return Cut(Reference(bytes.fromhex(digest), size, crc), bytes.fromhex(anchor))
+def _numbers(identity: tuple[int, ...]) -> bytes:
+    return b" ".join([b"%d" % number for number in identity])
+
+
+def _cuts_of(line: bytes) -> bytes:
+    return line.rpartition(b"\t")[2]
+
+
+def _known(line: bytes) -> KnownFile | None:
+    """None: the line is damaged."""
+    try:
+        _, crc, cuts = line.split(b"\t")
+        return KnownFile(int(crc), tuple(map(_cut, cuts.split())))
+    except ValueError:
+        return None
+
+
+def _to_text(one: Cut) -> bytes:
+    digest, size, crc = one.reference
+    return b"%s:%d:%d:%s" % (digest.hex().encode(), size, crc, one.anchor.hex().encode())
+
+
+def _cut(text: bytes) -> Cut:
+    """:raises ValueError: it is none."""
+    digest, size, crc, anchor = text.decode("ascii").split(":")
+    return Cut(Reference(bytes.fromhex(digest), int(size), int(crc)), bytes.fromhex(anchor))
