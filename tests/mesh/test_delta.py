@@ -17,7 +17,7 @@ from tests.support.deltas import contents
 from tests.support.disks import small_disk
 from tests.support.nodes import WORKER, Mesh, running_with, worktype
 from tests.support.private_data import DirFactory, tasks
-from tests.support.processes import wait_for
+from tests.support.processes import processes_with, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -142,6 +142,35 @@ def test_a_job_begins_with_what_the_one_before_has_not_touched(
     assert said[0] == said[1], "the same file, and nothing that the first has made"
     for path in (tmp_path / "store").rglob("*"):
         assert not path.is_file() or b"PLAN1TED" not in path.read_bytes()
+
+
+def test_a_directory_goes_with_a_worker_that_is_killed(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
+    book = tasks(
+        "command: ls {{ playbook_dir }}",
+        "copy: {content: PLANTED, dest: '{{ playbook_dir }}/made'}",
+        f"wait_for: {{path: {tmp_path}/go, sleep: 1, timeout: 60}}",
+    )
+    directory = make_dir(book)
+    (directory / "project" / "text").write_text("text")
+    trees = tmp_path / "store" / "trees-v1"
+    (tmp_path / "go").touch()
+    assert mesh.run("run", directory, "-p", "test.yml", "--delta", "-q").returncode == 0
+    wait_for(lambda: list(trees.glob("*/*")), "the directory")
+    (tmp_path / "go").unlink()
+    with mesh.popen("run", directory, "-p", "test.yml", "--delta", stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        while b"TASK [wait_for]" not in running.stdout.readline():
+            assert running.poll() is None
+        assert not list(trees.glob("*/*")), "this job has it"
+        store = str(tmp_path / "store")
+        named = [one for one in processes_with(store) if {"worker", store} <= set(one.cmdline())]
+        worker = next(one for one in named if "receptor_runner.node.runner" not in one.cmdline())
+        worker.kill()
+        assert running.wait(timeout=60) == 76
+    (tmp_path / "go").touch()
+    done = mesh.run("run", directory, "-p", "test.yml", "--delta")
+    assert done.returncode == 0, done.stdout
+    assert b"made" not in done.stdout
 
 
 def test_nothing_outlives_a_cleanup_of_the_store(mesh: Mesh, job: Path, tmp_path: Path) -> None:
