@@ -1,9 +1,8 @@
-"""The store of a node: contents by their names, for jobs to come.
+"""The store of a node: contents by their names, and directories, for jobs to come.
 
-Rules: a store is a help and never a need. What cannot be written is not kept, and what is missing, cut or damaged is
-not there; neither is an error. A content gets its name when it is whole. Each owner has a directory of his own, whose
-name he alone knows, so nobody gets what another has sent. The contents that nobody has used for longest go first, and
-none goes while a worker uses the store."""
+Rules: a store is a help and never a need. Each owner has a directory of his own, whose name he alone knows, so nobody
+gets what another has sent. What nobody has used for longest goes first, directories before contents, and no content
+goes while a worker uses the store."""
 
 from __future__ import annotations
 
@@ -11,22 +10,19 @@ import contextlib
 import fcntl
 import logging
 import os
-import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..archive.deflate import deflate
-from ..archive.tree import NEW_FILE, write_all
 from ..limits import STORE_SIZE
 from ..system.below import DIRECTORY
 from ..system.files import make_private, replace_file
 from ..system.removal import remove_tree
 from .kept_trees import KeptTrees
-from .references import TAG, ContentCipher, Reference
+from .owned_contents import OwnedContents
+from .references import ContentCipher
 
-__all__ = ["ContentStore", "OwnedContents", "StoreUse"]
+__all__ = ["ContentStore", "StoreUse"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +30,6 @@ logger = logging.getLogger(__name__)
 _VERSION = "v1"
 #: How many bytes workers have put there, as far as they have counted.
 _COUNT = "count"
-#: The use of a content is noted when the last note is so old, in seconds.
-_NOTED_AFTER = 300.0
 #: A store takes no more than this part of the room that would be free without it.
 _PART_OF_DISK = 10
 #: When it is full, so much of it is kept.
@@ -186,88 +180,6 @@ class ContentStore:
                         if entry.is_file(follow_symlinks=False):
                             found = entry.stat(follow_symlinks=False)
                             yield found.st_mtime, found.st_size, entry.path
-
-
-class OwnedContents:
-    """The contents of one owner, in a directory that is open.
-
-    :param takes: told how many bytes are to be added, and says whether there is room for them.
-    """
-
-    def __init__(self, directory: int, takes: Callable[[int], bool], cipher: ContentCipher | None) -> None:
-        self._cipher = cipher
-        self._directory = directory
-        self._takes = takes
-        self._aside = f"{secrets.token_hex(8)}.part"
-        #: Whether it still takes something.
-        self._open = True
-        self._now = time.time()
-
-    def get(self, reference: Reference) -> bytes | None:
-        """The content; None if it is not there, or not what it was. What is damaged is removed."""
-        path = _path(reference)
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._directory)
-        except OSError:
-            return None
-        try:
-            size = reference.size + (TAG if self._cipher is not None else 0)
-            data = os.read(fd, size + 1)
-            while len(data) < size and (more := os.read(fd, size - len(data))):
-                data += more
-            found = self._cipher.open(reference, data) if self._cipher is not None else data
-            if found is not None and len(found) == reference.size and deflate.crc32(found) == reference.crc:
-                if os.fstat(fd).st_mtime < self._now - _NOTED_AFTER:
-                    os.utime(fd)
-                return found
-        except OSError as exc:
-            logger.info("%s cannot be read: %s", path, exc.strerror)
-            return None
-        finally:
-            os.close(fd)
-        logger.warning("the content %s in the store was damaged", path)
-        with contextlib.suppress(OSError):
-            os.unlink(path, dir_fd=self._directory)
-        return None
-
-    def put(self, reference: Reference, data: bytes) -> None:
-        """Keeps ``data``, whose digest was looked at, if there is room."""
-        self._open = self._open and self._takes(len(data))
-        if not self._open:
-            return
-        path = _path(reference)
-        try:
-            fd = self._new()
-            try:
-                write_all(fd, self._cipher.seal(reference, data) if self._cipher is not None else data)
-            finally:
-                os.close(fd)
-            self._rename(path)
-        except OSError as exc:
-            logger.warning("the store takes no more: %s", exc.strerror)
-            self._open = False
-            with contextlib.suppress(OSError):
-                os.unlink(self._aside, dir_fd=self._directory)
-
-    def _new(self) -> int:
-        return os.open(self._aside, NEW_FILE, 0o600, dir_fd=self._directory)
-
-    def _rename(self, path: str) -> None:
-        try:
-            os.rename(self._aside, path, src_dir_fd=self._directory, dst_dir_fd=self._directory)
-        except FileNotFoundError:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(os.path.dirname(path), 0o700, dir_fd=self._directory)
-            os.rename(self._aside, path, src_dir_fd=self._directory, dst_dir_fd=self._directory)
-
-    def close(self) -> None:
-        os.close(self._directory)
-
-
-def _path(reference: Reference) -> str:
-    """Below the directory of its owner."""
-    name = reference.digest.hex()
-    return f"{name[:2]}/{name[2:]}"
 
 
 def _directories(path: str) -> list[str]:

@@ -17,8 +17,9 @@ from ..archive.format import DELTA, Packer
 from ..errors import ArchiveError
 from ..limits import StreamLimits
 from ..stream.messages import Extension, JSONObject
-from .content_store import ContentStore, OwnedContents
+from .content_store import ContentStore
 from .digest_index import DigestIndex
+from .owned_contents import OwnedContents
 from .packer import DeltaPacker
 from .references import ContentCipher, Digester
 from .shared import SharedArchives

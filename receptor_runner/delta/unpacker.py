@@ -1,8 +1,8 @@
 """Makes the directory of a job from a delta archive and the store of this node.
 
 Rules: a content that came is believed if its digest agrees, and one from the store if its CRC-32 does. What came is
-kept also if the job cannot be made, so the sender need not send it again. Files are made by copying: what a job does
-to them never reaches the store. The archive is a stranger's, as any is."""
+kept also if the job cannot be made, so the sender need not send it again. Files are copies, which may share blocks:
+what a job does to them never reaches the store. The archive is a stranger's, as any is."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ..archive.tree import NEW_FILE, Tree, parts_of, write_all, writing
 from ..archive.unpack import Counted, check_bounds, content, extract, placed_members
 from ..errors import ArchiveError
 from ..limits import MAX_PIECE, StreamLimits
-from .content_store import OwnedContents
 from .lacking import LackingError
 from .manifest import TreeEntry, read_piece, read_root
+from .owned_contents import OwnedContents
 from .packer import BLOB, MANIFEST
 from .reading import is_kept
 from .references import DIGEST_BYTES, Digester, Reference
@@ -118,6 +118,10 @@ class _Contents:
             self._store.put(reference, data)
         return data
 
+    def copy(self, reference: Reference, target: int) -> bool:
+        """Writes what was not sent into the empty file ``target``; false if it is missing."""
+        return self._store is not None and self._store.copy(reference, target)
+
 
 class _Maker:
     """Makes what the manifest lists. A file all of whose contents are in the store is copied in the shortest way, so
@@ -207,16 +211,16 @@ class _Maker:
 
     def _copied(self, entry: TreeEntry, directory: int) -> bool:
         """Makes a file that is in the store, if nobody has its name. False if it is to be made in the usual way."""
-        data = self._found(entry.references[0])
-        if data is None:
-            return True
         name = os.path.basename(entry.name)
         try:
             fd = os.open(name, NEW_FILE, 0o600, dir_fd=directory)
         except OSError:
             return False
         try:
-            write_all(fd, data)
+            if not self._contents.copy(entry.references[0], fd):
+                self._lacking[entry.references[0].digest] = None
+                os.unlink(name, dir_fd=directory)
+                return True
             os.fchmod(fd, entry.mode & 0o777)
             os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
         except BaseException:
