@@ -26,12 +26,13 @@ class WorktypeView(TypedDict):
     signed: bool
 
 
-class StoreUse(TypedDict):
+class StoreUse(TypedDict, total=False):
     """The store of a node."""
 
     directory: str
     used_in_bytes: int
     limit_in_bytes: int
+    keeps_directories: bool
 
 
 class WorkerInfo(TypedDict, total=False):

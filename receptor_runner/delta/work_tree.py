@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 #: Beside what was made: a list of name, inode, ctime and contents.
 _RECORD = "record"
 _LONGEST_RECORD = 128 * 1024 * 1024
-#: What is larger is made anew each time: all names are in memory while the job runs.
+#: So many are noted; the rest is made anew each time. All these names are in memory while the job runs.
 _MOST_FILES = 200_000
 #: The clock that files get their times from is at least that exact.
 _TICK_SECONDS = 0.02
@@ -102,7 +102,8 @@ class WorkTree:
         if seen is not None or name in self._old.directories:
             self._remove(name)
             self._forget_below(name)
-        self._made[name] = contents
+        if len(self._made) < _MOST_FILES:
+            self._made[name] = contents
         return False
 
     def _forget_below(self, name: str) -> None:
@@ -144,8 +145,6 @@ class WorkTree:
                 if seen is not None:
                     self._noted[name] = seen
         self._made = {}
-        if len(self._noted) > _MOST_FILES:
-            self._noted = {}
 
     def give_back(self, open_store: Callable[[], ContentStore | None]) -> None:
         """The job is over: what it has not touched is for the next one. All else goes."""

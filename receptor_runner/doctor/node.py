@@ -167,7 +167,10 @@ class NodeChecks:
         """What can travel less, and what can travel sealed."""
         node, store = self._link.node, info.get("store")
         if isinstance(store, dict) and isinstance(store.get("limit_in_bytes"), int):
-            yield ok(_GROUP, "node-store", f"{node} has a store of at most {store['limit_in_bytes'] / 1e9:.1f} GB")
+            elsewhere = store.get("keeps_directories") is False
+            more = "; it keeps no directories, because jobs work on another file system (TMPDIR)" if elsewhere else ""
+            text = f"{node} has a store of at most {store['limit_in_bytes'] / 1e9:.1f} GB{more}"
+            yield ok(_GROUP, "node-store", text)
         try:
             key = base64.b64decode(str(info.get("seal_key") or ""), validate=True)
             trusted = TrustedKeys().get(node)

@@ -42,8 +42,8 @@ def worker_info(version: str, means: NodeMeans = USUAL) -> JSONObject:
     ``errors`` as of ``ansible-runner worker --worker-info``; and ours: ``version``, ``python_version``,
     ``ansible_core_version`` (None if there is none), ``container_engines``, ``stream_extensions``,
     ``disk_free_in_bytes`` where jobs work, ``archive_formats`` of jobs, ``seal_key`` (32 bytes in base64; None if there
-    is none), ``store`` (None if there is none) with its ``directory``, ``used_in_bytes`` and ``limit_in_bytes``, and
-    ``time``, in seconds since the epoch.
+    is none), ``store`` (None if there is none) with its ``directory``, ``used_in_bytes``, ``limit_in_bytes`` and
+    ``keeps_directories`` (whether it is on the file system where jobs work), and ``time``, in seconds since the epoch.
 
     :param version: of this package.
     :param means: what the node has for jobs that are no plain archives.
@@ -92,7 +92,13 @@ def _store_use(means: NodeMeans) -> JSONObject | None:
         return None
     with store:
         use = store.use()
-    return {"directory": use.directory, "used_in_bytes": use.used, "limit_in_bytes": use.limit}
+        kept = store.is_beside(temporary_place())
+    return {
+        "directory": use.directory,
+        "used_in_bytes": use.used,
+        "limit_in_bytes": use.limit,
+        "keeps_directories": kept,
+    }
 
 
 def _seal_key(means: NodeMeans) -> str | None:

@@ -354,6 +354,16 @@ def test_a_full_disk_there(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_store_that_keeps_no_directories(kind: str, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "200m") as disk:
+        work = worktype(params=f"{WORKER} --store {disk}/store")
+        with running_with(kind, [work]) as mesh:
+            exit_code, found = examined(until_known(mesh))
+    assert exit_code == 0
+    assert "keeps no directories" in found["node-store"]["text"]
+
+
+@pytest.mark.slow
 def test_no_container_engine_there(kind: str, tmp_path: Path) -> None:
     bare_variables(tmp_path)
     command = {"command": "/usr/bin/env", "params": f"PATH={tmp_path}/bin {sys.executable} {WORKER}"}
