@@ -14,31 +14,28 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..delta.shared import SharedArchives
-from ..errors import ReceptorRunnerError, RefusedError, UnreachableError
+from ..errors import ReceptorRunnerError, UnreachableError
 from ..job.parameters import check_ident
 from ..job.private_data import PrivateDataDir
-from ..limits import CONTROL_SECONDS
 from ..receptor.address import Address
 from ..receptor.configuration import Item, read_items
-from ..receptor.work_unit import UnitStatus
 from ..records.claims import claimed
-from ..records.record import Record, Route, UnitRef
+from ..records.record import Record, Route
 from ..records.state_dir import jobs_directory
 from ..records.store import BusyError, Records
 from ..stream.messages import JSONObject
 from ..system.signals import StopFlag, pause
 from .claiming import Place, adopted_before, forget_rejected, known_job
-from .endpoint import connect
 from .job import Job
+from .mesh_status import mesh_status
 from .node_payload import NodePayload
-from .other_job import OtherJob
+from .other_job import OtherJob, record_of_unit, way_to_unit
 from .preparing import NodePrepared, PrepareWish, prepare_each
 from .private_node import PrivateNode
 from .route import MeshStatus, NodeStatus, RouteRequest, select_route
 from .sending import JobSending, PayloadWish
 from .signing import signing_key
 from .submitted import SubmittedJob
-from .units import UnitHandle
 from .waiting import run
 from .worker_queries import ask_worker_info
 
@@ -113,7 +110,7 @@ class Mesh:
 
         :raises UnreachableError: the daemon does not answer.
         """
-        return run(_mesh_status(self.address), flag)
+        return run(mesh_status(self.address), flag)
 
     #: The first name of :meth:`status`. It stays for those who call it.
     offer = status
@@ -144,7 +141,7 @@ class Mesh:
         """What a node says about itself over the mesh; None if it does not answer."""
         there = dataclasses.replace(self.address, through=name, through_tls=self.address.tlsclient)
         try:
-            return run(_mesh_status(there, _NODE_SECONDS))
+            return run(mesh_status(there, _NODE_SECONDS))
         except (ReceptorRunnerError, OSError) as exc:
             logger.info("%s cannot be asked what it offers: %s", name, exc)
             return None
@@ -176,7 +173,8 @@ class Mesh:
             record = adopted_before(records, name, node, unit)
             if record is None:
                 try:
-                    record = self._adopted(name, node, unit, PrivateDataDir(private_data_dir), flag)
+                    way = run(way_to_unit(self.address, self._signing, node, unit), flag)
+                    record = record_of_unit(way, unit, name, PrivateDataDir(private_data_dir))
                     records.save(record)
                 except BaseException:
                     records.remove(name)
@@ -188,39 +186,9 @@ class Mesh:
 
         :raises ReceptorRunnerError: as for :meth:`adopt`.
         """
-        record = self._adopted(check_ident(unit), node, unit, PrivateDataDir("."), flag)
-        return OtherJob(record, Records(jobs_directory()))
-
-    def _adopted(self, name: str, node: str, unit: str, private_data: PrivateDataDir, flag: StopFlag | None) -> Record:
-        address, status = run(self._reach(node, unit), flag)
-        return Record(
-            id=name,
-            private_data_dir=str(private_data.path),
-            artifact_dir=str(private_data.artifacts / name),
-            address=address,
-            route=Route(node, status.worktype, local=True),
-            settings=private_data.settings(),
-            units=[UnitRef(unit, node, local=True)],
-            adopted=True,
-        )
-
-    async def _reach(self, node: str, unit: str) -> tuple[Address, UnitStatus]:
-        """The way to a unit on any node, and its status, which needs no signature."""
-        mesh = await _mesh_status(self.address)
-        way = mesh.way_to(node, self.address.tlsclient)
-        address = self.address
-        if node != mesh.own:
-            address = dataclasses.replace(address, through=node, through_tls=way)
-        status = await UnitHandle(address, unit).status()
-        if address.through is not None and (mesh.node(node).worktypes or {}).get(status.worktype):
-            if self._signing is None:
-                raise RefusedError(
-                    f"the worktype {status.worktype} of {node} is signed, and no work-signing is named",
-                    hint="name a receptor configuration with one that the node believes: --config",
-                )
-            key, seconds = self._signing
-            address = dataclasses.replace(address, signing_key=os.path.abspath(key), signature_seconds=seconds)
-        return address, status
+        name = check_ident(unit)
+        way = run(way_to_unit(self.address, self._signing, node, unit), flag)
+        return OtherJob(record_of_unit(way, unit, name, PrivateDataDir(".")), Records(jobs_directory()))
 
     def submit(  # noqa: PLR0913 - options by keyword
         self,
@@ -362,11 +330,6 @@ def _record(out: _Outgoing, route: Route) -> Record:
         playbook=job.playbook,
         accepted=False,
     )
-
-
-async def _mesh_status(address: Address, seconds: float = CONTROL_SECONDS) -> MeshStatus:
-    with await connect(address, seconds) as connection:
-        return MeshStatus(await connection.command(command="status"))
 
 
 def _absolute(path: str | None) -> str | None:
