@@ -80,13 +80,16 @@ class KeptTrees:
         return [path for path in _named(self._top / owner) if path.name.startswith(key)]
 
     def _all(self) -> list[Path]:
-        owners = list(self._top.iterdir()) if self._top.exists() else []
-        return [path for owner in owners for path in _named(owner)]
+        return [path for owner in _paths_in(self._top) for path in _named(owner)]
 
 
 def _named(directory: Path) -> list[Path]:
+    return [path for path in _paths_in(directory) if _NAME.fullmatch(path.name)]
+
+
+def _paths_in(directory: Path) -> list[Path]:
     with contextlib.suppress(OSError):
-        return [path for path in directory.iterdir() if _NAME.fullmatch(path.name)]
+        return list(directory.iterdir())
     return []
 
 

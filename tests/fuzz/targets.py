@@ -35,6 +35,7 @@ from receptor_runner.records.journal import Journal
 from receptor_runner.records.record import Record, Route, UnitRef
 from receptor_runner.records.store import Records
 from receptor_runner.stream.codec import Decoder
+from receptor_runner.system.removal import remove_tree
 from tests.support.archives import headers_only, overlapping
 from tests.support.frames import KEY, event, frame
 from tests.support.json_values import SETTINGS, VALUES
@@ -246,14 +247,19 @@ def parameters(base: dict[str, Any], given_: dict[str, Any], settings_: dict[str
     kwargs = {**base, **given_}
     if settings_:
         kwargs["settings"] = settings_
+    made: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
         for directory in ("project", "inventory", "scratch"):
             (top / directory).mkdir()
         (top / "project" / "t.yml").write_text("[]")
-        context = PreparationContext(PrivateDataDir(top), str(top / "scratch"), lambda _: None)
-        with contextlib.suppress(ReceptorRunnerError):
-            prepare(Parameters.from_wire(kwargs), context)
+        context = PreparationContext(PrivateDataDir(top), str(top / "scratch"), made.append)
+        try:
+            with contextlib.suppress(ReceptorRunnerError):
+                prepare(Parameters.from_wire(kwargs), context)
+        finally:
+            for path in made:  # some are outside of ``top``
+                remove_tree(path)
 
 
 _text = st.text(max_size=8) | st.sampled_from(["\ud800", "\0", ".h.gone", "..", "x" * 300, "localhost", "sh"])

@@ -13,6 +13,7 @@ from receptor_runner.errors import ConfigurationError, ReceptorRunnerError
 from receptor_runner.job.parameters import DEFAULTS, Parameters
 from receptor_runner.job.private_data import PrivateDataDir
 from receptor_runner.preparation.prepare import PreparationContext, prepare
+from receptor_runner.system.removal import remove_tree
 from tests.support.json_values import SETTINGS, VALUES
 
 BASES: dict[str, dict[str, Any]] = {
@@ -28,12 +29,16 @@ def prepared(kwargs: Any, top: Path) -> None:
     for name in ("project", "inventory", "scratch"):
         (top / name).mkdir(exist_ok=True)
     (top / "project" / "t.yml").write_text("[]")
-    context = PreparationContext(PrivateDataDir(top), str(top / "scratch"), lambda _: None)
+    made: list[str] = []
+    context = PreparationContext(PrivateDataDir(top), str(top / "scratch"), made.append)
     refusal: ReceptorRunnerError | None = None
     try:
         prepare(Parameters.from_wire(kwargs), context)
     except ReceptorRunnerError as exc:
         refusal = exc
+    finally:
+        for path in made:  # some are outside of ``top``
+            remove_tree(path)
     if refusal is not None:
         assert refusal.exit_code in (66, 69, 73, 78), (kwargs, refusal)
 
