@@ -20,6 +20,7 @@ from ..inspection.answers import LONGEST_ANSWER, Ending, Inspection, read_ending
 from ..limits import SLOW_CONTROL_SECONDS
 from ..receptor.address import Address
 from ..receptor.control_protocol import CommandError
+from ..receptor.work_unit import PENDING, RUNNING
 from ..records.record import Route
 from ..records.state_dir import owner
 from ..stream.bounded_json import parse_json
@@ -126,7 +127,7 @@ async def _ask(
             answer = await read_head(handle, route, seconds, lambda head: understand(head) is not None, longest)
             understood = understand(answer)
             if understood is None:
-                raise _misunderstood(route, answer, (await handle.status()).detail)
+                raise _misunderstood(route, answer, await _last_words(handle))
             return understood
         finally:
             await _release(UnitHandle(address, unit, undisturbed=True))
@@ -158,6 +159,16 @@ async def _far(handle: UnitHandle, route: Route) -> UnitHandle | None:
             return UnitHandle(address, str(far))
         await sleep(_LOOK_SECONDS)
     return None
+
+
+async def _last_words(handle: UnitHandle) -> str:
+    """What Receptor says of a unit that has ended, or is about to. Here that is known later than at its node."""
+    until = time.monotonic() + _FAR_SECONDS
+    while True:
+        status = await handle.status()
+        if status.state not in (PENDING, RUNNING) or time.monotonic() > until:
+            return status.detail
+        await sleep(_LOOK_SECONDS)
 
 
 def _misunderstood(route: Route, answer: bytes, detail: str) -> UnreachableError:
