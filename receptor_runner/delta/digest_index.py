@@ -76,8 +76,9 @@ class DigestIndex:
         if line is None or not line.startswith(b"%s\t" % _numbers(entry.identity)):
             return None
         known = _known(line)
-        if known is not None:
-            self._now[name] = line
+        if known is None or sum(one.reference.size for one in known.cuts) != entry.size:
+            return None  # the line is damaged
+        self._now[name] = line
         return known
 
     def earlier_cuts(self, entry: Entry) -> tuple[Cut, ...]:

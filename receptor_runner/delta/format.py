@@ -99,6 +99,8 @@ class DeltaReceiver:
             raise ArchiveError("the archive does not say whose store it needs")
         place = given.get("place")
         self._place = place if isinstance(place, str) and _NAME.fullmatch(place) else ""
+        #: Whether the target goes with the job.
+        self.may_keep = False
         self._tree: WorkTree | None = None
         self._digester = Digester(bytes.fromhex(key))
         self._cipher = ContentCipher(bytes.fromhex(cipher)) if cipher else None
@@ -118,7 +120,13 @@ class DeltaReceiver:
             )
 
     def _find_old(self, store: ContentStore | None, target: str) -> WorkTree | None:
-        if store is not None and self._place and self._cipher is None and WorkTree.is_possible(store, target):
+        if (
+            self.may_keep
+            and store is not None
+            and self._place
+            and self._cipher is None
+            and WorkTree.is_possible(store, target)
+        ):
             self._tree = WorkTree(store, target, self._owner, self._place)
         return self._tree
 

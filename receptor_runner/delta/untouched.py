@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from ..system.mounts import has_mounts_below
 from ..system.removal import remove_tree
 
 __all__ = ["Seen", "Untouched", "seen_now", "untouched"]
@@ -49,6 +50,8 @@ def untouched(top: str, names: Iterable[str], noted: Mapping[str, Seen]) -> Unto
     :raises OSError: it cannot be looked at.
     :raises ValueError: it is strange.
     """
+    if has_mounts_below(top):
+        raise ValueError("something is mounted there")  # what is mounted is nobody's to remove
     found = Untouched({}, set())
     ours = _owner(os.lstat(top))
     attributes = _attributes(top)
@@ -90,6 +93,8 @@ def _sort(path: str, name: str, info: os.stat_result, noted: Mapping[str, Seen],
         found.files[name] = seen
     else:
         remove_tree(path)
+        if os.path.lexists(path):
+            raise ValueError(f"{name} cannot be removed")
 
 
 def _owner(info: os.stat_result) -> tuple[int, int]:

@@ -41,6 +41,8 @@ class JobReceiver:
         self.results_key: bytes | None = None
         #: To be called when nothing of the job runs any more: what it has left untouched is for the next one.
         self.give_back: Callable[[], None] = lambda: None
+        #: Whether the target goes with the job, so that it may begin with what another has left.
+        self.may_keep = False
         self._source = source
         self._writer = writer
         self._check_stop = check_stop
@@ -113,6 +115,7 @@ class JobReceiver:
 
         by = DeltaReceiver(self.extension.store, self._means.open_store)
         self.give_back = by.give_back
+        by.may_keep = self.may_keep
         self._extract(archive, by)
 
     def _extract_sealed(self, archive: ArchiveReceiver) -> None:

@@ -67,6 +67,7 @@ class Preparation:
     def _receive(self, limits: StreamLimits) -> None:
         with WorkDir(None, delete=False) as work_dir:
             receiver = JobReceiver(self._source, self._writer, self._check_stop, work_dir.path, limits, self._means)
+            receiver.may_keep = True
             try:
                 receiver.receive()
             finally:

@@ -195,6 +195,7 @@ class Worker:
         receiver = JobReceiver(
             self._source, self._writer, self._stop.check, target, self._options.limits, self._options.means
         )
+        receiver.may_keep = self._options.private_data_dir is None or self._options.delete
         try:
             kwargs = receiver.receive()
         finally:
@@ -228,8 +229,8 @@ class Worker:
             result = execute(work_dir.guard, spec, artifacts, _WorkerRelay(self._writer, self._stop, ignored))
         finally:
             self._stop.cancel = None
-        self._give_back = give_back
         result.check()
+        self._give_back = give_back
         if self._stop.unwanted is not None:
             raise self._stop.unwanted
         dropped: list[str] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["file_system_of"]
+__all__ = ["file_system_of", "has_mounts_below"]
 
 
 def file_system_of(path: str) -> str:
@@ -22,3 +22,14 @@ def file_system_of(path: str) -> str:
     except (OSError, ValueError, IndexError):
         pass
     return ""
+
+
+def has_mounts_below(path: str) -> bool:
+    """Whether anything is mounted at ``path`` or below it; also if that cannot be told."""
+    top = os.path.realpath(path)
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+            points = [line.split()[4].replace("\\040", " ") for line in mounts]
+    except OSError:
+        return True
+    return any(point == top or point.startswith(f"{top}/") for point in points)
