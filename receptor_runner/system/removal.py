@@ -71,7 +71,9 @@ def _opened(parent: int, name: str) -> int:
 
 
 def _empty(directory: int, top: int, numbers: itertools.count[int]) -> list[str]:
-    """Removes what is in ``directory``, except directories: those are moved to ``top``, and their names returned."""
+    """Removes what is in ``directory``, except directories: those are moved to ``top``, and their names returned.
+    What is mounted cannot be moved, and is not looked into.
+    """
     moved = []
     try:
         with os.scandir(directory) as found:
@@ -80,12 +82,10 @@ def _empty(directory: int, top: int, numbers: itertools.count[int]) -> list[str]
         return []
     for name, is_directory in items:
         with contextlib.suppress(OSError):
-            if not is_directory:
-                os.unlink(name, dir_fd=directory)
-            elif directory == top:
-                moved.append(name)
-            else:
+            if is_directory:
                 moved.append(_moved(directory, name, top, numbers))
+            else:
+                os.unlink(name, dir_fd=directory)
     return moved
 
 

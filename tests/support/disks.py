@@ -1,6 +1,6 @@
-"""A disk that is soon full, for tests of what a job says about it.
+"""Disks that are soon full, and mounts: what jobs do with them.
 
-Rules: whoever opens it gets an empty file system of his own; it is gone at the end, also of a test that fails."""
+Rules: whoever opens one has it for himself; it is gone at the end, also of a test that fails."""
 
 from __future__ import annotations
 
@@ -23,3 +23,18 @@ def small_disk(directory: Path, size: str) -> Iterator[Path]:
         yield directory
     finally:
         subprocess.run(["umount", str(directory)], check=True)
+
+
+@contextmanager
+def bind_mount(source: Path, directory: Path) -> Iterator[None]:
+    """``source`` is at ``directory``, too, which may be moved meanwhile; without the right to mount, the test skips."""
+    words = ["mount", "--bind", str(source), str(directory)]
+    if subprocess.run(words, check=False, capture_output=True).returncode:
+        pytest.skip("needs to mount a directory")
+    try:
+        yield
+    finally:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        points = [line.split()[4] for line in lines if line.split()[3].endswith(str(source))]
+        for point in points:
+            subprocess.run(["umount", point], check=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from receptor_runner.system.removal import remove_tree
+from tests.support.disks import bind_mount
 
 
 def test_a_tree_without_permissions_goes(tmp_path: Path) -> None:
@@ -43,3 +46,20 @@ def test_a_tree_that_is_deeper_than_a_path_can_be_goes(tmp_path: Path) -> None:
 
 def test_a_tree_that_is_not_there_is_no_error(tmp_path: Path) -> None:
     remove_tree(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("where", ["", "d", "d/e"])
+def test_what_is_mounted_in_a_tree_is_not_looked_into(tmp_path: Path, where: str) -> None:
+    """Not even what is of the same file system."""
+    tree, theirs = tmp_path / "tree", tmp_path / "theirs"
+    mounted = tree / where / "mounted"
+    mounted.mkdir(parents=True)
+    (tree / "file").touch()
+    (theirs / "d").mkdir(parents=True)
+    for name in ("one", "d/two"):
+        (theirs / name).touch()
+    with bind_mount(theirs, mounted):
+        remove_tree(str(tree))
+        assert (theirs / "one").exists()
+        assert (theirs / "d" / "two").exists()
+        assert not (tree / "file").exists()
