@@ -17,6 +17,7 @@ from typing import NamedTuple
 from ..limits import STORE_SIZE
 from ..system.below import DIRECTORY
 from ..system.files import make_private, replace_file
+from ..system.mounts import file_system_of
 from ..system.removal import remove_tree
 from .kept_trees import KeptTrees
 from .owned_contents import OwnedContents
@@ -32,6 +33,8 @@ _VERSION = "v1"
 _COUNT = "count"
 #: A store takes no more than this part of the room that would be free without it.
 _PART_OF_DISK = 10
+#: A file there can be changed through a mapping without another ctime.
+_WITHOUT_TIMES = frozenset(("tmpfs", "ramfs"))
 #: When it is full, so much of it is kept.
 _KEPT = 0.9
 
@@ -86,12 +89,12 @@ class ContentStore:
         self._owned.append(owned)
         return owned
 
-    def is_beside(self, path: str) -> bool:
-        """Whether a directory can be moved from ``path`` to the store.
+    def keeps_trees_of(self, path: str) -> bool:
+        """Whether a directory can be moved from ``path`` to the store, and it can be told what was touched in it.
 
         :raises OSError: it is not there.
         """
-        return os.stat(path).st_dev == os.fstat(self._lock).st_dev
+        return os.stat(path).st_dev == os.fstat(self._lock).st_dev and file_system_of(path) not in _WITHOUT_TIMES
 
     def take_tree(self, owner: str, key: str, target: str) -> bool:
         """Moves a directory that a job of ``owner`` has left to ``target``, if there is one.
@@ -106,6 +109,8 @@ class ContentStore:
     def keep_tree(self, owner: str, key: str, made: str, size: int) -> None:
         """Moves the directory ``made`` here, if there is room for it and not enough of it."""
         with contextlib.suppress(OSError):
+            if self._counted() + size > self._limit():
+                self._count_anew()
             if self._counted() + size <= self._limit():
                 self._note_size(self._trees.keep(owner, key, made, size))
 
@@ -154,12 +159,17 @@ class ContentStore:
         replace_file(self._top / _COUNT, str(used).encode())
         return used
 
+    def _count_anew(self) -> None:
+        used = sum(size for _, size, _ in self._contents()) + self._trees.use()
+        self._count(used - self._counted())
+
     def _make_room(self) -> None:
         """Removes what was not used for longest, unless a worker uses the store now. Directories go first: they can be
         made of the contents.
         """
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._trees.remove_leftovers()
             found = sorted(self._contents())
             used, limit = sum(size for _, size, _ in found) + self._trees.use(), self._limit()
             while used > limit * _KEPT and (freed := self._trees.remove_oldest()):

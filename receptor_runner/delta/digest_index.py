@@ -63,7 +63,9 @@ class DigestIndex:
         self._before = self._read()
         #: Files that were cut: they may have other names by now.
         self._by_inode = {
-            tuple(line.split(b" ", _INODE)[:_INODE]): line for line in self._before.values() if b" " in _cuts_of(line)
+            tuple(line.partition(b"\t")[0].split(b" ")[:_INODE]): line
+            for line in self._before.values()
+            if b" " in _cuts_of(line)
         }
         self._changed = False
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import re
 from collections.abc import Callable, Iterator
 from typing import IO
@@ -88,19 +87,21 @@ class DeltaReceiver:
     """:param reference: the ``store`` of :class:`DeltaSender`. If it has a ``cipher``, contents are encrypted in the
     store with that.
     :param open_store: opens the store of this node, if it has one.
+    :param may_keep: whether what is unpacked goes with its job, so that the next one may begin with it.
 
     :raises ArchiveError: ``reference`` names no store.
     """
 
-    def __init__(self, reference: JSONObject | None, open_store: Callable[[], ContentStore | None]) -> None:
+    def __init__(
+        self, reference: JSONObject | None, open_store: Callable[[], ContentStore | None], *, may_keep: bool = False
+    ) -> None:
         given = reference or {}
         self._owner, key, cipher = (str(given.get(name, "")) for name in ("owner", "key", "cipher"))
         if not _NAME.fullmatch(self._owner) or not _KEY.fullmatch(key) or not (not cipher or _KEY.fullmatch(cipher)):
             raise ArchiveError("the archive does not say whose store it needs")
-        place = given.get("place")
-        self._place = place if isinstance(place, str) and _NAME.fullmatch(place) else ""
-        #: Whether the target goes with the job.
-        self.may_keep = False
+        place = str(given.get("place", ""))
+        #: Which directory of an earlier job is wanted.
+        self._place = place if may_keep and not cipher and _NAME.fullmatch(place) else ""
         self._tree: WorkTree | None = None
         self._digester = Digester(bytes.fromhex(key))
         self._cipher = ContentCipher(bytes.fromhex(cipher)) if cipher else None
@@ -115,20 +116,9 @@ class DeltaReceiver:
                 opened.enter_context(store)
                 with contextlib.suppress(OSError):  # a full disk: then everything has to come
                     contents = store.owned(self._owner, self._cipher)
-            yield from unpack_delta(
-                file, target, limits, self._digester, contents, functools.partial(self._find_old, store, target)
-            )
-
-    def _find_old(self, store: ContentStore | None, target: str) -> WorkTree | None:
-        if (
-            self.may_keep
-            and store is not None
-            and self._place
-            and self._cipher is None
-            and WorkTree.is_possible(store, target)
-        ):
-            self._tree = WorkTree(store, target, self._owner, self._place)
-        return self._tree
+                if self._place:
+                    self._tree = WorkTree(store, target, self._owner, self._place)
+            yield from unpack_delta(file, target, limits, self._digester, contents, self._tree)
 
     def give_back(self) -> None:
         """The job is over, and nothing of it runs any more: the next one of the same place begins with what it left."""

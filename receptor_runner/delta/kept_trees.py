@@ -72,6 +72,13 @@ class KeptTrees:
         """Removes what was not used for longest; its size. 0: there is none."""
         return _remove_oldest(self._all())
 
+    def remove_leftovers(self) -> None:
+        """What a worker that was killed had begun to remove."""
+        for owner in _paths_in(self._top):
+            for path in _paths_in(owner):
+                if path.name.endswith(_REMOVED):
+                    remove_tree(str(path))
+
     def remove(self) -> None:
         """All of them go."""
         remove_tree(str(self._top))
@@ -95,15 +102,18 @@ def _paths_in(directory: Path) -> list[Path]:
 
 def _remove_oldest(paths: list[Path]) -> int:
     """One of ``paths``. It is moved first: a job that took it just now keeps it."""
-    with contextlib.suppress(OSError):
-        oldest = min(paths, key=lambda path: path.lstat().st_mtime, default=None)
-        if oldest is not None:
-            for begun in oldest.parent.glob(f"*{_REMOVED}"):  # by a worker that was killed, perhaps
-                remove_tree(str(begun))
+    for _, oldest in sorted((_age(path), path) for path in paths):
+        with contextlib.suppress(OSError):
             removed = oldest.rename(oldest.with_name(oldest.name + _REMOVED))
             remove_tree(str(removed))
             return _size(oldest.name)
     return 0
+
+
+def _age(path: Path) -> float:
+    with contextlib.suppress(OSError):
+        return path.lstat().st_mtime
+    return 0.0  # a job has it by now
 
 
 def _size(name: str) -> int:

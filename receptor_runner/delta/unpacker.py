@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import IO
 
 from ..archive.directory import Member, ZipDirectory
@@ -28,6 +28,8 @@ __all__ = ["unpack_delta"]
 
 #: So many files are copied before the caller has its turn.
 _BATCH = 32
+#: So many entries are looked at.
+_AT_ONCE = 1000
 _NO_NAMES = ("", ".", "..")
 
 
@@ -37,11 +39,11 @@ def unpack_delta(
     limits: StreamLimits,
     digester: Digester,
     store: OwnedContents | None,
-    find_old: Callable[[], WorkTree | None] = lambda: None,
+    old: WorkTree | None = None,
 ) -> Iterator[None]:
     """Extracts the archive in ``file`` below the existing directory ``target``, yielding often.
 
-    :param find_old: called when what belongs to no store is there; finds what an earlier job has left.
+    :param old: begins with what an earlier job has left, when what belongs to no store is there.
     :raises LackingError: something is missing.
     :raises ArchiveError: the archive is damaged or hostile.
     :raises OutputError: the target cannot be written.
@@ -55,19 +57,25 @@ def unpack_delta(
                 contents.add(member, place)
             else:
                 yield from extract(file, member, place, tree)
-        old = find_old()
-        try:
-            yield from _Maker(tree, contents, limits, old).make()
-        except LackingError:
-            if old is not None:
-                old.finish(tree, is_whole=False)
-                old.note()
-            raise
         if old is not None:
-            old.finish(tree, is_whole=True)
-        yield from tree.finish()
-        if old is not None:
-            old.note()
+            yield from old.begin()
+        yield from _made(tree, contents, limits, old)
+
+
+def _made(tree: Tree, contents: _Contents, limits: StreamLimits, old: WorkTree | None) -> Iterator[None]:
+    """:raises LackingError: something is missing. All the rest is made, for the next time."""
+    lacking: LackingError | None = None
+    try:
+        yield from _Maker(tree, contents, limits, old).make()
+    except LackingError as exc:
+        lacking = exc
+    if old is not None:
+        yield from old.finish(tree, is_whole=lacking is None)
+    yield from tree.finish()
+    if old is not None:
+        yield from old.note()
+    if lacking is not None:
+        raise lacking
 
 
 class _Contents:
@@ -155,6 +163,8 @@ class _Maker:
                     raise ArchiveError(
                         f"the manifest of the archive has what belongs to no store: {entry.name[:200]!r}"
                     )
+                if not self._counted.members % _AT_ONCE:
+                    yield
                 if self._is_there(entry):
                     continue
                 if self._is_of_batch(entry):

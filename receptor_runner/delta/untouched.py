@@ -1,8 +1,8 @@
-"""Finds what nobody has touched in a directory since it was made, and removes all else.
+"""Finds what nobody has touched in a directory since it was made, and removes all other files.
 
 Rules: a file or link is untouched if its inode and the time of its last change (ctime) are those that were noted when
-it was made. Nobody can set that time. A directory may have been touched, if it is still of our own user and has no
-attributes that what is made in it would get. Whatever is strange is an error, and then nothing of it is used."""
+it was made. No program can set that time. A directory may have been touched, if it is still of our own user and has no
+attributes that what is made in it would get. Whatever is strange is an error, and then nothing of it may be used."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
-from ..system.mounts import has_mounts_below
+from ..system.mounts import mount_points
 from ..system.removal import remove_tree
 
-__all__ = ["Seen", "Untouched", "seen_now", "untouched"]
+__all__ = ["Seen", "Untouched", "look_over", "seen_now"]
 
 _SECOND_NS = 1_000_000_000
 
@@ -36,26 +37,28 @@ class Untouched(NamedTuple):
 
 
 def seen_now(path: str, contents: str) -> Seen | None:
-    """What is to be noted of a file. None: the times are so coarse here that a change could not be told.
+    """What is to be noted of a file. None: the times are so coarse here that a change could not be told, or there are
+    not as many as there should be.
 
     :raises OSError: it is not there.
     """
     info = os.lstat(path)
-    return Seen(info.st_ino, info.st_ctime_ns, contents) if info.st_ctime_ns % _SECOND_NS else None
+    if not info.st_ctime_ns % _SECOND_NS or info.st_ctime_ns == info.st_mtime_ns:
+        return None
+    return Seen(info.st_ino, info.st_ctime_ns, contents)
 
 
-def untouched(top: str, names: Iterable[str], noted: Mapping[str, Seen]) -> Untouched:
-    """What is below ``names`` in ``top``. No process of the job runs any more.
+def look_over(top: str, names: Iterable[str], noted: Mapping[str, Seen], found: Untouched) -> Iterator[None]:
+    """Adds to ``found`` what is below ``names`` in ``top``, yielding often. No process of the job runs any more.
 
     :raises OSError: it cannot be looked at.
     :raises ValueError: it is strange.
     """
-    if has_mounts_below(top):
-        raise ValueError("something is mounted there")  # what is mounted is nobody's to remove
-    found = Untouched({}, set())
+    if any(Path(point).is_relative_to(os.path.realpath(top)) for point in mount_points()):
+        raise ValueError("something is mounted there, and is nobody's to remove")
     ours = _owner(os.lstat(top))
     attributes = _attributes(top)
-    pending = [name for name in names if _is_kept(top, name, noted, found)]
+    pending = [name for name in names if _is_directory(top, name, noted, found)]
     while pending:
         name = pending.pop()
         path = os.path.join(top, name)
@@ -63,10 +66,10 @@ def untouched(top: str, names: Iterable[str], noted: Mapping[str, Seen]) -> Unto
             raise ValueError(f"the directory {name} has another owner by now, or other attributes")
         found.directories.add(name)
         pending += _below(path, name, noted, found)
-    return found
+        yield
 
 
-def _is_kept(top: str, name: str, noted: Mapping[str, Seen], found: Untouched) -> bool:
+def _is_directory(top: str, name: str, noted: Mapping[str, Seen], found: Untouched) -> bool:
     """Whether ``name`` is a directory to look into. Anything else is there untouched, or removed."""
     path = os.path.join(top, name)
     with contextlib.suppress(FileNotFoundError):
@@ -91,10 +94,10 @@ def _sort(path: str, name: str, info: os.stat_result, noted: Mapping[str, Seen],
     seen = noted.get(name)
     if seen is not None and seen.inode == info.st_ino and seen.ctime_ns == info.st_ctime_ns:
         found.files[name] = seen
-    else:
-        remove_tree(path)
-        if os.path.lexists(path):
-            raise ValueError(f"{name} cannot be removed")
+        return
+    remove_tree(path)
+    if os.path.lexists(path):
+        raise ValueError(f"{name} cannot be removed")
 
 
 def _owner(info: os.stat_result) -> tuple[int, int]:

@@ -1,19 +1,22 @@
 """The directory of a job, made of what an earlier job of the same place has left untouched, and of what is new.
 
-Rules: it is there for the next job only if no process of this one runs any more. What is strange about it means that
-the next job makes its own. Nothing that was sealed, and nothing that belongs to no store, is ever in it."""
+Rules: it is there for the next job only if all went well and no process of this one runs any more. What is strange
+about it means that the next job makes its own. Nothing that was sealed, and nothing that belongs to no store, is ever
+in it. What may take long yields often."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import os
 import secrets
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from ..archive.tree import Tree, parts_of
 from ..errors import ReceptorRunnerError
@@ -23,144 +26,196 @@ from ..system.removal import remove_tree
 from .content_store import ContentStore
 from .manifest import TreeEntry
 from .reading import KEPT
-from .untouched import Seen, Untouched, seen_now, untouched
+from .untouched import Seen, Untouched, look_over, seen_now
 
 __all__ = ["WorkTree"]
 
 logger = logging.getLogger(__name__)
 
-#: Beside what was made: a list of name, inode, ctime and contents.
+#: Beside what was made: ``boot`` and ``files``, a list of name, inode, ctime and contents.
 _RECORD = "record"
 _LONGEST_RECORD = 128 * 1024 * 1024
+#: What was written before a crash of the machine may never have reached the disk.
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 #: So many are noted; the rest is made anew each time. All these names are in memory while the job runs.
 _MOST_FILES = 200_000
 #: The clock that files get their times from is at least that exact.
 _TICK_SECONDS = 0.02
+#: So many names are looked at before the caller has its turn.
+_AT_ONCE = 500
 #: What may be wrong with the directory of an earlier job.
-_STRANGE = (OSError, ValueError, TypeError, ReceptorRunnerError)
+_STRANGE = (OSError, ValueError, TypeError, KeyError, ReceptorRunnerError)
 
 
 class WorkTree:
-    """What is of ``project``, ``roles`` and ``inventory`` in ``target``, where nothing of it is yet.
+    """What is of ``project``, ``roles`` and ``inventory`` in ``target``, where nothing of it is yet, and which goes
+    with the job.
 
-    :param store: has what earlier jobs have left. It is asked for again in the end.
+    :param store: has what earlier jobs have left.
     :param owner: whose job it is, and ``key``, of which of his places: 32 hex digits each.
     """
 
     def __init__(self, store: ContentStore, target: str, owner: str, key: str) -> None:
+        self._store = store
         self._target = target
         self._owner = owner
         self._key = key
         self._size = 0
         self._old = Untouched({}, set())
+        #: Old directories in whose place is something else now.
+        self._gone: set[str] = set()
         self._noted: dict[str, Seen] = {}
         #: What is made anew, and of what.
         self._made: dict[str, str] = {}
         self._directories: dict[str, TreeEntry] = {}
+        #: Whether it can be for another job, and whether it is whole.
+        self._is_wanted = self._is_good = False
+
+    def begin(self) -> Iterator[None]:
+        """Begins with what an earlier job has left, if there is something, and nothing is in its place."""
         aside = self._aside()
-        if store.take_tree(owner, key, aside):
-            try:
-                self._take(aside)
-            except _STRANGE as exc:
-                logger.info("the directory of an earlier job is not used: %s", exc)
-                self._old = Untouched({}, set())
-                for top in KEPT:
-                    remove_tree(self._path(top))
+        self._is_wanted = self._store.keeps_trees_of(self._target) and not any(
+            os.path.lexists(self._path(top)) for top in KEPT
+        )
+        if not self._is_wanted or not self._store.take_tree(self._owner, self._key, aside):
+            return
+        found = Untouched({}, set())
+        try:
+            record = parse_json(read_regular(os.path.join(aside, _RECORD), _LONGEST_RECORD))
+            if record["boot"] != _BOOT.read_text(encoding="ascii"):
+                raise ValueError("the machine was started since")
+            noted = {name: Seen(*seen) for name, *seen in record["files"]}
+            yield from look_over(aside, KEPT, noted, found)
+            self._move(aside, self._target)
+            self._old = found
+        except _STRANGE as exc:
+            logger.info("the directory of an earlier job is not used: %s", exc)
+        finally:
             remove_tree(aside)
 
-    @staticmethod
-    def is_possible(store: ContentStore, target: str) -> bool:
-        """Whether it can be moved from there and back, and nothing is in its place."""
-        return store.is_beside(target) and not any(os.path.lexists(os.path.join(target, top)) for top in KEPT)
+    def _move(self, source: str, target: str) -> None:
+        """All of it or nothing.
 
-    def _take(self, aside: str) -> None:
-        record = parse_json(read_regular(os.path.join(aside, _RECORD), _LONGEST_RECORD))
-        self._old = untouched(aside, KEPT, {name: Seen(*seen) for name, *seen in record})
-        for top in KEPT:
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(os.path.join(aside, top), self._path(top))
+        :raises OSError: it cannot be moved.
+        """
+        moved: list[str] = []
+        try:
+            for top in KEPT:
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(os.path.join(source, top), os.path.join(target, top))
+                    moved.append(top)
+        except OSError:
+            for top in moved:
+                os.rename(os.path.join(target, top), os.path.join(source, top))
+            raise
 
     def has(self, entry: TreeEntry, *, anew: bool = False) -> bool:
         """Whether it is there, and nothing is to be done. If not, nothing else is in its place then.
 
         :param anew: a file is to be made in any case.
         """
+        if not self._is_wanted:
+            return False
         self._size += entry.size
         name = entry.name
+        is_old_directory = name in self._old.directories and not self._is_gone(name)
+        seen = self._old.files.pop(name, None)
+        if seen is not None and self._is_gone(name):
+            seen = None
         if stat.S_ISDIR(entry.mode):
             self._directories[name] = entry
-            if name in self._old.directories:
-                return True
-            if self._old.files.pop(name, None) is not None:
+            if seen is not None:
                 self._remove(name)
-            return False
+            return is_old_directory
         contents = _contents(entry)
-        seen = self._old.files.pop(name, None)
         if seen is not None and seen.contents == contents and not anew:
             self._noted[name] = seen
             return True
-        if seen is not None or name in self._old.directories:
+        if seen is not None or is_old_directory:
             self._remove(name)
-            self._forget_below(name)
+        if is_old_directory:
+            self._gone.add(name)
         if len(self._made) < _MOST_FILES:
             self._made[name] = contents
         return False
 
-    def _forget_below(self, name: str) -> None:
-        """A directory went, for something else."""
-        if name in self._old.directories:
-            below = f"{name}/"
-            files = {other: seen for other, seen in self._old.files.items() if not other.startswith(below)}
-            directories = {other for other in self._old.directories if not f"{other}/".startswith(below)}
-            self._old = Untouched(files, directories)
+    def _is_gone(self, name: str) -> bool:
+        """Whether it, or a directory above it, is something else by now."""
+        while name and self._gone:
+            if name in self._gone:
+                return True
+            name = name.rpartition("/")[0]
+        return False
 
-    def finish(self, tree: Tree, *, is_whole: bool) -> None:
+    def finish(self, tree: Tree, *, is_whole: bool) -> Iterator[None]:
         """Everything is made. What nobody wants any more goes, and directories are as they are to be.
 
         :param is_whole: whether it is known of everything whether it is wanted.
         """
         if is_whole:
-            for name, seen in self._old.files.items():
-                with contextlib.suppress(OSError):
-                    if seen_now(self._path(name), seen.contents) == seen:
-                        self._remove(name)
-            for name in sorted(self._old.directories - self._directories.keys(), reverse=True):
-                self._remove(name, os.rmdir)
+            yield from self._remove_unwanted()
         else:
-            self._noted.update(self._old.files)
-        for name in self._old.directories & self._directories.keys():
+            self._noted.update(item for item in self._old.files.items() if not self._is_gone(item[0]))
+        for number, name in enumerate(self._old.directories & self._directories.keys()):
+            if not number % _AT_ONCE:
+                yield
             entry = self._directories[name]
             with contextlib.suppress(OSError):
                 info = os.lstat(self._path(name))
                 if stat.S_IMODE(info.st_mode) != entry.mode & 0o7777 or info.st_mtime_ns != entry.mtime_ns:
                     tree.add_directory(parts_of(name), entry.mode, entry.mtime_ns, old=True)
 
-    def note(self) -> None:
+    def _remove_unwanted(self) -> Iterator[None]:
+        for number, (name, seen) in enumerate(self._old.files.items()):
+            if not number % _AT_ONCE:
+                yield
+            with contextlib.suppress(OSError):
+                if not self._is_gone(name) and seen_now(self._path(name), seen.contents) == seen:
+                    self._remove(name)
+        for number, name in enumerate(sorted(self._old.directories - self._directories.keys(), reverse=True)):
+            if not number % _AT_ONCE:
+                yield
+            if not self._is_gone(name):
+                self._remove(name, os.rmdir)
+
+    def note(self) -> Iterator[None]:
         """Notes what was made, before anybody can touch it."""
         if self._made:
             time.sleep(_TICK_SECONDS)  # what is touched from now on has another time
-        for name, contents in self._made.items():
+        for number, (name, contents) in enumerate(self._made.items()):
+            if not number % _AT_ONCE:
+                yield
             with contextlib.suppress(OSError):
                 seen = seen_now(self._path(name), contents)
                 if seen is not None:
                     self._noted[name] = seen
         self._made = {}
+        self._is_good = self._is_wanted
 
     def give_back(self, open_store: Callable[[], ContentStore | None]) -> None:
         """The job is over: what it has not touched is for the next one. All else goes."""
-        store = open_store() if self._noted else None
-        if store is None:
+        if not self._is_good or not self._noted:
             return
+        with contextlib.suppress(Exception):  # whoever made the target removes it, and all that is in it
+            store = open_store()
+            if store is not None:
+                with store:
+                    self._give_back(store)
+
+    def _give_back(self, store: ContentStore) -> None:
         aside = self._aside()
-        with store, contextlib.suppress(*_STRANGE):  # whoever made the target removes it, and all that is in it
-            os.mkdir(aside, 0o700)
-            for top in KEPT:
-                with contextlib.suppress(FileNotFoundError):
-                    os.rename(self._path(top), os.path.join(aside, top))
-            left = untouched(aside, KEPT, self._noted).files
-            with open(os.path.join(aside, _RECORD), "x", encoding="ascii") as file:
-                json.dump([(name, *seen) for name, seen in left.items()], file)
-            store.keep_tree(self._owner, self._key, aside, self._size)
+        os.mkdir(aside, 0o700)
+        self._move(self._target, aside)
+        found = Untouched({}, set())
+        for _ in look_over(aside, KEPT, self._noted, found):
+            pass
+        for name in sorted(found.directories - self._directories.keys(), reverse=True):
+            with contextlib.suppress(OSError):  # one that is wanted, perhaps, if it is not known what is
+                os.rmdir(os.path.join(aside, name))
+        files = [(name, *seen) for name, seen in itertools.islice(found.files.items(), _MOST_FILES)]
+        with open(os.path.join(aside, _RECORD), "x", encoding="ascii") as file:
+            json.dump({"boot": _BOOT.read_text(encoding="ascii"), "files": files}, file)
+        store.keep_tree(self._owner, self._key, aside, self._size)
 
     def _path(self, name: str) -> str:
         return os.path.join(self._target, name)

@@ -168,7 +168,11 @@ class NodeChecks:
         node, store = self._link.node, info.get("store")
         if isinstance(store, dict) and isinstance(store.get("limit_in_bytes"), int):
             elsewhere = store.get("keeps_directories") is False
-            more = "; it keeps no directories, because jobs work on another file system (TMPDIR)" if elsewhere else ""
+            more = (
+                "; it keeps no directories, because jobs work on another file system (TMPDIR), or in memory"
+                if elsewhere
+                else ""
+            )
             text = f"{node} has a store of at most {store['limit_in_bytes'] / 1e9:.1f} GB{more}"
             yield ok(_GROUP, "node-store", text)
         try:

@@ -107,9 +107,8 @@ class PayloadMemory:
         if sealed:
             reference["cipher"] = self._derived(b"cipher\0" + name).hex()
         else:
-            reference["place"] = self._derived(b"place\0" + name + b"\0" + place.encode("utf-8", "surrogateescape"))[
-                :16
-            ].hex()
+            of = place.encode("utf-8", "surrogatepass")
+            reference["place"] = self._derived(b"place\0" + name + b"\0" + of)[:16].hex()
         return reference
 
     def index(self, private_data_dir: str, *, sealed: bool) -> DigestIndex:

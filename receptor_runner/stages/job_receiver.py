@@ -16,12 +16,13 @@ from ..stream.messages import Extension, JSONObject, Kwargs
 from ..stream.reader import Item, StreamReader
 from ..stream.results_writer import ResultsWriter
 from .node_means import NodeMeans
+from .work_dir import WorkDir
 
 __all__ = ["JobReceiver"]
 
 
 class JobReceiver:
-    """Reads a job from ``source`` up to its end mark, and extracts its archives into ``target``.
+    """Reads a job from ``source`` up to its end mark, and extracts its archives into ``work_dir``.
 
     :param means: what this node has for jobs that are no plain archives.
     """
@@ -31,7 +32,7 @@ class JobReceiver:
         source: Input,
         writer: ResultsWriter,
         check_stop: Callable[[], None],
-        target: str,
+        work_dir: WorkDir,
         limits: StreamLimits,
         means: NodeMeans,
     ) -> None:
@@ -41,12 +42,10 @@ class JobReceiver:
         self.results_key: bytes | None = None
         #: To be called when nothing of the job runs any more: what it has left untouched is for the next one.
         self.give_back: Callable[[], None] = lambda: None
-        #: Whether the target goes with the job, so that it may begin with what another has left.
-        self.may_keep = False
         self._source = source
         self._writer = writer
         self._check_stop = check_stop
-        self._target = target
+        self._work_dir = work_dir
         self._limits = limits
         self._means = means
         self._reader = StreamReader(limits)
@@ -113,9 +112,8 @@ class JobReceiver:
     def _extract_delta(self, archive: ArchiveReceiver) -> None:
         from ..delta.format import DeltaReceiver
 
-        by = DeltaReceiver(self.extension.store, self._means.open_store)
+        by = DeltaReceiver(self.extension.store, self._means.open_store, may_keep=self._work_dir.is_removed)
         self.give_back = by.give_back
-        by.may_keep = self.may_keep
         self._extract(archive, by)
 
     def _extract_sealed(self, archive: ArchiveReceiver) -> None:
@@ -131,7 +129,7 @@ class JobReceiver:
         self.extension, self._kwargs = by.extension, by.extension.parameters
 
     def _extract(self, archive: ArchiveReceiver, by: UnpackingFormat | None = None) -> None:
-        for _ in archive.extract(self._target, self._limits, by=by):
+        for _ in archive.extract(self._work_dir.path, self._limits, by=by):
             self._writer.tick()
             self._check_stop()
 

@@ -1,6 +1,6 @@
 """Prepares a node for jobs to come: its store gets the contents of a job, and images are pulled. Nothing is run.
 
-Rules: the contents come as a job does, and the directory that they make is removed at once. The output is for
+Rules: the contents come as a job does, and the directory that they make is for the first job. The output is for
 keep-alives and one line with the answer. Whatever happens, there is an answer."""
 
 from __future__ import annotations
@@ -66,8 +66,7 @@ class Preparation:
 
     def _receive(self, limits: StreamLimits) -> None:
         with WorkDir(None, delete=False) as work_dir:
-            receiver = JobReceiver(self._source, self._writer, self._check_stop, work_dir.path, limits, self._means)
-            receiver.may_keep = True
+            receiver = JobReceiver(self._source, self._writer, self._check_stop, work_dir, limits, self._means)
             try:
                 receiver.receive()
             finally:

@@ -85,7 +85,9 @@ class Worker:
         self._temporary = ""
         self._extension = Extension()
         self._ended = False
-        self._give_back: Callable[[], None] = lambda: None
+        self._receiver: JobReceiver | None = None
+        #: Whether nothing of the job runs, for sure.
+        self._at_rest = True
         #: Makes the file that artifacts are packed into.
         self._make_spool: Callable[[], IO[bytes]] = spool
         output.while_waiting = self._stop.note
@@ -110,8 +112,8 @@ class Worker:
                     self._work(work_dir)
                     if not options.in_place:
                         self._end()
-                    if work_dir.is_removed:
-                        self._give_back()
+                    if self._receiver is not None and self._at_rest:
+                        self._receiver.give_back()
                 self._end()
             except OutputClosedError:
                 raise
@@ -133,7 +135,7 @@ class Worker:
             artifacts: ArtifactDir | None = None
             collector: Collector | None = None
             try:
-                parameters = Parameters.from_wire({**self._options.defaults, **self._receive(work_dir.path)})
+                parameters = Parameters.from_wire({**self._options.defaults, **self._receive(work_dir)})
                 self._ident = parameters.ident
                 spec = self._prepared(work_dir, parameters, opened)
                 artifacts = opened.enter_context(ArtifactDir(spec.artifact_dir))
@@ -191,15 +193,13 @@ class Worker:
         )
         return prepare(parameters, context)
 
-    def _receive(self, target: str) -> JSONObject:
-        receiver = JobReceiver(
-            self._source, self._writer, self._stop.check, target, self._options.limits, self._options.means
+    def _receive(self, work_dir: WorkDir) -> JSONObject:
+        receiver = self._receiver = JobReceiver(
+            self._source, self._writer, self._stop.check, work_dir, self._options.limits, self._options.means
         )
-        receiver.may_keep = self._options.private_data_dir is None or self._options.delete
         try:
             kwargs = receiver.receive()
         finally:
-            self._give_back = receiver.give_back
             if receiver.results_key is not None:
                 from ..sealing.results import SealingOutput
                 from ..sealing.spool import sealed_spool
@@ -223,14 +223,14 @@ class Worker:
     ) -> None:
         ignored = dataclasses.replace(self._extension, ignored=tuple(parameters.ignored))
         self._stop.cancel = work_dir.guard.cancel
-        give_back, self._give_back = self._give_back, lambda: None
+        self._at_rest = False
         since = time.time_ns()
         try:
             result = execute(work_dir.guard, spec, artifacts, _WorkerRelay(self._writer, self._stop, ignored))
         finally:
             self._stop.cancel = None
         result.check()
-        self._give_back = give_back
+        self._at_rest = True
         if self._stop.unwanted is not None:
             raise self._stop.unwanted
         dropped: list[str] = []

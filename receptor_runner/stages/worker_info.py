@@ -92,7 +92,7 @@ def _store_use(means: NodeMeans) -> JSONObject | None:
         return None
     with store:
         use = store.use()
-        kept = store.is_beside(temporary_place())
+        kept = store.keeps_trees_of(temporary_place())
     return {
         "directory": use.directory,
         "used_in_bytes": use.used,

@@ -11,6 +11,7 @@ import pwd
 from pathlib import Path
 
 from ..errors import UsageError
+from .mounts import mount_points
 
 __all__ = ["check_deletable", "never_deletable"]
 
@@ -56,7 +57,7 @@ def check_deletable(path: str) -> None:
         reason = "a home directory, or what a user keeps in one, would go"
     elif any(_within(needed, real) for needed in (_cwd(), _PACKAGE)):
         reason = "this program or its working directory would go"
-    elif any(_within(point, real) for point in _mount_points()):
+    elif any(_within(point, real) for point in mount_points()):
         reason = "a file system is mounted there"
     if reason:
         raise UsageError(
@@ -69,7 +70,7 @@ def never_deletable() -> set[str]:
     """The directories that no pattern may match: those at the top, those directly below shared ones, homes, mount
     points.
     """
-    found = {f"/{name}" for name in os.listdir("/")} | {*_CLOSED, *_SHALLOW, *_homes(), *_mount_points()}
+    found = {f"/{name}" for name in os.listdir("/")} | {*_CLOSED, *_SHALLOW, *_homes(), *mount_points()}
     for top in (*_SHALLOW, "/usr", "/etc"):
         with contextlib.suppress(OSError):
             found.update(f"{top}/{name}" for name in os.listdir(top))
@@ -102,12 +103,3 @@ def _homes() -> set[str]:
     homes = {os.path.realpath(entry.pw_dir) for entry in pwd.getpwall()}
     homes.add(os.path.realpath(os.path.expanduser("~")))
     return homes
-
-
-def _mount_points() -> list[str]:
-    """From /proc/self/mountinfo (proc_pid_mountinfo(5)): the fifth field, with blanks as ``\\040``."""
-    try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
-            return [line.split(" ")[4].replace("\\040", " ") for line in mounts]
-    except OSError:
-        return []

@@ -1,10 +1,14 @@
-"""Which file system a path is on, by what the kernel says is mounted (proc(5), ``/proc/self/mountinfo``)."""
+"""What is mounted, and which file system a path is on, by what the kernel says (proc(5), ``/proc/self/mountinfo``).
+
+Rules: what cannot be told is nothing, and no error."""
 
 from __future__ import annotations
 
 import os
 
-__all__ = ["file_system_of", "has_mounts_below"]
+__all__ = ["file_system_of", "mount_points"]
+
+_MOUNTS = "/proc/self/mountinfo"
 
 
 def file_system_of(path: str) -> str:
@@ -14,7 +18,7 @@ def file_system_of(path: str) -> str:
     try:
         number = os.stat(path).st_dev
         device = f"{os.major(number)}:{os.minor(number)}"
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+        with open(_MOUNTS, encoding="utf-8", errors="replace") as mounts:
             for line in mounts:
                 words = line.split()
                 if words[2] == device:
@@ -24,12 +28,13 @@ def file_system_of(path: str) -> str:
     return ""
 
 
-def has_mounts_below(path: str) -> bool:
-    """Whether anything is mounted at ``path`` or below it; also if that cannot be told."""
-    top = os.path.realpath(path)
+def mount_points() -> list[str]:
+    """Where something is mounted. Empty if that cannot be told.
+
+    The fifth field of each line, with blanks as ``\\040`` (proc_pid_mountinfo(5)).
+    """
     try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
-            points = [line.split()[4].replace("\\040", " ") for line in mounts]
+        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as mounts:
+            return [line.split(" ")[4].replace("\\040", " ") for line in mounts]
     except OSError:
-        return True
-    return any(point == top or point.startswith(f"{top}/") for point in points)
+        return []

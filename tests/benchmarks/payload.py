@@ -149,7 +149,7 @@ def _make(scratch: Path, digester: Digester, archive: IO[bytes], *, keep: bool =
     target.mkdir()
     with ContentStore(scratch / "made-store", 10 * LARGE) as store:
         tree = WorkTree(store, str(target), owner, owner) if keep else None
-        _run(unpack_delta(archive, str(target), DEFAULT_LIMITS, digester, store.owned(owner), lambda: tree))
+        _run(unpack_delta(archive, str(target), DEFAULT_LIMITS, digester, store.owned(owner), tree))
     if tree is not None:
         tree.give_back(lambda: ContentStore(scratch / "made-store", 10 * LARGE))
 

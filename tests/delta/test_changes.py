@@ -224,6 +224,16 @@ def test_what_has_not_changed_is_not_read_again(large: Client, tmp_path: Path) -
     assert DigestIndex(tmp_path / "memory", large.digester).known(changed) is None, "its time of change tells"
 
 
+def test_an_index_that_was_cut_costs_time_alone(large: Client, tmp_path: Path) -> None:
+    data = (tmp_path / "memory").read_bytes()
+    pieces = data.rstrip().split(b" ")
+    for kept in (len(pieces) - 1, len(pieces) // 2):
+        (tmp_path / "memory").write_bytes(b" ".join(pieces[:kept]))
+        assert large.send(tmp_path / "node", tmp_path / "store") == 1
+        large_file = (tmp_path / "node" / "project" / "large").read_bytes()
+        assert large_file == (large.directory / "project" / "large").read_bytes()
+
+
 def test_large_data_of_parameters_and_links_to_large_files_travel(tmp_path: Path) -> None:
     """What has no file of its own in the private data dir."""
     (tmp_path / "elsewhere").write_bytes(random.Random(2).randbytes(6_000_000))

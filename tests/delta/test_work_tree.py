@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import stat
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from receptor_runner.delta.content_store import ContentStore
+from receptor_runner.delta.unpacker import unpack_delta
+from receptor_runner.delta.work_tree import WorkTree
+from receptor_runner.errors import OutputError
+from receptor_runner.limits import DEFAULT_LIMITS
+from receptor_runner.system.mounts import file_system_of
+from receptor_runner.system.removal import remove_tree
 from tests.support.deltas import Client, seen, send_whole
+from tests.support.disks import bind_mount, small_disk
 
 PLACE = "0" * 32
 
@@ -40,6 +50,8 @@ class Node:
 
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
+    if file_system_of(str(tmp_path)) in ("tmpfs", "ramfs"):
+        pytest.skip("a memory file system keeps no directories")
     project = tmp_path / "job" / "project"
     for name in ("one", "d/two", "d/e/three"):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
@@ -69,17 +81,30 @@ def test_what_a_job_has_not_touched_is_not_made_again(node: Node) -> None:
     assert (node.directory / "project" / "one").read_text() == "changed"
 
 
+def test_all_is_made_anew_after_the_machine_was_started(node: Node) -> None:
+    """What was written last before a crash may be empty on the disk."""
+    before = made(node.job())
+    node.end()
+    (kept,) = node.trees()
+    record = json.loads((kept / "record").read_text())
+    (kept / "record").write_text(json.dumps({**record, "boot": "another"}))
+    after = made(node.job())
+    assert {name for name in before if before[name] == after[name]} <= {"d", "d/e"}
+
+
 def test_what_a_job_writes_ends_with_it(node: Node) -> None:
     """It may be a secret: nobody finds it on the disk, and no other job does."""
     project = node.job()
     (project / "secret").write_text("PLANTED")
     (project / "more").mkdir()
     (project / "more" / "secret").write_text("PLANTED")
+    (project / "d" / "password-hunter2" / "x").mkdir(parents=True)
     (project / "one").write_text("PLANTED")
     (project / "way").symlink_to("/etc")
     node.end()
     assert node.trees()
     assert not [path for path in node.store.rglob("*") if path.is_file() and b"PLANTED" in path.read_bytes()]
+    assert not [path for path in node.store.rglob("*") if path.name in ("more", "password-hunter2")]
     node.job()
     send_whole(node.client.directory, node.directory.with_name("whole"))
     assert seen(node.directory) == seen(node.directory.with_name("whole"))
@@ -162,7 +187,7 @@ def test_a_strange_directory_is_not_used(node: Node, harm: Callable[[Path], obje
     assert (node.directory / "project" / "d").stat().st_uid == os.geteuid()
 
 
-@pytest.mark.parametrize("record", [b"", b"[", b"[[1]]", b'[["project/one"]]', b'{"a": 1}'])
+@pytest.mark.parametrize("record", [b"", b"[", b"[[1]]", b'{"boot": "another", "files": []}', b'{"files": [[1]]}'])
 def test_a_damaged_record_costs_time_alone(node: Node, record: bytes) -> None:
     node.job()
     node.end()
@@ -171,6 +196,106 @@ def test_a_damaged_record_costs_time_alone(node: Node, record: bytes) -> None:
     node.job()
     assert (node.directory / "project" / "one").read_text() == "one"
     assert list(node.directory.glob(".receptor*")) == []
+
+
+def test_what_is_mounted_in_a_directory_is_nobodys_to_remove(node: Node, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "file").touch()
+    (node.job() / "d" / "mounted").mkdir()
+    with bind_mount(theirs, node.directory / "project" / "d" / "mounted"):
+        node.end()
+        assert (theirs / "file").exists()
+        assert node.trees() == []
+
+
+@contextlib.contextmanager
+def unchangeable(path: Path) -> Iterator[None]:
+    """``path`` cannot be changed by anybody, wherever it is moved."""
+    if subprocess.run(["chattr", "+i", str(path)], check=False, capture_output=True).returncode:
+        pytest.skip("needs root, and a file system that knows it")
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        yield
+    finally:
+        subprocess.run(["chattr", "-i", os.readlink(f"/proc/self/fd/{fd}")], check=True)
+        os.close(fd)
+
+
+def test_a_file_that_cannot_be_removed_is_no_part_of_the_next_job(node: Node) -> None:
+    evil = node.job() / "d" / "evil"
+    evil.write_text("PLANTED")
+    with unchangeable(evil):
+        node.end()
+        assert node.trees() == []
+
+
+def test_a_file_in_a_closed_directory_is_no_part_of_the_next_job(node: Node) -> None:
+    """A worker that is not root cannot remove it at once."""
+    closed = node.job() / "d"
+    (closed / "evil").write_text("PLANTED")
+    closed.chmod(0o555)
+    node.end()
+    assert not [path for path in node.store.rglob("evil")]
+    assert not (node.job() / "d" / "evil").exists()
+
+
+def test_a_directory_in_which_a_job_could_not_be_made_is_not_used_again(node: Node) -> None:
+    closed = node.job() / "d"
+    with unchangeable(closed):
+        (node.client.directory / "project" / "d" / "new").write_text("new")
+        with pytest.raises(OutputError):
+            node.job()
+        node.end()
+        assert node.trees() == []
+        remove_tree(str(node.directory))
+    node.client.made = None
+    assert (node.job() / "d" / "new").read_text() == "new"
+
+
+def test_a_memory_file_system_keeps_none(node: Node, tmp_path: Path) -> None:
+    """A mapped file can be changed there without a trace."""
+    with small_disk(tmp_path / "memory-disk", "10m") as disk:
+        node.store, node.directory = disk / "store", disk / "node"
+        node.job()
+        node.end()
+        assert node.trees() == []
+
+
+def test_what_a_killed_worker_had_begun_to_remove_goes(node: Node) -> None:
+    node.job()
+    node.end()
+    (kept,) = node.trees()
+    kept.rename(kept.with_name(kept.name + ".removed"))
+    with ContentStore(node.store, 10) as full:
+        full.owned(node.client.owner).put(node.client.digester.reference(b"more"), b"more")
+    assert node.trees() == []
+
+
+def test_a_wrong_count_keeps_no_directory_away(node: Node) -> None:
+    node.job()
+    (node.store / "v1" / "count").write_text(str(10**18))
+    node.end(size=10**9)
+    assert len(node.trees()) == 1
+
+
+def test_many_untouched_files_starve_nobody(node: Node) -> None:
+    for number in range(3000):
+        (node.client.directory / "project" / "d" / f"{number}").touch()
+    node.job()
+    node.end()
+    shutil.rmtree(node.client.directory / "project" / "d")
+    file, _ = node.client.packed()
+    remove_tree(str(node.directory))
+    node.directory.mkdir()
+    with file, ContentStore(node.store) as store:
+        tree = WorkTree(store, str(node.directory), node.client.owner, PLACE)
+        owned = store.owned(node.client.owner)
+        turns = sum(
+            1 for _ in unpack_delta(file, str(node.directory), DEFAULT_LIMITS, node.client.digester, owned, tree)
+        )
+    assert turns > 6
+    assert not (node.directory / "project" / "d").exists()
 
 
 def test_directories_that_nobody_may_write_change_too(node: Node) -> None:

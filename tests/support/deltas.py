@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -68,7 +66,7 @@ class Client:
             file, named = self.packed()
             try:
                 with file:
-                    unpack(file, target, store, self.digester, self.owner, self._find(target, place))
+                    self._unpack(file, target, store, place)
             except LackingError as exc:
                 self.there = (self.there | named) - set(exc.digests) if exc.digests else set()
             else:
@@ -76,27 +74,17 @@ class Client:
                 return rounds
         raise AssertionError("the node lacks something after two rounds")
 
-    def _find(self, target: Path, place: str) -> Callable[[ContentStore], WorkTree | None]:
-        def find(opened: ContentStore) -> WorkTree | None:
-            if place:
-                assert WorkTree.is_possible(opened, str(target))
-                self.made = WorkTree(opened, str(target), self.owner, place)
-            return self.made
-
-        return find
+    def _unpack(self, file: IO[bytes], target: Path, store: Path, place: str) -> None:
+        with ContentStore(store) as opened:
+            self.made = WorkTree(opened, str(target), self.owner, place) if place else None
+            owned = opened.owned(self.owner)
+            for _ in unpack_delta(file, str(target), DEFAULT_LIMITS, self.digester, owned, self.made):
+                pass
 
 
-def unpack(
-    file: IO[bytes],
-    target: Path,
-    store: Path,
-    digester: Digester,
-    owner: str = OWNER,
-    find_old: Callable[[ContentStore], WorkTree | None] = lambda _: None,
-) -> None:
+def unpack(file: IO[bytes], target: Path, store: Path, digester: Digester, owner: str = OWNER) -> None:
     with ContentStore(store) as opened:
-        find = functools.partial(find_old, opened)
-        for _ in unpack_delta(file, str(target), DEFAULT_LIMITS, digester, opened.owned(owner), find):
+        for _ in unpack_delta(file, str(target), DEFAULT_LIMITS, digester, opened.owned(owner)):
             pass
 
 
