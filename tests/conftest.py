@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.commands import BIN
+from tests.support.jobs import end_started
 from tests.support.private_data import DirFactory
 from tests.support.processes import processes_with, wait_for
 
@@ -41,6 +42,12 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
     for name in list(os.environ):
         if name.startswith(("ANSIBLE_", "PYTHON", "RUNNER_", "RECEPTOR_RUNNER_", "RECEPTORCTL_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_outlives_its_test() -> Iterator[None]:
+    yield
+    end_started()
 
 
 @pytest.fixture

@@ -5,10 +5,13 @@ Rules: what cannot be told is nothing, and no error."""
 from __future__ import annotations
 
 import os
+import re
 
 __all__ = ["file_system_of", "mount_points"]
 
 _MOUNTS = "/proc/self/mountinfo"
+#: Blanks, tabs, ends of lines and backslashes are in octal digits there.
+_ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 def file_system_of(path: str) -> str:
@@ -31,10 +34,14 @@ def file_system_of(path: str) -> str:
 def mount_points() -> list[str]:
     """Where something is mounted. Empty if that cannot be told.
 
-    The fifth field of each line, with blanks as ``\\040`` (proc_pid_mountinfo(5)).
+    The fifth field of each line (proc_pid_mountinfo(5)).
     """
     try:
         with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as mounts:
-            return [line.split(" ")[4].replace("\\040", " ") for line in mounts]
+            return [_ESCAPED.sub(_unescaped, line.split(" ")[4]) for line in mounts]
     except OSError:
         return []
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return chr(int(found[1], 8))

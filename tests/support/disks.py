@@ -37,4 +37,5 @@ def bind_mount(source: Path, directory: Path) -> Iterator[None]:
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
         points = [line.split()[4] for line in lines if line.split()[3].endswith(str(source))]
         for point in points:
-            subprocess.run(["umount", point], check=True)
+            # what is no letter is escaped there
+            subprocess.run(["umount", point.encode().decode("unicode_escape")], check=True)

@@ -14,6 +14,9 @@ from tests.support.commands import OURS, ours
 from tests.support.processes import wait_for
 from tests.support.streams import stream_lines
 
+#: Those of one test.
+_started: list[subprocess.Popen[bytes]] = []
+
 
 def job(directory: Path, **parameters: Any) -> bytes:
     """A stream for ``directory``."""
@@ -44,10 +47,19 @@ def processed(stream: bytes, directory: Path) -> Path:
 def start(stream: bytes, *arguments: str, results: Path, started_by: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     with results.open("wb") as output:
         worker = subprocess.Popen([*started_by, *OURS, "worker", *arguments], stdin=subprocess.PIPE, stdout=output)
+    _started.append(worker)
     assert worker.stdin is not None
     worker.stdin.write(stream)
     worker.stdin.close()
     return worker
+
+
+def end_started() -> None:
+    """A test that failed may have left a worker, which the next one would find."""
+    for worker in _started:
+        worker.kill()
+        worker.wait()
+    _started.clear()
 
 
 def wait_running(results: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from receptor_runner.errors import OutputError, ReceptorRunnerError
 from receptor_runner.system.deletable import check_deletable
 from receptor_runner.system.directories import clear, lock
+from tests.support.disks import bind_mount
 
 
 def test_a_directory_that_will_be_deleted_is_for_one_alone(tmp_path: Path) -> None:
@@ -46,3 +47,11 @@ def test_the_working_directory_and_a_link_are_never_deleted(tmp_path: Path, monk
         check_deletable(str(tmp_path / "work"))
     with pytest.raises(ReceptorRunnerError):
         check_deletable(str(tmp_path))
+
+
+def test_where_something_is_mounted_is_found_by_any_name(tmp_path: Path) -> None:
+    top, theirs = tmp_path / "a b\tc\nd\\e", tmp_path / "theirs"
+    (top / "mounted").mkdir(parents=True)
+    theirs.mkdir()
+    with bind_mount(theirs, top / "mounted"), pytest.raises(ReceptorRunnerError, match="a file system is mounted"):
+        check_deletable(str(top))
