@@ -17,7 +17,7 @@ from typing import NamedTuple
 from ..limits import STORE_SIZE
 from ..system.below import DIRECTORY
 from ..system.files import make_private, replace_file
-from ..system.mounts import file_system_of
+from ..system.mounts import file_system_of, mount_of
 from ..system.removal import remove_tree
 from .kept_trees import KeptTrees
 from .owned_contents import OwnedContents
@@ -94,7 +94,7 @@ class ContentStore:
 
         :raises OSError: it is not there.
         """
-        return os.stat(path).st_dev == os.fstat(self._lock).st_dev and file_system_of(path) not in _WITHOUT_TIMES
+        return mount_of(path) == mount_of(self._top) and file_system_of(path) not in _WITHOUT_TIMES
 
     def take_tree(self, owner: str, key: str, target: str) -> bool:
         """Moves a directory that a job of ``owner`` has left to ``target``, if there is one.

@@ -169,7 +169,7 @@ class NodeChecks:
         if isinstance(store, dict) and isinstance(store.get("limit_in_bytes"), int):
             elsewhere = store.get("keeps_directories") is False
             more = (
-                "; it keeps no directories, because jobs work on another file system (TMPDIR), or in memory"
+                "; it keeps no directories, because jobs work on another file system or mount (TMPDIR), or in memory"
                 if elsewhere
                 else ""
             )

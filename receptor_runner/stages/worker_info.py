@@ -43,7 +43,8 @@ def worker_info(version: str, means: NodeMeans = USUAL) -> JSONObject:
     ``ansible_core_version`` (None if there is none), ``container_engines``, ``stream_extensions``,
     ``disk_free_in_bytes`` where jobs work, ``archive_formats`` of jobs, ``seal_key`` (32 bytes in base64; None if there
     is none), ``store`` (None if there is none) with its ``directory``, ``used_in_bytes``, ``limit_in_bytes`` and
-    ``keeps_directories`` (whether it is on the file system where jobs work), and ``time``, in seconds since the epoch.
+    ``keeps_directories`` (whether directories can move between it and where jobs work), and ``time``, in seconds since
+    the epoch.
 
     :param version: of this package.
     :param means: what the node has for jobs that are no plain archives.

@@ -4,10 +4,11 @@ Rules: what cannot be told is nothing, and no error."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 
-__all__ = ["file_system_of", "mount_points"]
+__all__ = ["file_system_of", "mount_of", "mount_points"]
 
 _MOUNTS = "/proc/self/mountinfo"
 #: Blanks, tabs, ends of lines and backslashes are in octal digits there.
@@ -29,6 +30,22 @@ def file_system_of(path: str) -> str:
     except (OSError, ValueError, IndexError):
         pass
     return ""
+
+
+def mount_of(path: str | os.PathLike[str]) -> tuple[int, str]:
+    """Within what the directory ``path`` can be renamed: a file system, and where that is mounted, which is empty if it
+    cannot be told (``mnt_id`` of ``/proc/self/fdinfo``).
+
+    :raises OSError: it is not there.
+    """
+    fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        number = ""
+        with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as lines:
+            number = "".join(line.split()[1] for line in lines if line.startswith("mnt_id:"))
+        return os.fstat(fd).st_dev, number
+    finally:
+        os.close(fd)
 
 
 def mount_points() -> list[str]:

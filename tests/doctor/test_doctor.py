@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import pytest
 
 from receptor_runner.doctor.finding import ADVICE
 from tests.support.commands import BIN, OURS, ROOT, ours
-from tests.support.disks import small_disk
+from tests.support.disks import bind_mount, small_disk
 from tests.support.engines import podman_in
 from tests.support.environments import bare_environment
 from tests.support.listeners import daemon_that_answers
@@ -353,9 +353,22 @@ def test_a_full_disk_there(kind: str, tmp_path: Path) -> None:
             is_fault(examined(until_known(mesh)), "node-disk", 73)
 
 
+@contextlib.contextmanager
+def _mounted_once_more(directory: Path) -> Iterator[Path]:
+    """What is of the same file system, but cannot be moved there."""
+    source = directory.with_name("source")
+    for one in (source, directory):
+        one.mkdir()
+    with bind_mount(source, directory):
+        yield directory
+
+
 @pytest.mark.slow
-def test_a_store_that_keeps_no_directories(kind: str, tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", "200m") as disk:
+@pytest.mark.parametrize("other", [lambda directory: small_disk(directory, "200m"), _mounted_once_more])
+def test_a_store_that_keeps_no_directories(
+    other: Callable[[Path], contextlib.AbstractContextManager[Path]], kind: str, tmp_path: Path
+) -> None:
+    with other(tmp_path / "disk") as disk:
         work = worktype(params=f"{WORKER} --store {disk}/store")
         with running_with(kind, [work]) as mesh:
             exit_code, found = examined(until_known(mesh))
