@@ -23,7 +23,7 @@ from .kept_trees import KeptTrees
 from .owned_contents import OwnedContents
 from .references import ContentCipher
 
-__all__ = ["ContentStore", "StoreUse"]
+__all__ = ["ContentStore", "StoreUse", "room_for"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,13 @@ _PART_OF_DISK = 10
 _WITHOUT_TIMES = frozenset(("tmpfs", "ramfs"))
 #: When it is full, so much of it is kept.
 _KEPT = 0.9
+#: The unit in which file systems give room to files, in bytes.
+_BLOCK = 4096
+
+
+def room_for(size: int) -> int:
+    """What a file of ``size`` bytes takes of a disk, in bytes."""
+    return -(-size // _BLOCK) * _BLOCK
 
 
 class StoreUse(NamedTuple):
@@ -120,7 +127,7 @@ class ContentStore:
 
     def _takes(self, size: int) -> bool:
         """Counts what is added. One worker adds no more than a whole store, before it makes room."""
-        self._added += size
+        self._added += room_for(size)
         return self._added <= self._most
 
     def close(self, *, make_room: bool = True) -> None:
@@ -182,14 +189,14 @@ class ContentStore:
             self._count(used - self._counted())
 
     def _contents(self) -> Iterator[tuple[float, int, str]]:
-        """When each was used, its size and its path; also what a worker that was killed left half written."""
+        """When each was used, what it takes, and its path; also what a worker that was killed left half written."""
         for owner in _directories(str(self._top)):
             for directory in (owner, *_directories(owner)):
                 with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
                     for entry in entries:
                         if entry.is_file(follow_symlinks=False):
                             found = entry.stat(follow_symlinks=False)
-                            yield found.st_mtime, found.st_size, entry.path
+                            yield found.st_mtime, room_for(found.st_size), entry.path
 
 
 def _directories(path: str) -> list[str]:

@@ -23,7 +23,7 @@ from ..errors import ReceptorRunnerError
 from ..stream.bounded_json import parse_json
 from ..system.below import DIRECTORY, make_accessible, read_regular
 from ..system.removal import remove_tree
-from .content_store import ContentStore
+from .content_store import ContentStore, room_for
 from .manifest import TreeEntry
 from .reading import KEPT
 from .untouched import Seen, Untouched, look_over, seen_now
@@ -116,7 +116,7 @@ class WorkTree:
         """
         if not self._is_wanted:
             return False
-        self._size += entry.size
+        self._size += room_for(entry.size)
         name = entry.name
         is_old_directory = name in self._old.directories and not self._is_gone(name)
         seen = self._old.files.pop(name, None)
