@@ -16,12 +16,13 @@ from typing import NamedTuple
 
 from ..limits import STORE_SIZE
 from ..system.below import DIRECTORY
-from ..system.files import make_private, replace_file
+from ..system.files import make_private
 from ..system.mounts import file_system_of, mount_of
 from ..system.removal import remove_tree
 from .kept_trees import KeptTrees
 from .owned_contents import OwnedContents
 from .references import ContentCipher
+from .store_count import StoreCount
 
 __all__ = ["ContentStore", "StoreUse", "room_for"]
 
@@ -29,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 #: The layout of the directory. Another version has another directory beside it.
 _VERSION = "v1"
-#: How many bytes workers have put there, as far as they have counted.
-_COUNT = "count"
 #: A store takes no more than this part of the room that would be free without it.
 _PART_OF_DISK = 10
 #: A file there can be changed through a mapping without another ctime.
@@ -65,6 +64,7 @@ class ContentStore:
         self._directory = os.fspath(directory)
         self._top = Path(directory) / _VERSION
         self._trees = KeptTrees(directory)
+        self._count = StoreCount(self._top / "count")
         self._size = size
         self._added = 0
         self._owned: list[OwnedContents] = []
@@ -116,14 +116,14 @@ class ContentStore:
     def keep_tree(self, owner: str, key: str, made: str, size: int) -> None:
         """Moves the directory ``made`` here, if there is room for it and not enough of it."""
         with contextlib.suppress(OSError):
-            if self._counted() + size > self._limit():
+            if self._count.total() + size > self._limit():
                 self._count_anew()
-            if self._counted() + size <= self._limit():
+            if self._count.total() + size <= self._limit():
                 self._note_size(self._trees.keep(owner, key, made, size))
 
     def _note_size(self, added: int) -> None:
         with contextlib.suppress(OSError):
-            self._count(added)
+            self._count.add(added)
 
     def _takes(self, size: int) -> bool:
         """Counts what is added. One worker adds no more than a whole store, before it makes room."""
@@ -133,7 +133,7 @@ class ContentStore:
     def close(self, *, make_room: bool = True) -> None:
         """Counts what was added, and makes room if it is too much by now."""
         try:
-            if self._added and self._count(self._added) > self._limit() and make_room:
+            if self._added and self._count.add(self._added) > self._limit() and make_room:
                 self._make_room()
         except OSError as exc:
             logger.info("the store %s cannot be looked after: %s", self._directory, exc.strerror)
@@ -144,7 +144,7 @@ class ContentStore:
 
     def use(self) -> StoreUse:
         """:raises OSError: it cannot be looked at."""
-        return StoreUse(self._directory, self._counted(), self._limit())
+        return StoreUse(self._directory, self._count.total(), self._limit())
 
     def remove(self) -> None:
         """All that is in it goes."""
@@ -153,22 +153,10 @@ class ContentStore:
 
     def _limit(self) -> int:
         found = os.statvfs(self._top)
-        return min(self._size, (found.f_bavail * found.f_frsize + self._counted()) // _PART_OF_DISK)
-
-    def _counted(self) -> int:
-        with contextlib.suppress(OSError, ValueError):
-            return max(0, int((self._top / _COUNT).read_text(encoding="ascii")))
-        return 0
-
-    def _count(self, added: int) -> int:
-        """What is there by now. Two workers at once may count less; the next one that makes room counts anew."""
-        used = self._counted() + added
-        replace_file(self._top / _COUNT, str(used).encode())
-        return used
+        return min(self._size, (found.f_bavail * found.f_frsize + self._count.total()) // _PART_OF_DISK)
 
     def _count_anew(self) -> None:
-        used = sum(size for _, size, _ in self._contents()) + self._trees.use()
-        self._count(used - self._counted())
+        self._count.set(sum(size for _, size, _ in self._contents()) + self._trees.use())
 
     def _make_room(self) -> None:
         """Removes what was not used for longest, unless a worker uses the store now. Directories go first: they can be
@@ -186,7 +174,7 @@ class ContentStore:
                     break
                 os.unlink(path)
                 used -= size
-            self._count(used - self._counted())
+            self._count.set(used)
 
     def _contents(self) -> Iterator[tuple[float, int, str]]:
         """When each was used, what it takes, and its path; also what a worker that was killed left half written."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+
+import pytest
 
 from receptor_runner.delta.content_store import ContentStore
 from receptor_runner.delta.references import Digester
@@ -20,3 +23,31 @@ def test_many_small_contents_take_no_more_of_the_disk_than_the_store_may(tmp_pat
                 owned.put(DIGESTER.reference(data), data)
     taken = sum(path.stat().st_blocks * 512 for path in tmp_path.glob(f"v1/{OWNER}/*/*"))
     assert 500_000 < taken <= 1_000_000
+
+
+def test_workers_that_count_at_once_lose_nothing(tmp_path: Path) -> None:
+    def keep(first: int) -> None:
+        for number in range(first, first + 50):
+            data = b"%d" % number
+            with ContentStore(tmp_path) as store:
+                store.owned(OWNER).put(DIGESTER.reference(data), data)
+
+    threads = [threading.Thread(target=keep, args=(first,)) for first in range(0, 400, 50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with ContentStore(tmp_path) as store:
+        assert store.use().used == 400 * 4096
+
+
+@pytest.mark.parametrize("count", [b"", b"no number", b"\xff" * 10_000_000, b"\n+4096" * 20_000])
+def test_a_store_whose_count_is_damaged_counts_on(tmp_path: Path, count: bytes) -> None:
+    ContentStore(tmp_path).close()
+    (tmp_path / "v1" / "count").write_bytes(count)
+    with ContentStore(tmp_path) as store:
+        store.owned(OWNER).put(DIGESTER.reference(b"data"), b"data")
+        before = store.use().used
+    with ContentStore(tmp_path) as store:
+        assert store.use().used == before + 4096
+    assert (tmp_path / "v1" / "count").stat().st_size < 100_000
