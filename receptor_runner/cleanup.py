@@ -19,7 +19,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .errors import OutputError, UsageError
@@ -27,6 +27,7 @@ from .guard.engine import ask_engine
 from .system.below import read_regular
 from .system.deletable import check_deletable, never_deletable
 from .system.directories import lock
+from .system.in_use import used_by_processes
 from .system.removal import remove_tree
 
 __all__ = ["run_cleanup"]
@@ -89,7 +90,7 @@ def _remove_directories(pattern: str, excluded: Iterable[str], grace: float, *, 
     before = time.time() - grace
     candidates = [path for path in sorted(glob.glob(pattern)) if _is_old(path, before)]
     candidates = [path for path in candidates if not any(word in path for word in excluded)]
-    in_use = _mentioned_by_processes(candidates)
+    in_use = used_by_processes(candidates)
     aside = []
     for path in candidates:
         if path in in_use or _names_a_process(path):
@@ -206,42 +207,6 @@ def _remove_registries(path: str) -> None:
             for registry in glob.glob(os.path.join(tempfile.gettempdir(), name)):
                 if _is_ours(registry):
                     remove_tree(registry)
-
-
-def _mentioned_by_processes(paths: list[str]) -> set[str]:
-    """Those of ``paths`` that a process names in its arguments, works in, or has open."""
-    if not paths:
-        return set()
-    import psutil
-
-    known: list[str] = []
-    for process in psutil.process_iter():
-        if process.pid != os.getpid():
-            with contextlib.suppress(psutil.Error, OSError):
-                known += process.cmdline()
-            known += _places_of(process.pid)
-    return {
-        path for path in paths if any(_names(text, name) for name in {path, os.path.realpath(path)} for text in known)
-    }
-
-
-def _places_of(pid: int) -> Iterator[str]:
-    """The directory that a process works in, and all that it has open, sockets too: proc(5)."""
-    with contextlib.suppress(OSError):
-        yield os.readlink(f"/proc/{pid}/cwd")
-        for name in os.listdir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(OSError):
-                yield os.readlink(f"/proc/{pid}/fd/{name}")
-
-
-def _names(text: str, path: str) -> bool:
-    found = text.find(path)
-    while found >= 0:
-        end = found + len(path)
-        if text[end : end + 1] in ("", "/", " ", ":", ",", "'", '"'):
-            return True
-        found = text.find(path, end)
-    return False
 
 
 def _remove_images(engine: str, images: list[str], *, dry_run: bool) -> int:

@@ -19,12 +19,12 @@ from ..system.below import DIRECTORY
 from ..system.files import make_private
 from ..system.mounts import file_system_of, mount_of
 from ..system.removal import remove_tree
-from .kept_trees import KeptTrees
+from .kept_trees import KeptTrees, exhausted
 from .owned_contents import OwnedContents
 from .references import ContentCipher
-from .store_count import StoreCount
+from .store_count import StoreCount, room_for
 
-__all__ = ["ContentStore", "StoreUse", "room_for"]
+__all__ = ["ContentStore", "StoreUse"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +36,8 @@ _PART_OF_DISK = 10
 _WITHOUT_TIMES = frozenset(("tmpfs", "ramfs"))
 #: When it is full, so much of it is kept.
 _KEPT = 0.9
-#: The unit in which file systems give room to files, in bytes.
-_BLOCK = 4096
-
-
-def room_for(size: int) -> int:
-    """What a file of ``size`` bytes takes of a disk, in bytes."""
-    return -(-size // _BLOCK) * _BLOCK
+#: So many contents are looked at before the caller has its turn.
+_AT_ONCE = 500
 
 
 class StoreUse(NamedTuple):
@@ -110,20 +105,24 @@ class ContentStore:
         """
         size = self._trees.take(owner, key, target)
         if size:
-            self._note_size(-size)
+            with contextlib.suppress(OSError):
+                self._count.add(-size)
         return size is not None
 
     def keep_tree(self, owner: str, key: str, made: str, size: int) -> None:
-        """Moves the directory ``made`` here, if there is room for it and not enough of it."""
+        """Moves the directory ``made`` here, if there are not enough of it, and room without it or older ones."""
         with contextlib.suppress(OSError):
-            if self._count.total() + size > self._limit():
-                self._count_anew()
-            if self._count.total() + size <= self._limit():
-                self._note_size(self._trees.keep(owner, key, made, size))
-
-    def _note_size(self, added: int) -> None:
-        with contextlib.suppress(OSError):
-            self._count.add(added)
+            self._trees.remove_leftovers()
+            if not self._trees.wants(owner, key):
+                return
+            limit = self._limit()
+            if self._count.total() + size > limit:
+                self._count.set(self._found())
+            if self._count.total() - self._trees.use() + size > limit:
+                return
+            while self._count.total() + size > limit:
+                self._count.add(-(exhausted(self._trees.removing_oldest()) or self._count.total()))
+            self._count.add(self._trees.keep(owner, key, made, size))
 
     def _takes(self, size: int) -> bool:
         """Counts what is added. One worker adds no more than a whole store, before it makes room."""
@@ -133,14 +132,21 @@ class ContentStore:
     def close(self, *, make_room: bool = True) -> None:
         """Counts what was added, and makes room if it is too much by now."""
         try:
-            if self._added and self._count.add(self._added) > self._limit() and make_room:
-                self._make_room()
-        except OSError as exc:
-            logger.info("the store %s cannot be looked after: %s", self._directory, exc.strerror)
+            for _ in self.settle(make_room=make_room):
+                pass
         finally:
             for owned in self._owned:
                 owned.close()
             os.close(self._lock)
+
+    def settle(self, *, make_room: bool = True) -> Iterator[None]:
+        """The same, yielding often; the store can be used on."""
+        added, self._added = self._added, 0
+        try:
+            if added and self._count.add(added) > self._limit() and make_room:
+                yield from self._make_room()
+        except OSError as exc:
+            logger.info("the store %s cannot be looked after: %s", self._directory, exc.strerror)
 
     def use(self) -> StoreUse:
         """:raises OSError: it cannot be looked at."""
@@ -155,36 +161,47 @@ class ContentStore:
         found = os.statvfs(self._top)
         return min(self._size, (found.f_bavail * found.f_frsize + self._count.total()) // _PART_OF_DISK)
 
-    def _count_anew(self) -> None:
-        self._count.set(sum(size for _, size, _ in self._contents()) + self._trees.use())
+    def _found(self) -> int:
+        """What is there, in bytes."""
+        contents = sum(size for _, size, _ in self._contents())
+        return contents + room_for(0) * len(self._places()) + self._trees.use()
 
-    def _make_room(self) -> None:
+    def _make_room(self) -> Iterator[None]:
         """Removes what was not used for longest, unless a worker uses the store now. Directories go first: they can be
         made of the contents.
         """
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._trees.remove_leftovers()
-            found = sorted(self._contents())
-            used, limit = sum(size for _, size, _ in found) + self._trees.use(), self._limit()
-            while used > limit * _KEPT and (freed := self._trees.remove_oldest()):
+            yield
+            most = self._limit() * _KEPT
+            used = self._found()
+            while used > most and (freed := (yield from self._trees.removing_oldest())) is not None:
                 used -= freed
-            for _, size, path in found:
-                if used <= limit * _KEPT:
+            for number, (_, size, path) in enumerate(sorted(self._contents())):
+                if used <= most:
                     break
+                if not number % _AT_ONCE:
+                    yield
                 os.unlink(path)
                 used -= size
-            self._count.set(used)
+            for place in reversed(self._places()):
+                with contextlib.suppress(OSError):  # there is something in it
+                    os.rmdir(place)
+            self._count.set(self._found())
+
+    def _places(self) -> list[str]:
+        """The directories of contents, each behind the one above it."""
+        return [place for owner in _directories(str(self._top)) for place in (owner, *_directories(owner))]
 
     def _contents(self) -> Iterator[tuple[float, int, str]]:
         """When each was used, what it takes, and its path; also what a worker that was killed left half written."""
-        for owner in _directories(str(self._top)):
-            for directory in (owner, *_directories(owner)):
-                with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
-                    for entry in entries:
-                        if entry.is_file(follow_symlinks=False):
-                            found = entry.stat(follow_symlinks=False)
-                            yield found.st_mtime, room_for(found.st_size), entry.path
+        for directory in self._places():
+            with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
+                for entry in entries:
+                    if entry.is_file(follow_symlinks=False):
+                        found = entry.stat(follow_symlinks=False)
+                        yield found.st_mtime, room_for(found.st_size), entry.path
 
 
 def _directories(path: str) -> list[str]:

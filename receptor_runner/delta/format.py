@@ -119,6 +119,8 @@ class DeltaReceiver:
                 if self._place:
                     self._tree = WorkTree(store, target, self._owner, self._place)
             yield from unpack_delta(file, target, limits, self._digester, contents, self._tree)
+            if store is not None:
+                yield from store.settle()
 
     def give_back(self) -> None:
         """The job is over, and nothing of it runs any more: the next one of the same place begins with what it left."""

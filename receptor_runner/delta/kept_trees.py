@@ -10,12 +10,13 @@ import contextlib
 import os
 import re
 import secrets
+from collections.abc import Generator
 from pathlib import Path
 
 from ..system.files import make_private
-from ..system.removal import remove_tree
+from ..system.removal import remove_tree, removing
 
-__all__ = ["KeptTrees"]
+__all__ = ["KeptTrees", "exhausted"]
 
 #: The layout of the directory. Another version has another directory beside it.
 _VERSION = "trees-v1"
@@ -55,22 +56,29 @@ class KeptTrees:
 
         :raises OSError: it cannot be moved.
         """
-        own = _named(self._top / owner)
-        if len(self._of(owner, key)) >= _MOST_OF_ONE:
+        if not self.wants(owner, key):
             return 0
-        freed = _remove_oldest(own) if len(own) >= _MOST_OF_OWNER else 0
+        own = _named(self._top / owner)
+        freed = 0
+        if len(own) >= _MOST_OF_OWNER:
+            freed = exhausted(_removing_oldest(own)) or 0
         make_private(self._top / owner)
         os.utime(made)
         os.rename(made, self._top / owner / f"{key}-{size}-{secrets.token_hex(8)}")
         return size - freed
 
-    def use(self) -> int:
-        """How many bytes they take."""
-        return sum(_size(path.name) for path in self._all())
+    def wants(self, owner: str, key: str) -> bool:
+        """Whether there are not enough of it."""
+        return len(self._of(owner, key)) < _MOST_OF_ONE
 
-    def remove_oldest(self) -> int:
-        """Removes what was not used for longest; its size. 0: there is none."""
-        return _remove_oldest(self._all())
+    def use(self) -> int:
+        """How many bytes they take, with what is on its way out."""
+        paths = [path for owner in _paths_in(self._top) for path in _paths_in(owner)]
+        return sum(_size(path.name.removesuffix(_REMOVED)) for path in paths)
+
+    def removing_oldest(self) -> Generator[None, None, int | None]:
+        """Removes what was not used for longest, yielding often; its size. None: there is none."""
+        return _removing_oldest(self._all())
 
     def remove_leftovers(self) -> None:
         """What a worker that was killed had begun to remove."""
@@ -100,14 +108,24 @@ def _paths_in(directory: Path) -> list[Path]:
     return []
 
 
-def _remove_oldest(paths: list[Path]) -> int:
+def exhausted(steps: Generator[None, None, int | None]) -> int | None:
+    """What comes of ``steps``, without a turn for anybody."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: int | None = end.value
+            return found
+
+
+def _removing_oldest(paths: list[Path]) -> Generator[None, None, int | None]:
     """One of ``paths``. It is moved first: a job that took it just now keeps it."""
     for _, oldest in sorted((_age(path), path) for path in paths):
         with contextlib.suppress(OSError):
             removed = oldest.rename(oldest.with_name(oldest.name + _REMOVED))
-            remove_tree(str(removed))
+            yield from removing(str(removed))
             return _size(oldest.name)
-    return 0
+    return None
 
 
 def _age(path: Path) -> float:

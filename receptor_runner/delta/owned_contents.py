@@ -134,6 +134,7 @@ class OwnedContents:
         except FileNotFoundError:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(os.path.dirname(path), 0o700, dir_fd=self._directory)
+                self._takes(0)
             os.rename(self._aside, path, src_dir_fd=self._directory, dst_dir_fd=self._directory)
 
     def close(self) -> None:

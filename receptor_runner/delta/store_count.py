@@ -12,11 +12,18 @@ from pathlib import Path
 from ..system.below import read_regular
 from ..system.files import replace_file
 
-__all__ = ["StoreCount"]
+__all__ = ["StoreCount", "room_for"]
 
 #: A longer file is made one line again, in bytes.
 _LONG = 64 * 1024
 _LONGEST = 16 * _LONG
+#: The unit in which file systems give room to files, in bytes.
+_BLOCK = 4096
+
+
+def room_for(size: int) -> int:
+    """What a file of ``size`` bytes takes of a disk, in bytes; a directory, too."""
+    return max(1, -(-size // _BLOCK)) * _BLOCK
 
 
 class StoreCount:

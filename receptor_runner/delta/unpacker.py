@@ -6,6 +6,7 @@ what a job does to them never reaches the store. The archive is a stranger's, as
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
@@ -105,7 +106,10 @@ class _Contents:
         """:raises ArchiveError: there is no manifest."""
         if self._root is None:
             raise ArchiveError("the archive has no manifest")
-        return read_root(b"".join(content(self._file, *self._root)))
+        pieces = read_root(b"".join(content(self._file, *self._root)))
+        if len({one.digest for one in pieces}) < len(pieces):
+            raise ArchiveError("the manifest of the archive has the same part twice")
+        return pieces
 
     def was_sent(self, reference: Reference) -> bool:
         """Whether it is in the archive."""
@@ -131,6 +135,10 @@ class _Contents:
         return self._store is not None and self._store.copy(reference, target)
 
 
+class _NotWholeError(Exception):
+    """A file lacks something."""
+
+
 class _Maker:
     """Makes what the manifest lists. A file all of whose contents are in the store is copied in the shortest way, so
     many of one directory at once.
@@ -153,6 +161,7 @@ class _Maker:
         """
         known = True
         for reference in self._contents.pieces():
+            yield
             piece = self._contents.get(reference)
             if piece is None:
                 known = False
@@ -241,14 +250,17 @@ class _Maker:
         return True
 
     def _write(self, entry: TreeEntry, parts: tuple[str, ...]) -> Iterator[None]:
+        """A file that lacks something never gets its name."""
         whole = True
-        with self._tree.new_file(parts, entry.mode, entry.mtime_ns) as fd:
+        with contextlib.suppress(_NotWholeError), self._tree.new_file(parts, entry.mode, entry.mtime_ns) as fd:
             for reference in entry.references:
                 data = self._found(reference)
                 whole = whole and data is not None
                 if data is not None and whole:
                     write_all(fd, data)
                 yield
+            if not whole:
+                raise _NotWholeError
 
     def _found(self, reference: Reference) -> bytes | None:
         data = self._contents.get(reference)

@@ -7,18 +7,26 @@ attributes that what is made in it would get. Whatever is strange is an error, a
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
+import struct
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from ..system.below import DIRECTORY
 from ..system.mounts import mount_points
 from ..system.removal import remove_tree
+from .store_count import room_for
 
 __all__ = ["Seen", "Untouched", "look_over", "seen_now"]
 
 _SECOND_NS = 1_000_000_000
+#: ``FS_IOC_GETFLAGS`` of ``linux/fs.h``, and those flags that somebody sets, not the file system.
+_GETFLAGS = 0x80000000 | struct.calcsize("l") << 16 | 0x6601
+_FLAGS = 0xFF | 0x4000 | 0x30000 | 0x800000 | 0x2000000 | 0x20000000 | 0x40000000
 
 
 class Seen(NamedTuple):
@@ -29,11 +37,15 @@ class Seen(NamedTuple):
     contents: str
 
 
-class Untouched(NamedTuple):
-    """``files`` (and links) that are as they were made, and all ``directories``, by their names below the top."""
+class Untouched:
+    """``files`` (and links) that are as they were made, and all ``directories``, by their names below the top; ``size``
+    is what they take of a disk, in bytes.
+    """
 
-    files: dict[str, Seen]
-    directories: set[str]
+    def __init__(self) -> None:
+        self.files: dict[str, Seen] = {}
+        self.directories: set[str] = set()
+        self.size = 0
 
 
 def seen_now(path: str, contents: str) -> Seen | None:
@@ -63,8 +75,9 @@ def look_over(top: str, names: Iterable[str], noted: Mapping[str, Seen], found: 
         name = pending.pop()
         path = os.path.join(top, name)
         if _owner(os.lstat(path)) != ours or not _attributes(path) <= attributes:
-            raise ValueError(f"the directory {name} has another owner by now, or other attributes")
+            raise ValueError(f"the directory {name} has another owner or place by now, or other attributes")
         found.directories.add(name)
+        found.size += room_for(0)
         pending += _below(path, name, noted, found)
         yield
 
@@ -94,18 +107,28 @@ def _sort(path: str, name: str, info: os.stat_result, noted: Mapping[str, Seen],
     seen = noted.get(name)
     if seen is not None and seen.inode == info.st_ino and seen.ctime_ns == info.st_ctime_ns:
         found.files[name] = seen
+        found.size += room_for(info.st_size)
         return
     remove_tree(path)
     if os.path.lexists(path):
         raise ValueError(f"{name} cannot be removed")
 
 
-def _owner(info: os.stat_result) -> tuple[int, int]:
-    return info.st_uid, info.st_gid
+def _owner(info: os.stat_result) -> tuple[int, int, int]:
+    """And its file system."""
+    return info.st_uid, info.st_gid, info.st_dev
 
 
-def _attributes(path: str) -> set[str]:
-    try:
-        return set(os.listxattr(path, follow_symlinks=False))
-    except OSError:  # this file system has none
-        return set()
+def _attributes(path: str) -> set[tuple[str, bytes]]:
+    """Extended ones, and the flags that chattr(1) sets."""
+    found = set()
+    with contextlib.suppress(OSError):  # this file system has none
+        found = {(name, os.getxattr(path, name, follow_symlinks=False)) for name in os.listxattr(path)}
+    with contextlib.suppress(OSError):
+        fd = os.open(path, DIRECTORY)
+        try:
+            flags = int.from_bytes(fcntl.ioctl(fd, _GETFLAGS, bytes(8)), sys.byteorder) & _FLAGS
+        finally:
+            os.close(fd)
+        found.add(("flags", flags.to_bytes(8, "big")))
+    return found

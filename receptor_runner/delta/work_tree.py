@@ -1,8 +1,8 @@
 """The directory of a job, made of what an earlier job of the same place has left untouched, and of what is new.
 
-Rules: it is there for the next job only if all went well and no process of this one runs any more. What is strange
-about it means that the next job makes its own. Nothing that was sealed, and nothing that belongs to no store, is ever
-in it. What may take long yields often."""
+Rules: it is there for the next job only if all went well, and nobody uses it any more, as far as can be seen. What is
+strange about it means that the next job makes its own. Nothing that was sealed, and nothing that belongs to no store,
+is ever in it. What may take long yields often."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..archive.tree import Tree, parts_of
-from ..errors import ReceptorRunnerError
+from ..errors import OutputError, ReceptorRunnerError
 from ..stream.bounded_json import parse_json
 from ..system.below import DIRECTORY, make_accessible, read_regular
-from ..system.removal import remove_tree
-from .content_store import ContentStore, room_for
+from ..system.in_use import used_by_processes
+from ..system.mounts import mount_id, seen_elsewhere
+from ..system.removal import remove_tree, removing
+from .content_store import ContentStore
 from .manifest import TreeEntry
 from .reading import KEPT
 from .untouched import Seen, Untouched, look_over, seen_now
@@ -58,10 +60,10 @@ class WorkTree:
     def __init__(self, store: ContentStore, target: str, owner: str, key: str) -> None:
         self._store = store
         self._target = target
+        self._identity = _identity(target)
         self._owner = owner
         self._key = key
-        self._size = 0
-        self._old = Untouched({}, set())
+        self._old = Untouched()
         #: Old directories in whose place is something else now.
         self._gone: set[str] = set()
         self._noted: dict[str, Seen] = {}
@@ -79,7 +81,7 @@ class WorkTree:
         )
         if not self._is_wanted or not self._store.take_tree(self._owner, self._key, aside):
             return
-        found = Untouched({}, set())
+        found = Untouched()
         try:
             record = parse_json(read_regular(os.path.join(aside, _RECORD), _LONGEST_RECORD))
             if record["boot"] != _BOOT.read_text(encoding="ascii"):
@@ -90,8 +92,7 @@ class WorkTree:
             self._old = found
         except _STRANGE as exc:
             logger.info("the directory of an earlier job is not used: %s", exc)
-        finally:
-            remove_tree(aside)
+        yield from removing(aside)
 
     def _move(self, source: str, target: str) -> None:
         """All of it or nothing.
@@ -116,7 +117,6 @@ class WorkTree:
         """
         if not self._is_wanted:
             return False
-        self._size += room_for(entry.size)
         name = entry.name
         is_old_directory = name in self._old.directories and not self._is_gone(name)
         seen = self._old.files.pop(name, None)
@@ -162,7 +162,7 @@ class WorkTree:
             entry = self._directories[name]
             with contextlib.suppress(OSError):
                 info = os.lstat(self._path(name))
-                if stat.S_IMODE(info.st_mode) != entry.mode & 0o7777 or info.st_mtime_ns != entry.mtime_ns:
+                if stat.S_IMODE(info.st_mode) != entry.mode & 0o777 or info.st_mtime_ns != entry.mtime_ns:
                     tree.add_directory(parts_of(name), entry.mode, entry.mtime_ns, old=True)
 
     def _remove_unwanted(self) -> Iterator[None]:
@@ -176,7 +176,7 @@ class WorkTree:
             if not number % _AT_ONCE:
                 yield
             if not self._is_gone(name):
-                self._remove(name, os.rmdir)
+                _remove(self._path(name), os.rmdir)
 
     def note(self) -> Iterator[None]:
         """Notes what was made, before anybody can touch it."""
@@ -202,20 +202,35 @@ class WorkTree:
                 with store:
                     self._give_back(store)
 
+    def _is_free(self) -> bool:
+        """Whether it is what it was, and nobody else uses it.
+
+        :raises OSError: it is not there.
+        """
+        tops = [path for path in map(self._path, KEPT) if os.path.isdir(path)]
+        return (
+            _identity(self._target) == self._identity
+            and not used_by_processes(tops)
+            and not any(seen_elsewhere(path) for path in tops)
+        )
+
     def _give_back(self, store: ContentStore) -> None:
+        if not self._is_free():
+            return
         aside = self._aside()
         os.mkdir(aside, 0o700)
         self._move(self._target, aside)
-        found = Untouched({}, set())
+        found = Untouched()
         for _ in look_over(aside, KEPT, self._noted, found):
             pass
+        if not found.files:
+            return
         for name in sorted(found.directories - self._directories.keys(), reverse=True):
-            with contextlib.suppress(OSError):  # one that is wanted, perhaps, if it is not known what is
-                os.rmdir(os.path.join(aside, name))
+            _remove(os.path.join(aside, name), os.rmdir)  # one that is wanted, perhaps, if it is not known what is
         files = [(name, *seen) for name, seen in itertools.islice(found.files.items(), _MOST_FILES)]
         with open(os.path.join(aside, _RECORD), "x", encoding="ascii") as file:
             json.dump({"boot": _BOOT.read_text(encoding="ascii"), "files": files}, file)
-        store.keep_tree(self._owner, self._key, aside, self._size)
+        store.keep_tree(self._owner, self._key, aside, found.size)
 
     def _path(self, name: str) -> str:
         return os.path.join(self._target, name)
@@ -223,19 +238,39 @@ class WorkTree:
     def _aside(self) -> str:
         return self._path(f".receptor-runner-{secrets.token_hex(8)}")
 
-    def _remove(self, name: str, remove: Callable[[str], None] = remove_tree) -> None:
-        """Also from a directory that its owner cannot write."""
+    def _remove(self, name: str) -> None:
+        """:raises OutputError: it stays."""
         path = self._path(name)
-        with contextlib.suppress(OSError):
-            remove(path)
+        _remove(path, remove_tree)
         if os.path.lexists(path):
-            with contextlib.suppress(OSError):
-                above = os.open(os.path.dirname(path), os.O_PATH | DIRECTORY)
-                try:
-                    make_accessible(above)
-                finally:
-                    os.close(above)
-                remove(path)
+            raise OutputError(f"cannot remove {name}, which an earlier job has left")
+
+
+def _remove(path: str, remove: Callable[[str], None]) -> None:
+    """Also from a directory that its owner cannot write. What cannot be removed stays."""
+    with contextlib.suppress(OSError):
+        remove(path)
+    if os.path.lexists(path):
+        with contextlib.suppress(OSError):
+            above = os.open(os.path.dirname(path), os.O_PATH | DIRECTORY)
+            try:
+                make_accessible(above)
+            finally:
+                os.close(above)
+            remove(path)
+
+
+def _identity(directory: str) -> tuple[int, int, str]:
+    """What it is, and by which mount it is reached; the end of its path is no link.
+
+    :raises OSError: it is not there.
+    """
+    fd = os.open(directory, os.O_PATH | DIRECTORY)
+    try:
+        info = os.fstat(fd)
+        return info.st_dev, info.st_ino, mount_id(fd)
+    finally:
+        os.close(fd)
 
 
 def _contents(entry: TreeEntry) -> str:

@@ -36,7 +36,7 @@ from ..system.boot import python_argv
 from ..system.forking import ForkedProcess
 from ..system.places import temporary_place
 from ..system.process_id import start_ticks
-from ..system.process_tree import kill_tree
+from ..system.process_tree import descendants, kill_tree
 from ..system.removal import remove_tree
 from .engine import Engine
 from .protocol import (
@@ -209,6 +209,13 @@ class Guard:
         """Starts the command of ``spec``; :meth:`reports` says what becomes of it."""
         self._spec = spec
         self._send(Run(spec))
+
+    def is_idle(self) -> bool:
+        """Whether nothing of what it ran is alive. A process of another user may be, which it could not stop."""
+        with contextlib.suppress(psutil.Error):
+            below = descendants(psutil.Process(self._process.pid))
+            return not self._killed and all(process.pid in self._known for process in below)
+        return False
 
     def cancel(self) -> None:
         """Stops the command, if it runs."""

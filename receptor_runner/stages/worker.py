@@ -112,7 +112,7 @@ class Worker:
                     self._work(work_dir)
                     if not options.in_place:
                         self._end()
-                    if self._receiver is not None and self._at_rest:
+                    if self._receiver is not None and self._at_rest and work_dir.guard.is_idle():
                         self._receiver.give_back()
                 self._end()
             except OutputClosedError:

@@ -29,10 +29,13 @@ _SHARED = {
 _KILL_AGAIN_SECONDS = 0.1
 
 
-def descendants() -> list[psutil.Process]:
-    """All living descendants; a zombie is not alive."""
+def descendants(top: psutil.Process | None = None) -> list[psutil.Process]:
+    """All living descendants of ``top``, or of this process; a zombie is not alive.
+
+    :raises psutil.Error: ``top`` is gone.
+    """
     found = []
-    for process in psutil.Process().children(recursive=True):
+    for process in (top or psutil.Process()).children(recursive=True):
         try:
             if process.status() != psutil.STATUS_ZOMBIE and not _is_shared(process):
                 found.append(process)

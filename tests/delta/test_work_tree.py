@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from receptor_runner.delta.content_store import ContentStore
+from receptor_runner.delta.lacking import LackingError
 from receptor_runner.delta.unpacker import unpack_delta
 from receptor_runner.delta.work_tree import WorkTree
-from receptor_runner.errors import OutputError
 from receptor_runner.limits import DEFAULT_LIMITS
 from receptor_runner.system.mounts import file_system_of
-from receptor_runner.system.removal import remove_tree
+from receptor_runner.system.removal import remove_tree, removing
 from tests.support.deltas import Client, seen, send_whole
 from tests.support.disks import bind_mount, small_disk
 
@@ -99,6 +99,7 @@ def test_what_a_job_writes_ends_with_it(node: Node) -> None:
     (project / "more").mkdir()
     (project / "more" / "secret").write_text("PLANTED")
     (project / "d" / "password-hunter2" / "x").mkdir(parents=True)
+    (project / "d").chmod(0o555)
     (project / "one").write_text("PLANTED")
     (project / "way").symlink_to("/etc")
     node.end()
@@ -135,7 +136,7 @@ def test_a_directory_is_kept_only_if_there_is_room(node: Node) -> None:
         before = store.use().used
     node.end()
     with ContentStore(node.store) as store:
-        assert store.use().used - before == 3 * 4096
+        assert store.use().used - before == 7 * 4096, "files, links and directories"
     with ContentStore(node.store, 10) as full:
         owned = full.owned(node.client.owner)
         owned.put(node.client.digester.reference(b"more"), b"more")
@@ -240,17 +241,122 @@ def test_a_file_in_a_closed_directory_is_no_part_of_the_next_job(node: Node) -> 
     assert not (node.job() / "d" / "evil").exists()
 
 
-def test_a_directory_in_which_a_job_could_not_be_made_is_not_used_again(node: Node) -> None:
-    closed = node.job() / "d"
-    with unchangeable(closed):
-        (node.client.directory / "project" / "d" / "new").write_text("new")
-        with pytest.raises(OutputError):
-            node.job()
+def test_a_directory_that_cannot_be_changed_is_not_kept(node: Node) -> None:
+    with unchangeable(node.job() / "d"):
         node.end()
         assert node.trees() == []
+
+
+def test_a_file_that_lacks_a_piece_is_no_part_of_any_job(node: Node) -> None:
+    """Not even if nobody sends the rest."""
+    large = node.client.directory / "project" / "large"
+    large.write_bytes(os.urandom(6 * 1024 * 1024))
+    node.job()
+    node.end()
+    largest = max(node.store.glob("v1/*/*/*"), key=lambda path: path.stat().st_size)
+    largest.unlink()
+    shutil.rmtree(node.trees()[0])
+    file, _ = node.client.packed()
+    remove_tree(str(node.directory))
+    node.directory.mkdir()
+    with file, pytest.raises(LackingError):
+        node.client.unpack(file, node.directory, node.store, PLACE)
+    assert not (node.directory / "project" / "large").exists()
+    node.end()
+    assert (node.job() / "large").read_bytes() == large.read_bytes()
+
+
+def test_what_is_mounted_on_the_directory_of_a_job_is_nobodys_to_remove(node: Node, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    (theirs / "project").mkdir(parents=True)
+    (theirs / "project" / "file").touch()
+    node.job()
+    with bind_mount(theirs, node.directory):
+        node.end()
         remove_tree(str(node.directory))
-    node.client.made = None
-    assert (node.job() / "d" / "new").read_text() == "new"
+        assert (theirs / "project" / "file").exists()
+        assert node.trees() == []
+
+
+def test_a_link_in_the_place_of_the_directory_of_a_job_is_not_followed(node: Node, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    (theirs / "project").mkdir(parents=True)
+    (theirs / "project" / "file").touch()
+    node.job()
+    node.directory.rename(tmp_path / "elsewhere")
+    node.directory.symlink_to(theirs)
+    node.end()
+    assert (theirs / "project" / "file").exists()
+    assert node.trees() == []
+
+
+def test_a_directory_in_which_a_process_works_is_not_kept(node: Node) -> None:
+    process = subprocess.Popen(["sleep", "60"], cwd=node.job() / "d")
+    try:
+        node.end()
+        assert node.trees() == []
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_directory_that_is_to_be_seen_elsewhere_too_is_not_kept(node: Node, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with bind_mount(node.job() / "d", elsewhere):
+        node.end()
+        assert node.trees() == []
+        assert (elsewhere / "two").exists()
+
+
+def test_modes_are_those_that_travel(node: Node) -> None:
+    directory = node.client.directory / "project" / "d"
+    directory.chmod(0o2775)
+    (node.job() / "d").chmod(0o2775)
+    node.job()
+    send_whole(node.client.directory, node.directory.with_name("whole"))
+    assert seen(node.directory) == seen(node.directory.with_name("whole"))
+
+
+def test_a_job_that_touches_all_leaves_nothing(node: Node) -> None:
+    for path in node.job().rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o700)
+    (node.directory / "project" / "link").unlink()
+    node.end()
+    assert node.trees() == []
+
+
+def test_old_directories_give_way_to_new_ones(node: Node) -> None:
+    (node.client.directory / "project" / "large").write_bytes(bytes(400_000))
+    for number in range(3):
+        node.client.send(node.directory, node.store, f"{number:032x}")
+        node.end(size=1_500_000)
+    assert {tree.name[:32] for tree in node.trees()} == {f"{1:032x}", f"{2:032x}"}
+
+
+def test_an_empty_directory_does_not_drive_out_contents(node: Node) -> None:
+    """Directories go before contents, whatever their size."""
+    node.job()
+    node.end()
+    (kept,) = node.trees()
+    kept.rename(kept.with_name(f"{'f' * 32}-0-{'0' * 16}"))
+    node.job()
+    node.end()
+    before = list(node.store.glob("v1/*/*/*"))
+    places = len(list(node.store.glob("v1/*/*"))) + len(before) + 3
+    with ContentStore(node.store, int(4096 * places / 0.9) + 1) as full:
+        full.owned(node.client.owner).put(node.client.digester.reference(b"more"), b"more")
+    assert node.trees() == []
+    assert len(list(node.store.glob("v1/*/*/*"))) == len(before) + 1
+
+
+def test_removing_what_many_files_are_in_starves_nobody(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    for number in range(3_000):
+        (tmp_path / "d" / str(number)).touch()
+    assert len(list(removing(str(tmp_path / "d")))) >= 6
+    assert not (tmp_path / "d").exists()
 
 
 def test_a_memory_file_system_keeps_none(node: Node, tmp_path: Path) -> None:

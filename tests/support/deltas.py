@@ -66,7 +66,7 @@ class Client:
             file, named = self.packed()
             try:
                 with file:
-                    self._unpack(file, target, store, place)
+                    self.unpack(file, target, store, place)
             except LackingError as exc:
                 self.there = (self.there | named) - set(exc.digests) if exc.digests else set()
             else:
@@ -74,7 +74,7 @@ class Client:
                 return rounds
         raise AssertionError("the node lacks something after two rounds")
 
-    def _unpack(self, file: IO[bytes], target: Path, store: Path, place: str) -> None:
+    def unpack(self, file: IO[bytes], target: Path, store: Path, place: str) -> None:
         with ContentStore(store) as opened:
             self.made = WorkTree(opened, str(target), self.owner, place) if place else None
             owned = opened.owned(self.owner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,19 @@ def test_a_tree_that_is_deeper_than_a_path_can_be_goes(tmp_path: Path) -> None:
 
 def test_a_tree_that_is_not_there_is_no_error(tmp_path: Path) -> None:
     remove_tree(str(tmp_path / "nothing"))
+
+
+def test_what_is_mounted_on_a_tree_is_not_looked_into(tmp_path: Path) -> None:
+    tree, theirs = tmp_path / "tree", tmp_path / "theirs"
+    tree.mkdir()
+    theirs.mkdir(mode=0o555)
+    (theirs / "one").touch()
+    with bind_mount(theirs, tree):
+        remove_tree(str(tree))
+        assert (theirs / "one").exists()
+        assert stat.S_IMODE(theirs.stat().st_mode) == 0o555
+    remove_tree(str(tree))
+    assert not tree.exists()
 
 
 @pytest.mark.parametrize("where", ["", "d", "d/e"])
