@@ -114,6 +114,8 @@ def run(  # noqa: PLR0913 - a group of options each
     local = not (to.node or at.given)
     if local and not to.unsaid:
         raise click.UsageError("--worktype, --ttl and --signwork are for a mesh: name it with --socket or --node")
+    if local and (payload.seal or payload.seal_results):
+        raise click.UsageError("--seal and --seal-results are for a mesh: name it with --socket or --node")
     in_place = local and not copy
     with standby_runner() if in_place and can_fork() else contextlib.nullcontext() as standby:
         job = what.job(directory, in_place=in_place)

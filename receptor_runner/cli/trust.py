@@ -47,7 +47,9 @@ def trust(node: str | None, fingerprint: str | None, listed: bool, forget: str |
             raise click.UsageError(f"no key of the node {forget} is trusted")
         return 0
     assert node is not None
-    say(keys.trust(node, _key_of(node, at), fingerprint).fingerprint)
+    key = _key_of(node, at)
+    name = at.mesh().status().own if node == "localhost" else node
+    say(keys.trust(name, key, fingerprint).fingerprint)
     return 0
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..delta.shared import SharedArchives
-from ..errors import ReceptorRunnerError, UnreachableError
+from ..errors import ReceptorRunnerError, UnreachableError, UsageError
 from ..job.parameters import check_ident
 from ..job.private_data import PrivateDataDir
 from ..receptor.address import Address
@@ -222,6 +222,8 @@ class Mesh:
         with self._private.used() if self._private is not None else contextlib.nullcontext() as private:
             if private is not None:
                 self.address = private.address
+                if payload is not None and (payload.seal or payload.seal_results):
+                    raise UsageError("only a job for a node of a mesh is sealed; this one stays on this machine")
             address = self.address
             job.check()
             with claimed(records, job.ident, flag) as mine:

@@ -63,7 +63,7 @@ class NodePayload:
         given: dict[str, Any] = {
             name: value for name, value in parameters.items() if name in _PLACES and value != DEFAULTS.get(name)
         }
-        wish = PrepareWish(Job(directory, **given), place=self._wish.place)
+        wish = PrepareWish(Job(directory, **given), place=self._wish.place, sealed=self._key or b"")
         (filled,) = prepare_each(lambda node: (self._address, self._route), [self._route.node], wish)
         if filled.error is not None:
             if not isinstance(filled.error, ReceptorRunnerError):

@@ -66,6 +66,8 @@ class NodeStore:
         self._sealed = sealed
         self._memory = PayloadMemory()
         self._node = self._memory.node(address.socket, route.node, route.worktype, sealed=sealed)
+        #: Why it is not known whether there is one.
+        self.silence: Exception | None = None
 
     def is_offered(self, flag: StopFlag | None) -> bool:
         """Whether the worker has a store."""
@@ -81,6 +83,7 @@ class NodeStore:
         except (ReceptorRunnerError, OSError) as exc:
             logger.info("%s does not say whether it has a store: %s", self._route.node, exc)
             self._node.offers = False
+            self.silence = exc
             return
         self._node.offers = DELTA in info.get("archive_formats", ())
         self._node.asked = time.time()
@@ -122,7 +125,7 @@ class NodeStore:
     def learned(self, packed: DeltaSender, answer: StoreAnswer) -> bool:
         """Takes in what the worker says of what ``packed`` named; whether it has all of it."""
         if not answer.understood:
-            logger.warning("the worker of %s does not know deltas any more; everything travels", self._route.node)
+            logger.warning("the worker of %s has no store any more; everything travels", self._route.node)
             self._node.offers = False
         elif answer.lacks:
             logger.info("%s lacks %d contents", self._route.node, len(answer.lacks))

@@ -43,13 +43,15 @@ _KEY = b'{"prepared"'
 
 class PrepareWish(NamedTuple):
     """What is to be ready: the contents of ``job``, or None, and ``images``, pulled by ``engine``. ``place`` is that of
-    :class:`receptor_runner.PayloadWish`.
+    :class:`receptor_runner.PayloadWish`. ``sealed`` is the key of the node; empty if it is not to be used, and None if
+    it is one that is trusted.
     """
 
     job: Job | None
     images: Sequence[str] = ()
     engine: str = "podman"
     place: str | None = None
+    sealed: bytes | None = None
 
 
 class NodePrepared(NamedTuple):
@@ -121,7 +123,7 @@ class _Preparing:
         self._wish = wish
         self._shared = shared
         self._flag = flag
-        self._key = TrustedKeys().get(route.node)
+        self._key = TrustedKeys().get(route.node) if wish.sealed is None else wish.sealed or None
         #: Bytes of each time that something was sent.
         self._sent = [0]
 
@@ -134,6 +136,8 @@ class _Preparing:
     def _fill(self, job: Job) -> JSONObject:
         store = NodeStore(self._address, self._route, sealed=self._key is not None)
         if not store.is_offered(self._flag):
+            if store.silence is not None:
+                raise UnreachableError(f"{self._route.node} does not say whether it has a store: {store.silence}")
             raise UnreachableError(f"the worker of {self._route.node} has no store: everything travels with every job")
         for _ in range(2):
             shared = self._shared if self._key is None else None

@@ -136,7 +136,7 @@ def select_route(
         found = told.node(name)
     if not found.reachable and request.ttl is None:
         absent = status.absent(name)
-        absent.hint = "--ttl waits for it"
+        absent.hint = "is its name right, and does it run? (run and submit wait for it with --ttl)"
         raise absent
     worktype = _worktype(found, request, status)
     local = name == status.own

@@ -37,7 +37,7 @@ from ..results.verdict import LOST, Evidence, judge, verdict_of
 from ..stages.interrupts import MeshInterrupts
 from ..stages.process import Processor, ProcessorOptions
 from ..stream.messages import JSONObject
-from ..stream.reader import Opener, StreamReader
+from ..stream.reader import Opener, SealedAwayError, StreamReader
 from ..stream.status import ERROR
 from ..system.signals import StopFlag, pause
 from .cancelling import cancel_unit
@@ -113,6 +113,8 @@ class SubmittedJob:
         if private is None and node is not None:
             private = PrivateNode(node, record.address.socket)
         self._private = private
+        #: Why nobody here can tell how it ended.
+        self._sealed_away: SealedAwayError | None = None
 
     def __repr__(self) -> str:
         return f"<SubmittedJob {self.id} {self.record.state} on {self.record.route.node}>"
@@ -189,6 +191,7 @@ class SubmittedJob:
         unit = self._followed_unit(lost_after)
         journal = options.journal = self._records.journal(self.record)
         options.unseal = self.unsealer(journal.block)
+        options.job = self.id if self.record.sealed and not self.record.adopted else None
         try:
             if journal.events:
                 tell_saved(
@@ -269,7 +272,9 @@ class SubmittedJob:
         assert verdict is not None
         logger.debug("the job %s has ended: %s", self.id, verdict)
         self._save(verdict=verdict, ended=verdict.ended or time.time(), delivered=True)
-        if verdict.state != LOST or self._private is not None:
+        if result.is_doubtful:
+            logger.warning("the work unit of the job %s is kept: its node may know more", self.id)
+        elif verdict.state != LOST or self._private is not None:
             self._release_quietly()
 
     def released(self) -> bool:
@@ -341,6 +346,9 @@ class SubmittedJob:
             raise
         except LostError as exc:
             return self._gone(exc)
+        except SealedAwayError as exc:
+            self._sealed_away = exc
+            self.record.phase, self.record.note = DETACHED, str(exc)
         except (ReceptorRunnerError, OSError) as exc:
             self.record.phase, self.record.note = UNREACHABLE, str(exc)
         return self.record
@@ -390,6 +398,7 @@ class SubmittedJob:
         """Waits until the job has ended, without following it.
 
         :raises WaitTimeoutError: ``timeout`` seconds are over.
+        :raises RefusedError: its results are sealed, and the key is not here.
         :raises Interrupted: ``flag`` was raised.
         """
         until = None if timeout is None else time.monotonic() + timeout
@@ -401,6 +410,8 @@ class SubmittedJob:
                 record = self._gone(LostError(f"the job {self.id} was released"))
             if record.verdict is not None:
                 return record
+            if self._sealed_away is not None:
+                raise self._sealed_away
             if until is not None and time.monotonic() >= until:
                 raise WaitTimeoutError(
                     f"the job {self.id} is still {record.state} after {round(timeout or 0.0, 1):g} s"

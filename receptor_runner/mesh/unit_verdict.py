@@ -15,7 +15,7 @@ from ..results.artifact_dir import RC, RC_BYTES, event_file_name, rc_of
 from ..results.verdict import Evidence, Verdict, judge
 from ..stream.archive_receiver import ArchiveReceiver
 from ..stream.messages import JobEvent, JSONObject, Status
-from ..stream.reader import Opener, StreamReader
+from ..stream.reader import Opener, SealedAwayError, StreamReader
 from .following.unit_end import unfinished
 from .units import UnitHandle
 
@@ -30,12 +30,14 @@ async def ended_unit_verdict(
     :raises UnreachableError: the results cannot be read, or not all of them.
     :raises LimitError: they are larger than a stream is by default.
     :raises CommandError: there are none to be had.
+    :raises SealedAwayError: they are sealed, and the key is not here.
     """
     until = time.monotonic() + seconds
     reader = StreamReader(archives=False, unseal=unseal)
     last: JSONObject = {}
     events = highest = 0
     rc: int | None = None
+    refused: RefusedError | None = None
     with contextlib.closing(reader), await handle.connect() as connection:
         await connection.ask_for_results(handle.unit)
         while not reader.finished and reader.offset < unit_status.stdout_size:
@@ -53,7 +55,16 @@ async def ended_unit_verdict(
                         reader.archives = True
                     elif isinstance(item, ArchiveReceiver):
                         rc = rc_of(item.member(RC, RC_BYTES))
-            except (ProtocolError, ArchiveError, TruncatedStreamError, RefusedError):
+            except (ProtocolError, ArchiveError, TruncatedStreamError, RefusedError) as exc:
+                refused = _refused(exc)
                 break  # the stream is what it is; anything else is a fault or a limit of ours
-    fault = None if reader.finished and last else unfinished(unit_status, 0)
+    refused = refused or reader.doubt(last.get("job_explanation"))
+    fault = refused or (None if reader.finished and last else unfinished(unit_status, 0))
     return judge(Evidence(last, reader.finished, events, highest, rc, fault))
+
+
+def _refused(exc: Exception) -> RefusedError | None:
+    """:raises SealedAwayError: it is one."""
+    if isinstance(exc, SealedAwayError):
+        raise exc
+    return exc if isinstance(exc, RefusedError) else None

@@ -65,6 +65,8 @@ class NodeKey:
             ) from exc
         except OSError as exc:
             raise ConfigurationError(f"the key {self._path} cannot be read: {exc.strerror}") from exc
+        if found.st_uid not in (0, os.geteuid()):
+            raise ConfigurationError(f"the key {self._path} belongs to somebody else", hint=f"chown it: {self._path}")
         if stat.S_IMODE(found.st_mode) & 0o077:
             raise ConfigurationError(f"others can read the key {self._path}", hint=f"chmod 600 {self._path}")
         if len(key) != _LENGTH:
@@ -77,7 +79,8 @@ class NodeKey:
         :raises RefusedError: it was opened before.
         :raises OutputError: that cannot be noted.
         """
-        directory = self._path.with_name(f"{self._path.name}.opened")
+        real = Path(os.path.realpath(self._path))
+        directory = real.with_name(f"{real.name}.opened")
         name = hashlib.sha256(wrapped).hexdigest()
         try:
             make_private(directory)

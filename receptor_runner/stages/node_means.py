@@ -45,6 +45,12 @@ class NodeMeans(NamedTuple):
 
         return open_store(self.store_directory, self.store_size, is_named=self.store is not None)
 
+    def has_store(self) -> bool:
+        store = self.open_store()
+        if store is not None:
+            store.close()
+        return store is not None
+
 
 #: What a node has if nothing is said of it.
 USUAL = NodeMeans()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..delta.lacking import LackingError
+from ..errors import UnreachableError
 from ..guard.engine import ask_engine
 from ..limits import KILL_SECONDS, TERM_SECONDS, StreamLimits
 from ..stream.messages import ALL, JSONObject
@@ -69,6 +70,8 @@ class Preparation:
             receiver = JobReceiver(self._source, self._writer, self._check_stop, work_dir, limits, self._means)
             try:
                 receiver.receive()
+                if receiver.extension.store is not None and not self._means.has_store():
+                    raise UnreachableError("it has no store")
             finally:
                 receiver.give_back()
 

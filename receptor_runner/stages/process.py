@@ -18,12 +18,14 @@ from typing import Protocol, TypedDict
 from ..errors import (
     SHORTAGES,
     ArchiveError,
+    ConfigurationError,
     DetachedError,
     Interrupted,
     LimitError,
     OutputError,
     ProtocolError,
     ReceptorRunnerError,
+    RefusedError,
     TruncatedStreamError,
 )
 from ..job.parameters import check_ident
@@ -38,7 +40,7 @@ from ..results.verdict import TRUNCATED, Evidence, Verdict, judge
 from ..stream.archive_receiver import ArchiveReceiver
 from ..stream.endpoints import Input
 from ..stream.messages import JobEvent, JSONObject, Status
-from ..stream.reader import Item, Opener, StreamReader
+from ..stream.reader import Item, Opener, SealedAwayError, StreamReader
 from ..stream.status import CANCELED, ERROR, UNSTARTED, error_status
 from ..system.signals import StopFlag
 from .handler_errors import tell_handler_error
@@ -129,6 +131,8 @@ class ProcessorOptions:
     journal: JobJournal = NO_JOURNAL
     #: Opens sealed results.
     unseal: Opener | None = None
+    #: Which job it must be, if that is to be looked at.
+    job: str | None = None
 
 
 def artifact_dir(private_data: PrivateDataDir, given: object, ident: object) -> str:
@@ -227,6 +231,11 @@ class Processor:
         return value if isinstance(value, str) else None
 
     @property
+    def is_doubtful(self) -> bool:
+        """Whether its last word came in clear, and should not have."""
+        return self._reader.doubt(None) is not None
+
+    @property
     def finished(self) -> bool:
         """Whether the stream's own end came."""
         return self._reader.finished
@@ -262,6 +271,7 @@ class Processor:
         match item:
             case Status(data):
                 logger.debug("status: %s", data.get("status"))
+                self._check_job(item.extension.job)
                 self._warn(item.extension.warnings)
                 self._sinks.status_change(data)
                 self._journal.remember({"status": data})
@@ -275,6 +285,11 @@ class Processor:
                 self._journal.remember({"extracted": True})
             case _:
                 pass
+
+    def _check_job(self, job: str | None) -> None:
+        """:raises RefusedError: it is another one, which somebody has put in the place of ours."""
+        if self._options.job is not None and job not in (None, self._options.job):
+            raise RefusedError(f"these are the results of another job, {job[:80]!r}: somebody has changed the two")
 
     def _warn(self, texts: Sequence[str]) -> None:
         """What the worker wants to be known. It may be a stranger."""
@@ -331,7 +346,8 @@ class Processor:
 
         :param fault: why its stream did not come to its own end, or could not be taken.
         :raises DetachedError: that was the fault; the job goes on.
-        :raises OutputError: that was the fault, and a journal is kept: another stage can go on.
+        :raises ReceptorRunnerError: that was the fault, it is of this end (no room, no key, a setting), and a journal
+            is kept: another stage can go on.
         """
         if isinstance(fault, DetachedError):
             raise fault
@@ -340,6 +356,8 @@ class Processor:
         if self._options.in_place and fault is None and not self._extracted:
             self._extracted = True
             self._sinks.artifacts_ready(self.artifact_dir)
+        if fault is None and self._options.interrupts.give_up_at is None:
+            fault = self._reader.doubt(self.job_explanation)
         rc = self._artifacts.rc() if self._extracted and fault is None else None
         verdict = judge(
             Evidence(self._sinks.status_data, self._reader.finished, self._sinks.events, self._sinks.highest, rc, fault)
@@ -400,7 +418,8 @@ def _leave_to_another(fault: Exception) -> None:
         raise OutputError(str(fault), hint="attach again with a larger limit (--max-members and so on)") from fault
     if isinstance(fault, SHORTAGES) and not isinstance(fault, ReceptorRunnerError):
         raise OutputError(f"the results cannot be taken here: {fault!r}") from fault
-    if isinstance(fault, OutputError) or not isinstance(fault, ReceptorRunnerError):
+    ours = isinstance(fault, (OutputError, ConfigurationError, SealedAwayError))
+    if ours or not isinstance(fault, ReceptorRunnerError):
         raise fault
 
 

@@ -7,7 +7,6 @@ is needed until then is imported before the job starts."""
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import os
 import select
@@ -221,12 +220,12 @@ class Worker:
         artifacts: ArtifactDir,
         collector: Collector,
     ) -> None:
-        ignored = dataclasses.replace(self._extension, ignored=tuple(parameters.ignored))
+        told = Extension(self._extension.job, self._extension.owner, tuple(parameters.ignored))
         self._stop.cancel = work_dir.guard.cancel
         self._at_rest = False
         since = time.time_ns()
         try:
-            result = execute(work_dir.guard, spec, artifacts, _WorkerRelay(self._writer, self._stop, ignored))
+            result = execute(work_dir.guard, spec, artifacts, _WorkerRelay(self._writer, self._stop, told))
         finally:
             self._stop.cancel = None
         result.check()
@@ -267,7 +266,9 @@ class Worker:
             trace = f"{trace.rstrip()}\nThe worker's standard error ended with:\n{said}"
         code = exit_code_of(exc)
         self.verdict = verdict_of(ERROR, None, code, explanation)
-        extension = Extension(ended=time.time(), archives=(DELTA,), lacks=_lacks(exc))
+        lacks = _lacks(exc)
+        archives = (DELTA,) if not lacks or self._options.means.has_store() else ()
+        extension = Extension(ended=time.time(), archives=archives, lacks=lacks)
         self._writer.send(error_status(explanation, trace, code, self._ident, extension))
 
 

@@ -89,6 +89,10 @@ def _core_version() -> str | None:
 
 def _store_use(means: NodeMeans) -> JSONObject | None:
     store = means.open_store()
+    if store is None and means.store is not None and means.store_size:
+        from ..delta.content_store import ContentStore
+
+        store = ContentStore(means.store, means.store_size)  # says why there is none
     if store is None:
         return None
     with store:

@@ -30,7 +30,7 @@ from .messages import (
 )  # fmt: skip
 from .status import CANCELED, ERROR
 
-__all__ = ["Item", "Opener", "StreamReader"]
+__all__ = ["Item", "Opener", "SealedAwayError", "StreamReader"]
 
 Item: TypeAlias = Message | ArchiveReceiver
 
@@ -45,6 +45,10 @@ class Opener(Protocol):
 
     def spool(self) -> IO[bytes]:
         """Where an archive is kept on its way in."""
+
+
+class SealedAwayError(RefusedError):
+    """The results are sealed, and their key is not here."""
 
 
 class StreamReader:
@@ -96,6 +100,16 @@ class StreamReader:
     def offset(self) -> int:
         """How many bytes of the stream were read, by this reader and those before it."""
         return self._decoder.offset
+
+    def doubt(self, told: object) -> RefusedError | None:
+        """Why a last word in clear is no proof: the results should be sealed. None if it is one.
+
+        :param told: what it explains.
+        """
+        if self._unseal is None or self.is_sealed:
+            return None
+        text = told if isinstance(told, str) and told else "the job did not run"
+        return RefusedError(f"{text} (this came in clear: anybody on its way could have said it)")
 
     def feed(self, data: bytes) -> Iterator[Item]:
         """The items that ``data`` completes. Empty data is the end of the input.
@@ -186,7 +200,7 @@ class StreamReader:
 def _refuse_sealed(message: Message) -> None:
     """:raises RefusedError: it is a sealed part."""
     if isinstance(message, Unknown) and Extension.of(message.data).sealed is not None:
-        raise RefusedError("the results of the job are sealed, and the key is with whoever submitted it")
+        raise SealedAwayError("the results of the job are sealed, and the key is with whoever submitted it")
 
 
 def _checked_clear(message: Message) -> Message:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
 
-from ...errors import ConfigurationError, LostError, ReceptorRunnerError, RefusedError, UnreachableError
+from ...errors import LostError, ReceptorRunnerError, RefusedError, UnreachableError
 from ...receptor.control_protocol import CommandError
 from ...receptor.work_unit import UnitStatus
 from ...records.record import UNREACHABLE, Route
@@ -207,7 +207,7 @@ class FollowedJob:
             raise
         except CommandError as exc:
             self._failed(exc, refused=True)
-        except (UnreachableError, RefusedError, ConfigurationError, OSError) as exc:
+        except (UnreachableError, RefusedError, OSError) as exc:
             self._failed(exc)
 
     def _failed(self, exc: Exception, *, refused: bool = False) -> None:
