@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import re
 from collections.abc import Callable, Iterator
-from typing import IO
+from typing import IO, cast
 
 from ..archive.collect import Report
 from ..archive.format import DELTA, Packer
@@ -76,11 +76,16 @@ class DeltaSender:
             problems.append(path)
             report(path, reason, fatal)
 
-        packer = DeltaPacker(file, noted, self._digester, self._index, self._there, only_kept=self._only_kept)
+        if self._shared is None:
+            return self._packer(file, noted)
+        teed = self._shared.kept_as(file)
+        own = self._packer(cast("IO[bytes]", teed), noted)
+        return self._shared.packer(teed, own, self._there, lambda: not problems)
+
+    def _packer(self, file: IO[bytes], report: Report) -> DeltaPacker:
+        packer = DeltaPacker(file, report, self._digester, self._index, self._there, only_kept=self._only_kept)
         self._named = packer.named
-        return (
-            self._shared.packer(file, packer, self._there, lambda: not problems) if self._shared is not None else packer
-        )
+        return packer
 
 
 class DeltaReceiver:

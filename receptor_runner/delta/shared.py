@@ -5,7 +5,6 @@ have made, as long as nobody changes the directory meanwhile; who changes it get
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, NamedTuple
@@ -17,7 +16,7 @@ from ..errors import OutputError
 from ..system.places import temporary_place
 from .packer import DeltaPacker
 
-__all__ = ["SharedArchives"]
+__all__ = ["SharedArchives", "Teed"]
 
 _READ = 128 * 1024
 #: name, mode, size and CRC-32 of a member.
@@ -34,9 +33,14 @@ class _Kept(NamedTuple):
 
 
 class SharedArchives:
-    """The archives of one job that goes to several nodes. Close it."""
+    """The archives of one job that goes to several nodes. Close it.
 
-    def __init__(self) -> None:
+    :param make_spool: makes the files that they are kept in.
+    """
+
+    def __init__(self, make_spool: Callable[[], IO[bytes]] = spool) -> None:
+        self._make_spool = make_spool
+        self._apart: SharedArchives | None = None
         #: Held while one packs, so that the others find what it made.
         self.lock = threading.Lock()
         self._kept: dict[frozenset[bytes], _Kept] = {}
@@ -49,8 +53,20 @@ class SharedArchives:
     def __exit__(self, *exc: object) -> None:
         for kept in self._kept.values():
             kept.file.close()
+        if self._apart is not None:
+            self._apart.__exit__(*exc)
 
-    def packer(self, file: IO[bytes], own: DeltaPacker, there: frozenset[bytes], is_good: Callable[[], bool]) -> Packer:
+    def apart(self, make_spool: Callable[[], IO[bytes]]) -> SharedArchives:
+        """Those that have other digests, and are kept in other files."""
+        with self.lock:
+            self._apart = self._apart or SharedArchives(make_spool)
+        return self._apart
+
+    def kept_as(self, file: IO[bytes]) -> Teed:
+        """What writes to ``file``, and to what is kept."""
+        return Teed(file, self._make_spool)
+
+    def packer(self, file: Teed, own: DeltaPacker, there: frozenset[bytes], is_good: Callable[[], bool]) -> Packer:
         """What writes an archive to ``file``: ``own`` packs it, or another one is copied.
 
         :param there: what the receiver has.
@@ -62,23 +78,60 @@ class SharedArchives:
         """What was packed for a receiver that lacks the same."""
         return self._kept.get(frozenset(self._named - there)) if self._named is not None else None
 
-    def keep(self, packed: DeltaPacker, there: frozenset[bytes], told: list[_Told]) -> None:
-        """Keeps a copy of what was packed, as long as there is room for it."""
+    def keep(self, packed: DeltaPacker, there: frozenset[bytes], told: list[_Told], file: IO[bytes] | None) -> None:
+        """Keeps what was packed. ``file`` is None if there was no room for it."""
         self._named = packed.named
-        with contextlib.suppress(OSError, OutputError):
-            file = spool()
-            try:
-                for chunk in packed.chunks():
-                    file.write(chunk)
-                file.flush()
-            except OSError:
-                file.close()
-                raise
+        if file is not None:
             self._kept[frozenset(packed.named - there)] = _Kept(file, packed.size, packed.sha256, told)
 
     @property
     def named(self) -> set[bytes]:
         return self._named or set()
+
+
+class Teed:
+    """What of a binary file a packer needs. What is written is kept once more, as long as there is room for it."""
+
+    def __init__(self, file: IO[bytes], make_spool: Callable[[], IO[bytes]]) -> None:
+        self.file = file
+        self._make_spool = make_spool
+        self._kept: IO[bytes] | None = None
+        self._is_whole = True
+
+    def write(self, data: bytes) -> int:
+        if self._is_whole:
+            try:
+                self._kept = self._kept or self._make_spool()
+                self._kept.write(data)
+            except (OSError, OutputError):
+                self._is_whole = False
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+    def seek(self, offset: int) -> int:
+        return self.file.seek(offset)
+
+    def read(self, size: int) -> bytes:
+        return self.file.read(size)
+
+    def taken(self) -> IO[bytes] | None:
+        """What was kept, if it is whole. Whoever takes it closes it."""
+        kept, self._kept = self._kept, None
+        try:
+            if kept is not None and self._is_whole:
+                kept.flush()
+                return kept
+        except OSError:
+            pass
+        if kept is not None:
+            kept.close()
+        return None
+
+    def drop(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
 
 
 class _SharedPacker:
@@ -87,7 +140,7 @@ class _SharedPacker:
     def __init__(
         self,
         shared: SharedArchives,
-        file: IO[bytes],
+        file: Teed,
         own: DeltaPacker,
         there: frozenset[bytes],
         is_good: Callable[[], bool],
@@ -121,7 +174,7 @@ class _SharedPacker:
             try:
                 self._found.file.seek(0)
                 while chunk := self._found.file.read(_READ):
-                    self._file.write(chunk)
+                    self._file.file.write(chunk)
                     yield
                 self._file.flush()
             except OSError as exc:
@@ -139,9 +192,12 @@ class _SharedPacker:
             self._tell(*told[-1])
 
         self._own.told = tell
-        yield from self._own.pack(entries)
-        if self._own.acceptable and self._is_good():
-            self._shared.keep(self._own, self._there, told)
+        try:
+            yield from self._own.pack(entries)
+            if self._own.acceptable and self._is_good():
+                self._shared.keep(self._own, self._there, told, self._file.taken())
+        finally:
+            self._file.drop()
 
     def _tell(self, name: str, mode: int, size: int, crc: int) -> None:
         if self.told is not None:

@@ -26,6 +26,7 @@ from ..stream.messages import Extension, JSONObject
 from ..system.signals import StopFlag
 from .at_once import Failure, for_each_node
 from .node_store import NodeStore, StoreAnswer
+from .sending import shared_for
 from .submission import Sender, release_unwanted, submit
 from .units import JOB_TAG, OWNER_TAG, UnitHandle
 from .waiting import run
@@ -88,7 +89,7 @@ def prepare_each(
     with SharedArchives() as shared:
 
         def prepare(node: str) -> NodePrepared:
-            return _Preparing(*select(node), wish, shared, counted, flag).run()
+            return _Preparing(*select(node), wish, shared if len(nodes) > 1 else None, counted, flag).run()
 
         return for_each_node(nodes, prepare, lambda node, exc: NodePrepared(node, error=exc), told)
 
@@ -113,7 +114,7 @@ class _Preparing:
         address: Address,
         route: Route,
         wish: PrepareWish,
-        shared: SharedArchives,
+        shared: SharedArchives | None,
         counted: _Counted,
         flag: StopFlag | None,
     ) -> None:
@@ -140,7 +141,7 @@ class _Preparing:
                 raise UnreachableError(f"{self._route.node} does not say whether it has a store: {store.silence}")
             raise UnreachableError(f"the worker of {self._route.node} has no store: everything travels with every job")
         for _ in range(2):
-            shared = self._shared if self._key is None else None
+            shared = shared_for(self._shared, sealed=self._key is not None)
             packed = store.sender(str(job.private_data.path), shared, only_kept=True, place=self._wish.place)
             transmitter = job.transmitter(Extension(job=job.ident, owner=owner()), self._sealed(packed))
             answer = self._ask(functools.partial(transmitter.run, flag=self._flag))

@@ -26,7 +26,7 @@ from .node_store import NodeStore
 from .submission import Sender, release_unwanted, submit
 from .units import JOB_TAG, OWNER_TAG
 
-__all__ = ["JobSending", "PayloadWish", "job_digest", "node_key"]
+__all__ = ["JobSending", "PayloadWish", "job_digest", "node_key", "shared_for"]
 
 
 class PayloadWish(NamedTuple):
@@ -82,7 +82,7 @@ class JobSending(NamedTuple):
         self._send_once(None, key, wish)
 
     def _delta(self, store: NodeStore, key: bytes | None, wish: PayloadWish) -> DeltaSender:
-        shared = self.shared if key is None else None
+        shared = shared_for(self.shared, sealed=key is not None)
         packed = store.sender(str(self.job.private_data.path), shared, place=wish.place)
         self._send_once(packed, key, wish)
         return packed
@@ -120,6 +120,15 @@ class JobSending(NamedTuple):
         record.accepted = True
         record.digest = job_digest(transmitter.digest, sealed=record.sealed)
         self.records.save(record)
+
+
+def shared_for(shared: SharedArchives | None, *, sealed: bool) -> SharedArchives | None:
+    """Those of ``shared`` that are for sealed jobs, or for others."""
+    if shared is None or not sealed:
+        return shared
+    from ..sealing.spool import sealed_spool
+
+    return shared.apart(sealed_spool)
 
 
 def job_digest(digest: str, *, sealed: bool) -> str:

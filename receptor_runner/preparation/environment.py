@@ -67,6 +67,8 @@ def job_environment(
     _add_roles(env, config, roles)
     if not config.has("defaults", "host_key_checking"):
         env.setdefault("ANSIBLE_HOST_KEY_CHECKING", "False")
+    if env.get("TMPDIR") and not path_map.own_root and not config.has("defaults", "local_tmp"):
+        env.setdefault("ANSIBLE_LOCAL_TEMP", env["TMPDIR"])  # what a killed job had decrypted there goes with it
     env["AWX_ISOLATED_DATA_DIR"] = path_map.inside(places.artifact_dir)
     if parameters["module"] and not parameters["binary"]:
         env["ANSIBLE_LOAD_CALLBACK_PLUGINS"] = "1"

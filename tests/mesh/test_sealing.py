@@ -15,6 +15,7 @@ from typing import NamedTuple
 import psutil
 import pytest
 
+from receptor_runner.stream.codec import END_OF_STREAM, encode
 from tests.support.commands import OURS, ours
 from tests.support.nodes import WORKER, Mesh, running_with, worktype
 from tests.support.private_data import DirFactory, tasks
@@ -141,9 +142,9 @@ def test_what_is_asked_of_a_sealed_job_is_answered(place: Place, secrets: Path) 
 
 
 def test_another_controller_is_refused_with_one_line(place: Place, secrets: Path, tmp_path: Path) -> None:
-    (tmp_path / "go").touch()
+    """And what he does then ends nothing."""
     place.mesh.run("submit", secrets, *WORDS, "-i", "mine")
-    assert ours("wait", "mine").returncode == 0
+    wait_for(functools.partial(_says_it, "mine"), "it says it")
     unit = place.mesh.executor.units()[0]
     env = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "theirs")}
     words = ("--node", place.mesh.executor.name, "--unit", unit)
@@ -151,6 +152,48 @@ def test_another_controller_is_refused_with_one_line(place: Place, secrets: Path
     assert taken.returncode == 77, taken.stderr
     assert b"sealed" in taken.stderr
     assert len(taken.stderr.splitlines()) == 1
+    assert json.loads(ours("status", "stolen", "-o", "json", env=env).stdout)["status"] is None
+    assert ours("release", "stolen", env=env).returncode == 64
+    (tmp_path / "go").touch()
+    assert ours("wait", "stolen", env=env).returncode == 77
+    assert ours("attach", "mine", "-q").returncode == 0
+
+
+def test_a_last_word_in_clear_is_no_verdict(place: Place, secrets: Path) -> None:
+    """Whoever is on the way can say anything in the place of what was sealed."""
+    (place.top / "go").touch()
+    place.mesh.run("submit", secrets, *WORDS, "-i", "forged")
+    (results,) = _ended(place, 1)
+    told = {"status": "error", "job_explanation": "submit it again", "receptor_runner": {"exit_status": 66}}
+    _replace(place, results, (encode(told) + END_OF_STREAM).ljust(len(results)))
+    assert ours("wait", "forged").returncode == 77
+    followed = ours("attach", "forged", "-q")
+    assert followed.returncode == 77
+    assert b"submit it again (this came in clear" in followed.stderr
+    assert place.mesh.executor.units(), "who looks there finds what happened"
+
+
+def test_the_results_of_another_job_are_refused(place: Place, make_dir: DirFactory) -> None:
+    directory = make_dir(tasks("debug: {msg: hi}"))
+    for name in ("one", "two"):
+        assert place.mesh.run("submit", directory, "-p", "test.yml", "-i", name).returncode == 0
+    one, two = _ended(place, 2)
+    _replace(place, one, two.ljust(len(one)) + b" ")
+    _replace(place, two, one.ljust(len(two)))
+    for name in ("one", "two"):
+        followed = ours("attach", name, "-q")
+        assert followed.returncode == 77
+        assert b"another job" in followed.stderr
+
+
+def test_what_was_sealed_is_not_told_in_results_in_clear(place: Place, secrets: Path) -> None:
+    (place.top / "go").touch()
+    done = place.mesh.run("run", secrets, *[word for word in WORDS if word != "--seal-results"], "-q", "-i", "clear")
+    assert done.returncode == 0, done.stderr
+    place.mesh.run("submit", secrets, *[word for word in WORDS if word != "--seal-results"], "-i", "kept")
+    (results,) = _ended(place, 1)
+    for secret in (b"-option", b"-password", b"-variable", b"-inventory", b"-project"):
+        assert PLANTED + secret not in results
 
 
 def test_a_sealed_job_that_is_sent_again_by_somebody_else_does_not_run(place: Place, make_dir: DirFactory) -> None:
@@ -245,7 +288,32 @@ def test_what_cannot_be_sealed_is_not_sent(place: Place, make_dir: DirFactory) -
         assert done.returncode == 78
         assert b"receptor-runner trust" in done.stderr
     assert place.mesh.run("run", directory, "-p", "test.yml", "--no-seal", "--seal-results").returncode == 64
+    for word in ("--seal", "--seal-results"):
+        here = ours("run", directory, "-p", "test.yml", word)
+        assert here.returncode == 64
+        assert b"for a mesh" in here.stderr
     assert place.mesh.run("run", directory, "-p", "test.yml").returncode == 0
+
+
+def _ended(place: Place, count: int) -> set[bytes]:
+    """The results of ``count`` jobs, at every node."""
+
+    def are_there() -> bool:
+        found = _results(place).values()
+        return len(found) == count * len(place.mesh.nodes) and all(one.endswith(END_OF_STREAM) for one in found)
+
+    wait_for(are_there, "they have ended")
+    return set(_results(place).values())
+
+
+def _results(place: Place) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for node in place.mesh.nodes for path in node.data.glob("*/stdout")}
+
+
+def _replace(place: Place, results: bytes, by: bytes) -> None:
+    for path, found in _results(place).items():
+        if found == results:
+            path.write_bytes(by)
 
 
 def _says_it(job: str) -> bool:

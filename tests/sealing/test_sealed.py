@@ -15,7 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from receptor_runner.archive.collect import collect
 from receptor_runner.archive.entry import Entry
+from receptor_runner.delta.digest_index import DigestIndex
+from receptor_runner.delta.format import DeltaSender
+from receptor_runner.delta.references import Digester
+from receptor_runner.delta.shared import SharedArchives
 from receptor_runner.errors import ConfigurationError, ReceptorRunnerError, RefusedError
 from receptor_runner.limits import DEFAULT_LIMITS
 from receptor_runner.sealing import node_key
@@ -24,12 +29,13 @@ from receptor_runner.sealing.format import SealedReceiver, SealedSender
 from receptor_runner.sealing.node_key import NodeKey
 from receptor_runner.sealing.results import SealingOutput, Unsealer
 from receptor_runner.sealing.sealed_file import SealedReader, SealingWriter
+from receptor_runner.sealing.spool import sealed_spool
 from receptor_runner.stream.archive_receiver import ArchiveReceiver
 from receptor_runner.stream.codec import END_OF_STREAM, encode, encode_archive
 from receptor_runner.stream.endpoints import FileOutput
 from receptor_runner.stream.messages import Extension, JobEvent, Status
 from receptor_runner.stream.reader import StreamReader
-from tests.support.deltas import refuse
+from tests.support.deltas import OWNER, refuse
 
 LINE = Extension(job="j", owner="o")
 KEY = b"r" * 32
@@ -76,6 +82,43 @@ def test_a_job_opens_once(tmp_path: Path) -> None:
         list(again.unpack(io.BytesIO(job.archive), str(tmp_path / "two"), DEFAULT_LIMITS, artifacts=False))
     assert not list((tmp_path / "two").iterdir())
     assert again.results_key is None, "no key encrypts two things"
+
+
+def test_a_job_opens_once_by_whatever_name_its_key_has(tmp_path: Path) -> None:
+    job = Sealed(tmp_path)
+    job.open(tmp_path / "one")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link").symlink_to(tmp_path / "key")
+    with pytest.raises(RefusedError, match="before"):
+        job.open(tmp_path / "two", key=NodeKey(str(tmp_path / "elsewhere" / "link")))
+
+
+def test_what_is_sealed_for_two_nodes_is_packed_once(tmp_path: Path) -> None:
+    file = tmp_path / "job" / "project" / "file"
+    file.parent.mkdir(parents=True)
+    file.write_text("as it was")
+    digester = Digester(b"k" * 32)
+    reference = {"owner": OWNER, "key": "6b" * 32, "cipher": "6c" * 32}
+    with SharedArchives() as shared:
+        for number in range(2):
+            index = DigestIndex(tmp_path / f"index{number}", digester)
+            packed = DeltaSender(digester, index, frozenset(), reference, shared.apart(sealed_spool))
+            key = NodeKey(str(tmp_path / f"key{number}"))
+            sender = SealedSender(packed, key.make())
+            line = sender.dressed(LINE, {})
+            with tempfile.TemporaryFile() as archive:
+                packer = sender.packer(archive, refuse)
+                for _ in packer.pack(collect(str(tmp_path / "job"), refuse)):
+                    pass
+                received = b"".join(packer.chunks())
+            target = tmp_path / f"node{number}"
+            target.mkdir()
+            for _ in SealedReceiver(line, key, lambda: None, "job").unpack(
+                io.BytesIO(received), str(target), DEFAULT_LIMITS, artifacts=False
+            ):
+                pass
+            assert (target / "project" / "file").read_text() == "as it was"
+            file.write_text("as it is now")
 
 
 def test_what_is_sealed_to_prepare_a_node_is_not_run(tmp_path: Path) -> None:
@@ -149,6 +192,14 @@ def test_a_key_that_others_can_read_is_none(tmp_path: Path) -> None:
     job = Sealed(tmp_path)
     (tmp_path / "key").chmod(0o644)
     with pytest.raises(ConfigurationError, match="others"):
+        job.open(tmp_path / "job")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_key_of_somebody_else_is_none(tmp_path: Path) -> None:
+    job = Sealed(tmp_path)
+    os.chown(tmp_path / "key", 12345, 12345)
+    with pytest.raises(ConfigurationError, match="somebody else"):
         job.open(tmp_path / "job")
 
 
@@ -289,3 +340,12 @@ def test_a_worker_may_say_in_clear_that_it_cannot_begin() -> None:
     said = found(reader, encode({"status": "error", "job_explanation": "no key"}) + END_OF_STREAM)
     assert said[0] == "error"
     assert reader.finished
+    doubt = reader.doubt("no key")
+    assert doubt is not None
+    assert str(doubt).startswith("no key (this came in clear")
+
+
+def test_sealed_results_are_no_reason_to_doubt() -> None:
+    reader = StreamReader(unseal=Unsealer(KEY))
+    found(reader, b"".join(sealed_results()[0]))
+    assert reader.doubt("anything") is None
