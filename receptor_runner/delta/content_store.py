@@ -121,7 +121,10 @@ class ContentStore:
             if self._count.total() - self._trees.use() + size > limit:
                 return
             while self._count.total() + size > limit:
-                self._count.add(-(exhausted(self._trees.removing_oldest()) or self._count.total()))
+                freed = exhausted(self._trees.removing_oldest())
+                if freed is None:
+                    break
+                self._count.add(-freed)
             self._count.add(self._trees.keep(owner, key, made, size))
 
     def _takes(self, size: int) -> bool:

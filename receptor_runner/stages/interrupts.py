@@ -76,7 +76,7 @@ class MeshInterrupts:
 
     def signalled(self, signals: Sequence[int], now: float, *, begun: bool) -> Reaction:
         if signal.SIGHUP in signals:
-            return Reaction(error=DetachedError("detached; the job goes on"))
+            return Reaction(error=DetachedError("detached"))
         reaction = self.cancelled(now)
         if len(signals) > 1:
             error = DetachedError("no longer waiting for the job to end; it may go on", Interrupted.exit_code)

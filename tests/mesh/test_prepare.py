@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,21 @@ def test_a_node_that_cannot_be_prepared_does_not_hold_up_the_others(mesh: Mesh, 
     assert done.returncode == 69
     assert b"exec-1: sent" in done.stdout
     assert re.search(rb"^receptor-runner: nowhere: ", done.stderr, re.MULTILINE)
+
+
+def test_a_node_whose_store_cannot_be_used_any_more_is_told(mesh: Mesh, job: Path, tmp_path: Path) -> None:
+    assert ours("prepare", "exec-1", job, *mesh.arguments()).returncode == 0
+    store = tmp_path / "stores" / "exec-1"
+    shutil.rmtree(store)
+    store.write_text("a file is in its place")
+    done = ours("prepare", "exec-1", job, *mesh.arguments())
+    assert done.returncode == 69
+    assert b"no store" in done.stderr
+    words = ("run", job, "-p", "test.yml", "--delta", "--debug", "--node", "exec-1", *mesh.arguments())
+    runs = [ours(*words) for _ in range(3)]
+    assert [one.returncode for one in runs] == [0, 0, 0]
+    assert b"has no store any more" in runs[1].stderr
+    assert runs[2].stderr.count(b"bytes are sent") == 1, "it is known by now"
 
 
 def test_one_job_goes_to_several_nodes_and_each_gets_what_it_lacks(mesh: Mesh, job: Path) -> None:

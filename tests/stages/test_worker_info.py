@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -155,3 +156,9 @@ def test_limits_of_control_groups_count(
     monkeypatch.setattr(capacity, "_MEMBERSHIP", tmp_path / "membership")
     assert capacity.get_cpu_count() == (cpus or len(os.sched_getaffinity(0)))
     assert capacity.get_mem_in_bytes() == (memory or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def test_a_store_that_cannot_be_made_is_told() -> None:
+    info = json.loads(ours("worker", "--store", "/proc/store", "--worker-info").stdout)
+    assert info["store"] is None
+    assert any("what is stored" in error and "/proc/store" in error for error in info["errors"])
