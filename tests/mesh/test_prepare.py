@@ -100,8 +100,8 @@ def test_a_node_whose_store_cannot_be_used_any_more_is_told(mesh: Mesh, job: Pat
     done = ours("prepare", "exec-1", job, *mesh.arguments())
     assert done.returncode == 69
     assert b"no store" in done.stderr
-    words = ("run", job, "-p", "test.yml", "--delta", "--debug", "--node", "exec-1", *mesh.arguments())
-    runs = [ours(*words) for _ in range(3)]
+    words = ("-p", "test.yml", "--delta", "--debug", "--node", "exec-1", *mesh.arguments())
+    runs = [ours("run", job, *words) for _ in range(3)]
     assert [one.returncode for one in runs] == [0, 0, 0]
     assert b"has no store any more" in runs[1].stderr
     assert runs[2].stderr.count(b"bytes are sent") == 1, "it is known by now"
