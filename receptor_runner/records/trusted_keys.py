@@ -52,7 +52,7 @@ class TrustedKeys:
     def _read(self) -> None:
         try:
             data = parse_json(read_regular(self._path, _LONGEST))
-            self._keys = {str(node): base64.b64decode(key, validate=True) for node, key in data["keys"].items()}
+            self._keys = {str(node): _decoded(key) for node, key in data["keys"].items()}
         except FileNotFoundError:
             pass
         except OSError as exc:
@@ -138,3 +138,11 @@ class TrustedKeys:
             replace_file(self._path, json.dumps({"keys": keys}).encode())
         except OSError as exc:
             raise OutputError(f"cannot write {self._path}: {exc.strerror}") from exc
+
+
+def _decoded(text: str) -> bytes:
+    """:raises ValueError: it is no key."""
+    key = base64.b64decode(text, validate=True)
+    if len(key) != _KEY_BYTES:
+        raise ValueError(f"a key has {len(key)} bytes")
+    return key

@@ -35,8 +35,9 @@ class Place(NamedTuple):
     temporary: Path
 
     def scanned(self) -> list[Path]:
-        """Every file of the nodes, of the client's state and of the store, and what is temporary."""
-        tops = [*(node.directory for node in self.mesh.nodes), Path(os.environ["XDG_STATE_HOME"]), self.top / "store"]
+        """Every file of the nodes, of the client's state, of the home of both, of the store, and what is temporary."""
+        own = [Path(os.environ["XDG_STATE_HOME"]), self.top / "home", self.top / "store"]
+        tops = [*(node.directory for node in self.mesh.nodes), *own]
         files = [path for top in [*tops, self.temporary] for path in top.rglob("*") if path.is_file()]
         assert len(files) > 3
         return files
@@ -55,6 +56,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     params = f"{WORKER} --seal-key {tmp_path}/node/key --store {tmp_path}/store"
     with tempfile.TemporaryDirectory(prefix="rrt-", dir="/tmp") as temporary:
         monkeypatch.setenv("TMPDIR", temporary)
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        (tmp_path / "home").mkdir()
         made = ours("worker", "--seal-key", tmp_path / "node" / "key", "seal-key")
         assert made.returncode == 0, made.stderr
         with running_with(request.param, [worktype(params=params)]) as mesh:
@@ -83,6 +86,7 @@ def secrets(make_dir: DirFactory, tmp_path: Path) -> Path:
     (env / "extravars").write_text(json.dumps({"b": f"{planted}-variable"}))
     (env / "settings").write_text(json.dumps({"pexpect_timeout": 5, "of_the_job": f"{planted}-setting"}))
     (env / "envvars").write_text(json.dumps({"OF_THE_JOB": f"{planted}-environment"}))
+    (env / "cmdline").write_text(f"-e d={planted}-cmdline")
     return directory
 
 
