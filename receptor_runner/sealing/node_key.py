@@ -66,7 +66,9 @@ class NodeKey:
         except OSError as exc:
             raise ConfigurationError(f"the key {self._path} cannot be read: {exc.strerror}") from exc
         if found.st_uid not in (0, os.geteuid()):
-            raise ConfigurationError(f"the key {self._path} belongs to somebody else", hint=f"chown it: {self._path}")
+            raise ConfigurationError(
+                f"the key {self._path} belongs to somebody else", hint="give it to the user of the worker"
+            )
         if stat.S_IMODE(found.st_mode) & 0o077:
             raise ConfigurationError(f"others can read the key {self._path}", hint=f"chmod 600 {self._path}")
         if len(key) != _LENGTH:

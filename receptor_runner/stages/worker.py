@@ -21,12 +21,14 @@ from ..archive.spool import spool
 from ..delta.lacking import LackingError
 from ..errors import (
     ArchiveError,
+    ConfigurationError,
     Interrupted,
     LimitError,
     OutputClosedError,
     OutputError,
     ProtocolError,
     ReceptorRunnerError,
+    RefusedError,
     TruncatedStreamError,
     exit_code_of,
 )
@@ -347,6 +349,8 @@ def _explain(exc: BaseException) -> tuple[str, str]:
         text = f"{_EXTRACT_ERROR} {text}"
     elif isinstance(exc, GuardDiedError) and exc.diagnosis:
         trace += exc.diagnosis
+    elif isinstance(exc, (RefusedError, ConfigurationError)) and exc.hint:
+        text = f"{text}; {exc.hint}"  # it is read on another machine
     elif not isinstance(exc, ReceptorRunnerError):
         text = f"the worker failed: {type(exc).__name__}: {text}"
     return text, trace

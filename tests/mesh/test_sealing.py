@@ -270,6 +270,7 @@ def test_workers_that_cannot_open_it_run_nothing(
             done = mesh.run("run", directory, "-p", "test.yml", "-q")
             assert done.returncode != 0
             assert not (tmp_path / "ran").exists()
+            assert item is theirs or b"make one on the node: receptor-runner worker seal-key" in done.stderr
     assert ours("trust", "nobody", *place.mesh.arguments()).returncode == 69
 
 
