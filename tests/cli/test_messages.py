@@ -121,6 +121,7 @@ def test_a_home_that_is_closed_to_us_is_as_if_it_were_not_there(make_dir: DirFac
             str(directory / "inventory"),
             str(directory / "project" / "test.yml"),
         ]
+        options["env"]["ANSIBLE_LOCAL_TEMP"] = str(tmp_path)  # a worker's is not in the home either
         assert results.returncode == subprocess.run(bare, capture_output=True, check=False, **options).returncode
     finally:
         closed.chmod(0o700)
