@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,7 +117,7 @@ class ContentStore:
                 return
             limit = self._limit()
             if self._count.total() + size > limit:
-                self._count.set(self._found())
+                self._count.set(self._taken(self._contents()))
             if self._count.total() - self._trees.use() + size > limit:
                 return
             while self._count.total() + size > limit:
@@ -164,10 +164,9 @@ class ContentStore:
         found = os.statvfs(self._top)
         return min(self._size, (found.f_bavail * found.f_frsize + self._count.total()) // _PART_OF_DISK)
 
-    def _found(self) -> int:
-        """What is there, in bytes."""
-        contents = sum(size for _, size, _ in self._contents())
-        return contents + room_for(0) * len(self._places()) + self._trees.use()
+    def _taken(self, contents: Iterable[tuple[float, int, str]]) -> int:
+        """What ``contents``, which are all, their directories and the trees take, in bytes."""
+        return sum(size for _, size, _ in contents) + room_for(0) * len(self._places()) + self._trees.use()
 
     def _make_room(self) -> Iterator[None]:
         """Removes what was not used for longest, unless a worker uses the store now. Directories go first: they can be
@@ -178,10 +177,11 @@ class ContentStore:
             self._trees.remove_leftovers()
             yield
             most = self._limit() * _KEPT
-            used = self._found()
+            found = sorted(self._contents())
+            used = self._taken(found)
             while used > most and (freed := (yield from self._trees.removing_oldest())) is not None:
                 used -= freed
-            for number, (_, size, path) in enumerate(sorted(self._contents())):
+            for number, (_, size, path) in enumerate(found):
                 if used <= most:
                     break
                 if not number % _AT_ONCE:
@@ -191,7 +191,8 @@ class ContentStore:
             for place in reversed(self._places()):
                 with contextlib.suppress(OSError):  # there is something in it
                     os.rmdir(place)
-            self._count.set(self._found())
+                    used -= room_for(0)
+            self._count.set(used)
 
     def _places(self) -> list[str]:
         """The directories of contents, each behind the one above it."""

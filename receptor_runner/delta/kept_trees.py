@@ -52,12 +52,10 @@ class KeptTrees:
         return None
 
     def keep(self, owner: str, key: str, made: str, size: int) -> int:
-        """Moves the directory ``made`` here, if there are not enough of it. How many bytes more there are now.
+        """Moves the directory ``made`` here, which :meth:`wants` wanted. How many bytes more there are now.
 
         :raises OSError: it cannot be moved.
         """
-        if not self.wants(owner, key):
-            return 0
         own = _named(self._top / owner)
         freed = 0
         if len(own) >= _MOST_OF_OWNER:

@@ -66,7 +66,8 @@ def look_over(top: str, names: Iterable[str], noted: Mapping[str, Seen], found: 
     :raises OSError: it cannot be looked at.
     :raises ValueError: it is strange.
     """
-    if any(Path(point).is_relative_to(os.path.realpath(top)) for point in mount_points()):
+    real = os.path.realpath(top)
+    if any(Path(point).is_relative_to(real) for point in mount_points()):
         raise ValueError("something is mounted there, and is nobody's to remove")
     ours = _owner(os.lstat(top))
     attributes = _attributes(top)

@@ -208,11 +208,7 @@ class WorkTree:
         :raises OSError: it is not there.
         """
         tops = [path for path in map(self._path, KEPT) if os.path.isdir(path)]
-        return (
-            _identity(self._target) == self._identity
-            and not used_by_processes(tops)
-            and not any(seen_elsewhere(path) for path in tops)
-        )
+        return _identity(self._target) == self._identity and not used_by_processes(tops) and not seen_elsewhere(tops)
 
     def _give_back(self, store: ContentStore) -> None:
         if not self._is_free():

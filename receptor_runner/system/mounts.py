@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,21 +79,20 @@ def mount_of(path: str | os.PathLike[str]) -> tuple[int, str]:
         os.close(fd)
 
 
-def seen_elsewhere(path: str) -> bool:
-    """Whether something of the directory ``path`` is mounted in another place, too, for any process that may be looked
-    at.
+def seen_elsewhere(paths: Iterable[str]) -> bool:
+    """Whether something of one of the directories ``paths`` is mounted in another place, too, for any process that may
+    be looked at.
 
-    :raises OSError: it is not there.
+    :raises OSError: one of them is not there.
     """
-    number = mount_of(path)[1]
-    own = next((mount for mount in mounts() if mount.number == number), None)
-    if own is None:
-        return False
-    place = Path(own.root) / os.path.relpath(os.path.realpath(path), own.point)
+    known = {mount.number: mount for mount in mounts()}
+    wanted = [(own, path) for path in paths if (own := known.get(mount_of(path)[1])) is not None]
+    places = [(own.device, Path(own.root) / os.path.relpath(os.path.realpath(path), own.point)) for own, path in wanted]
     return any(
-        mount.device == own.device and Path(mount.root).is_relative_to(place)
+        mount.device == device and Path(mount.root).is_relative_to(place)
         for process in _one_of_each_view()
         for mount in mounts(process)
+        for device, place in places
     )
 
 
