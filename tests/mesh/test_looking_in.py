@@ -22,7 +22,7 @@ from tests.support.commands import OURS, ours
 from tests.support.looking import inspected, wait_runs
 from tests.support.nodes import Mesh, running
 from tests.support.private_data import DirFactory, local, tasks
-from tests.support.processes import is_alive, wait_for
+from tests.support.processes import is_alive, wait_for, words_of
 from tests.support.ssh_hosts import ssh_hosts
 from tests.support.streams import events_of
 
@@ -91,13 +91,17 @@ def test_a_host_that_waits_for_an_asynchronous_task_is_ended(mesh: Mesh, hosts: 
     directory = make_dir(tasks(wait, AFTER), inventory=hosts + local("here"))
     mesh.run("submit", directory, "-p", "test.yml", "-i", "a")
 
-    def waits() -> bool:
-        found = inspected("a")["running"]
-        return {one["host"] for one in found} == {"ssh1", "here"} and all(one["seconds"] > 2 for one in found)
+    left: list[int] = []
 
-    wait_for(waits, "both wait")
-    left = next(one["pids"] for one in inspected("a")["running"] if one["host"] == "here")
-    assert any("sleep 600" in " ".join(psutil.Process(pid).cmdline()) for pid in left), "it is known though it is alone"
+    def both_wait() -> bool:
+        """The far one for some seconds; of the near one, the process that its task has left alone is known."""
+        found = {one["host"]: one for one in inspected("a")["running"]}
+        if found.keys() != {"ssh1", "here"} or any(one["seconds"] <= 2 for one in found.values()):
+            return False
+        left[:] = found["here"]["pids"]
+        return any(one.pid in left and words_of(one) == ["sleep", "600"] for one in psutil.process_iter())
+
+    wait_for(both_wait, "both wait, and the sleep is known though it is alone")
     for host in ("ssh1", "here"):
         assert ours("kill", "a", "--host", host).returncode == 0
     assert not any(map(is_alive, left))
