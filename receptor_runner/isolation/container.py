@@ -1,8 +1,9 @@
 """Runs a job's command in a container: the command line of a container engine.
 
 Rules: the job sees its private data dir as ``/runner``, which execution environment images know. No value of the job's
-environment is on the command line or in a file of ours: the engine is told names and takes the values from its own
-environment. The job sees nothing of the engine's environment. Sources: podman-run(1), docker-run(1)."""
+environment is on the command line: the engine is told names, and takes the values from its own environment. It is told
+nothing of the environment and the words of a sealed job, and keeps no output of it. The job sees nothing of the
+engine's environment. Sources: podman-run(1), docker-run(1)."""
 
 from __future__ import annotations
 
@@ -15,9 +16,9 @@ from pathlib import Path
 
 from ..errors import ConfigurationError, InputError
 from ..job.private_data import PrivateDataDir
-from .container_env import container_environment
+from .container_env import container_environment, hidden_command
 from .executable import find_executable, long_path
-from .files import write_credentials
+from .files import make_file, write_credentials
 from .isolated import Isolated
 from .isolation import InnerCommand, WrappedCommand
 from .kinds import DOCKER, PODMAN
@@ -92,13 +93,13 @@ class ContainerIsolation:
         if any(map(_DETACHED.fullmatch, request.options)):
             raise ConfigurationError("container_options must not detach the container: nobody would know how it ends")
         engine = find_executable(request.executable, env.get("PATH", ""))
-        variables, shell = container_environment(command.env, {}, answers=command.answers)
+        variables, words, unlogged = self._inside(command)
         label = f"{_LABEL}={secrets.token_hex(16)}"
         argv = [engine, *self._client_options(), "run", "--rm", "--tty", "--interactive", "--workdir", self._workdir]
         argv += [word for mount in self._mounts() for word in ("-v", mount)]
         argv += [word for name in variables for word in ("--env", name)]
-        argv += ["--cidfile", self._id_file, "--label", label, *self._engine_options()]
-        argv += ["--name", self._name, *request.options, request.image, *shell, *command.argv]
+        argv += ["--cidfile", self._id_file, "--label", label, *self._engine_options(), *unlogged]
+        argv += ["--name", self._name, *request.options, request.image, *words]
         isolated = Isolated(
             request.kind,
             command.program,
@@ -112,6 +113,16 @@ class ContainerIsolation:
             label=label,
         )
         return WrappedCommand(argv, self._workdir, isolated)
+
+    def _inside(self, command: InnerCommand) -> tuple[dict[str, str], list[str], list[str]]:
+        """What the engine is told of the environment, the words of the command, and what keeps its log empty."""
+        if not command.hidden_in:
+            variables, shell = container_environment(command.env, {}, answers=command.answers)
+            return variables, [*shell, *command.argv], []
+        path = self.path_map.inside(command.hidden_in)
+        content, variables, words = hidden_command(command.argv, command.env, path, answers=command.answers)
+        make_file(Path(command.hidden_in), content)
+        return variables, words, ["--log-driver=none"]
 
     def _engine_environment(self, env: Mapping[str, str]) -> dict[str, str]:
         """A pull that is interrupted leaves a directory in ``TMPDIR``. So the engine gets the job's, unless it is a

@@ -1,16 +1,20 @@
 """How a job's environment reaches the job through a program that is started on this machine.
 
 Rules: an engine or a sandbox gets only those of the job's variables under their own names that mean nothing to it. The
-others travel under other names, and a shell inside gives them their names back. No value is ever an argument."""
+others travel under other names, and a shell inside gives them their names back. No value is ever an argument. Engines
+keep files of what they are told. What is to be hidden from them is in a file that the shell inside reads, with the
+words of the command."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 
 from ..errors import ConfigurationError
 
-__all__ = ["container_environment"]
+__all__ = ["container_environment", "hidden_command"]
 
 #: Variables that mean something to Ansible and to controllers alone.
 _HARMLESS = re.compile(r"(?:ANSIBLE|AWX|RUNNER|JOB|TOWER)_\w+|AD_HOC_COMMAND_ID|RECEPTOR_RUNNER_KEY_FILE", re.A)
@@ -21,6 +25,8 @@ _SHELLS_OWN = re.compile(r"BASH_FUNC_|SHELLOPTS$|BASHOPTS$")
 _ALIAS = "RECEPTOR_RUNNER_ENV_"
 _RENAME = 'for n in %s; do eval "export $n=\\"\\${%s$n}\\"; unset %s$n"; done; '
 _NO_ECHO = "stty -echo 2>/dev/null; "
+#: Not hidden: a path that says whose process it is.
+_KEY_FILE = "RECEPTOR_RUNNER_KEY_FILE"
 
 
 def container_environment(
@@ -42,10 +48,35 @@ def container_environment(
             variables[_ALIAS + name] = value
             renamed.append(name)
         elif "*" in name or name != name.strip() or _SHELLS_OWN.match(name):
-            raise ConfigurationError(f"the environment variable {name[:80]!r} cannot be passed to an isolated job")
+            raise _impossible(name, "an isolated job")
         else:
             variables[name] = value
     script = _NO_ECHO if answers else ""
     if renamed:
         script += _RENAME % (" ".join(renamed), _ALIAS, _ALIAS)
     return variables, ["sh", "-c", f'{script}exec "$@"', "sh"] if script else []
+
+
+def hidden_command(
+    argv: Sequence[str], env: Mapping[str, str], path: str, *, answers: bool
+) -> tuple[bytes, dict[str, str], list[str]]:
+    """:param path: where the job will see the file.
+    :param answers: as above.
+    :returns: the content of the file; what the engine is told of the environment; the words that run the command.
+    :raises ConfigurationError: a variable cannot be carried.
+    """
+    lines, told = [], {}
+    for name, value in env.items():
+        if name == _KEY_FILE or name in _READ_ONLY[:3]:
+            told[name] = value
+        elif _IDENTIFIER.fullmatch(name) and not _SHELLS_OWN.match(name):
+            lines.append(f"export {name}={shlex.quote(value)}\n")
+        else:
+            raise _impossible(name, "a sealed job in a container")
+    lines.append(f"set -- {shlex.join(argv)}\n")
+    script = _NO_ECHO if answers else ""
+    return os.fsencode("".join(lines)), told, ["sh", "-c", f'{script}. "$1" || exit; exec "$@"', "sh", path]
+
+
+def _impossible(name: str, what: str) -> ConfigurationError:
+    return ConfigurationError(f"the environment variable {name[:80]!r} cannot be passed to {what}")

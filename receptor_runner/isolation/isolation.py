@@ -16,8 +16,12 @@ __all__ = ["InnerCommand", "Isolation", "NoIsolation", "WrappedCommand"]
 
 
 class InnerCommand(NamedTuple):
-    """A command as the job sees it. ``program`` is what of ``argv`` is Ansible's. ``answers``: whether prompts will be
-    answered.
+    """A command as the job sees it.
+
+    :param program: what of ``argv`` is Ansible's.
+    :param answers: whether prompts will be answered.
+    :param hidden_in: a file that the job will see, not there yet, in the private data dir; the engine is to learn the
+        words and the environment from there, because it writes down what it is told. Empty if it may be told.
     """
 
     argv: list[str]
@@ -25,6 +29,7 @@ class InnerCommand(NamedTuple):
     cwd: str
     program: str
     answers: bool
+    hidden_in: str = ""
 
 
 class WrappedCommand(NamedTuple):

@@ -50,6 +50,7 @@ class PreparationContext:
     :param roles_path: directories of roles, before those that the job knows.
     :param local: whether the parameters were written on this machine, and their paths are its.
     :param fresh: whether the private data dir was made for this job.
+    :param sealed: whether nobody but the job may have its words and its environment in a file.
     """
 
     private_data: PrivateDataDir
@@ -60,6 +61,7 @@ class PreparationContext:
     roles_path: str = ""
     local: bool = False
     fresh: bool = False
+    sealed: bool = False
 
 
 def prepare(parameters: Parameters, context: PreparationContext) -> RunSpec:
@@ -91,7 +93,8 @@ def _prepared(parameters: Parameters, context: PreparationContext) -> RunSpec:
     isolation = _isolation(request, context, artifact_dir)
     spec = _spec(job, context, artifact_dir, isolation, isolated=bool(request.kind))
     own_env = bare_environment_filled(os.environ, str(context.private_data.path)) if request.kind else {}
-    _wrap(spec, isolation, own_env)
+    _check_passable(spec)
+    _wrap(spec, isolation, own_env, sealed=context.sealed)
     _check_passable(spec)
     return spec
 
@@ -177,7 +180,7 @@ def _asked(base: Mapping[str, str], job: ResolvedJob, input_files: InputFiles) -
     return bare_environment_filled(asked, str(input_files.private_data.path))
 
 
-def _wrap(spec: RunSpec, isolation: Isolation, own_env: Mapping[str, str]) -> None:
+def _wrap(spec: RunSpec, isolation: Isolation, own_env: Mapping[str, str], *, sealed: bool) -> None:
     """Puts an agent for the ssh key, and what isolates the job, around its command.
 
     :param own_env: what an engine or a sandbox is started with.
@@ -189,7 +192,8 @@ def _wrap(spec: RunSpec, isolation: Isolation, own_env: Mapping[str, str]) -> No
     if spec.ssh_key:
         spec.ssh_key_path = os.path.join(spec.artifact_dir, "ssh_key_data")
         spec.argv = with_ssh_agent(spec.argv, isolation.path_map.inside(spec.ssh_key_path))
-    inner = InnerCommand(spec.argv, spec.env, spec.cwd, program, answers=bool(spec.prompts))
+    hidden_in = str(Path(spec.event_key_path).with_name("command")) if sealed else ""
+    inner = InnerCommand(spec.argv, spec.env, spec.cwd, program, bool(spec.prompts), hidden_in)
     spec.argv, spec.cwd, spec.isolated = isolation.wrap(inner, own_env)
 
 

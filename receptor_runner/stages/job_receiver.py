@@ -52,7 +52,7 @@ class JobReceiver:
         self._kwargs: Any = None
         self._archives = 0
         #: Whether a sealed job was opened, or was to be.
-        self._opened = False
+        self.sealed = False
 
     def receive(self) -> JSONObject:
         """The parameters of the job, when its archives are extracted.
@@ -106,7 +106,7 @@ class JobReceiver:
         :param mixed: whether this is something else, beside what is sealed.
         :raises RefusedError: there is something else.
         """
-        if self._opened or (mixed and (self._archives or self._kwargs is not None)):
+        if self.sealed or (mixed and (self._archives or self._kwargs is not None)):
             raise RefusedError("the sealed job does not come alone; somebody may have added to it")
 
     def _extract_delta(self, archive: ArchiveReceiver) -> None:
@@ -120,7 +120,7 @@ class JobReceiver:
         from ..sealing.format import SealedReceiver
         from ..sealing.node_key import NodeKey
 
-        self._opened = True
+        self.sealed = True
         by = SealedReceiver(self.extension, NodeKey(self._means.key_file), self._means.open_store, self._means.purpose)
         try:
             self._extract(archive, by)

@@ -174,7 +174,10 @@ class Worker:
         self._temporary = work_dir.path if self._options.private_data_dir is None else ""
         fresh = self._options.private_data_dir is None
         private_data = PrivateDataDir(work_dir.path)
-        context = PreparationContext(private_data, work_dir.scratch, work_dir.guard.own, self._tick, fresh=fresh)
+        sealed = self._receiver is not None and self._receiver.sealed
+        context = PreparationContext(
+            private_data, work_dir.scratch, work_dir.guard.own, self._tick, fresh=fresh, sealed=sealed
+        )
         return prepare(parameters, context)
 
     def _prepared_in_place(self, work_dir: WorkDir, parameters: Parameters, opened: contextlib.ExitStack) -> RunSpec:
