@@ -129,6 +129,8 @@ GUARD_SILENCE_SECONDS = 10.0
 GUARD_ANSWER_SECONDS = 20.0
 #: A guard that was told to stop its command has this long to say that it has ended. Its own deadlines come first.
 GUARD_STOP_SECONDS = 8.5
+#: Removing what jobs left whose processes were all killed at once delays the next job so long at most.
+ABANDONED_SECONDS = 2.0
 #: Removing files that belong to a container's users may take this long.
 UNSHARE_SECONDS = 10.0
 

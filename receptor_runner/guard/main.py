@@ -10,14 +10,13 @@ import os
 import select
 import signal
 import sys
-import tempfile
 import time
 import traceback
 from types import FrameType
 
 from ..errors import reason_of
 from ..isolation.kinds import PODMAN
-from ..limits import ENGINE_SECONDS, PROMPT_SECONDS, UNSHARE_SECONDS
+from ..limits import ABANDONED_SECONDS, ENGINE_SECONDS, PROMPT_SECONDS, UNSHARE_SECONDS
 from ..preparation.run_spec import RunSpec
 from ..system.below import Held
 from ..system.places import temporary_place
@@ -31,6 +30,7 @@ from .keeper import KEEPER_DIED
 from .protocol import Cancel, CommandMissing, GuardFault, Order, Own, Ping, Pong, Ready, Run, Setup
 from .pty_child import CommandNotFound
 from .startability import NOT_STARTABLE, missing_advice, not_startable
+from .temporary import JOB, SCRATCH, make_temporary, removing_abandoned
 
 __all__ = ["main"]
 
@@ -48,6 +48,8 @@ def main() -> int:
 class _Guard:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        #: Temporary directories are held until the end of this process.
+        self._locks: list[int] = []
         #: Whole trees that are ours, and single files and directories that were made in a directory of somebody
         #: else's.
         self._trees: list[str] = []
@@ -115,20 +117,22 @@ class _Guard:
             self._trees.append(setup.remove)
         try:
             if setup.temporary:
-                path = self._temporary("receptor-runner-")
-            scratch = self._temporary("rr-")
+                path = self._temporary(JOB)
+            scratch = self._temporary(SCRATCH)
         except OSError as exc:
             text = f"cannot make a temporary directory in {temporary_place()}: {exc.strerror}"
             self._channel.report(GuardFault(text, no_space=True))
             return
         self._channel.report(Ready(path, scratch, os.getpid()))
 
-    def _temporary(self, prefix: str) -> str:
-        path = tempfile.mkdtemp(prefix=prefix)
+    def _temporary(self, kind: str) -> str:
+        path, held = make_temporary(kind)
+        self._locks.append(held)
         self._trees.append(path)
         return path
 
     def _run(self, spec: RunSpec) -> None:
+        _remove_abandoned()
         self._made += map(Held, spec.made)
         isolated = spec.isolated
         if isolated is not None and isolated.kind == PODMAN and os.geteuid():
@@ -167,6 +171,14 @@ class _Guard:
                 # in the user's namespace, where all of its users are ours (podman-unshare(1))
                 command = [*self._unshare, "rm", "-rf", path]
                 ask_engine(command, max(0.1, until - time.monotonic()), self._unshare_env)
+
+
+def _remove_abandoned() -> None:
+    """So many of them as can be removed before the stage wonders where its command is; a later job goes on."""
+    until = time.monotonic() + ABANDONED_SECONDS
+    for _ in removing_abandoned():
+        if time.monotonic() >= until:
+            return
 
 
 def _prompt_timeout(number: int, frame: FrameType | None) -> None:

@@ -10,16 +10,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from receptor_runner.guard.temporary import JOB
 from receptor_runner.limits import GUARD_ANSWER_SECONDS, GUARD_SILENCE_SECONDS
 from receptor_runner.stream.codec import END_OF_STREAM
 from tests.support.commands import CHILDREN, OURS, ours
-from tests.support.jobs import job, last_status, start, statuses, wait_running
+from tests.support.jobs import job, last_status, start, statuses, wait_running, work
 from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import guard_of, is_alive, keeper_of, processes_with, wait_for
 from tests.support.streams import events_of, stream_lines
@@ -99,6 +100,53 @@ def test_sigkill_of_a_process_between_is_an_error_and_ends_the_job(
     assert last_status(results) == "error"
     assert results.read_bytes().endswith(END_OF_STREAM)
     assert not processes_with(STUBBORN_MARK)
+
+
+def kill_at_once(worker: subprocess.Popen[bytes]) -> None:
+    """As a machine that loses its power does, or whoever kills a control group."""
+    top = psutil.Process(worker.pid)
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for process in [top, *top.children(recursive=True)]:
+            process.send_signal(number)
+    worker.wait()
+
+
+def make_old(directories: Iterable[Path]) -> None:
+    for path in directories:
+        os.utime(path, (time.time() - 600,) * 2)
+
+
+def test_what_a_machine_that_lost_its_power_left_goes_with_the_next_job(
+    make_dir: DirFactory, tmp_path: Path, no_leftovers: Path
+) -> None:
+    """And nothing that somebody may need: of a job that runs, in use, young, or made by others."""
+    killed = start(job(make_dir(STUBBORN)), results=tmp_path / "killed")
+    wait_for(lambda: processes_with(STUBBORN_MARK), "the stubborn child")
+    left = set(no_leftovers.iterdir())
+    kill_at_once(killed)
+    wait_for(lambda: not processes_with(STUBBORN_MARK), "all of it is dead")
+    assert set(no_leftovers.iterdir()) == left
+    quick = job(make_dir(tasks("debug: {msg: hello}"), name="quick"))
+    assert work(quick).returncode == 0
+    assert set(no_leftovers.iterdir()) == left, "they are young"
+
+    lives = start(job(make_dir(STUBBORN, name="lives")), results=tmp_path / "of it")
+    wait_for(lambda: processes_with(STUBBORN_MARK), "the stubborn child")
+    living = set(no_leftovers.iterdir()) - left
+    others = used, kept, mine = [no_leftovers / name for name in (f"{JOB}abc", "receptor-runner-abc", "rr-abc")]
+    for path in others:
+        path.mkdir()
+    with subprocess.Popen([sys.executable, "-c", "input()"], cwd=used, stdin=subprocess.PIPE):
+        make_old({*left, *living, *others})
+        assert work(quick).returncode == 0
+        assert set(no_leftovers.iterdir()) == {*living, *others}
+    make_old(others)
+    lives.terminate()
+    assert lives.wait(20) == 130
+    assert work(quick).returncode == 0
+    assert set(no_leftovers.iterdir()) == {kept, mine}
+    kept.rmdir()
+    mine.rmdir()
 
 
 @pytest.mark.parametrize("killed", [keeper_of, guard_of])

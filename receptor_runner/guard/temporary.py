@@ -1,0 +1,74 @@
+"""The temporary directories of a job: the guard makes them. If everything that looked after them was killed at once,
+the guard of a later job removes them.
+
+Rules: the guard that made a directory holds a lock (flock) on it as long as it lives. A directory is removed only if it
+has such a name, belongs to this user, was not changed for a minute, and can be locked, if no process uses it, and if it
+is mounted nowhere."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+
+from ..system.directories import locked
+from ..system.in_use import used_by_processes
+from ..system.mounts import seen_elsewhere
+from ..system.removal import removing
+
+__all__ = ["JOB", "SCRATCH", "make_temporary", "removing_abandoned"]
+
+#: The beginnings of their names: of a private data dir, and of what becomes ``TMPDIR``, which is short, because sockets
+#: are made there. No other directory is called so.
+JOB = "receptor-runner-job-"
+SCRATCH = "rrj-"
+#: Seconds between the making of a directory and its lock, and much more.
+_OLD = 60.0
+
+
+def make_temporary(kind: str) -> tuple[str, int]:
+    """A new private directory, and the descriptor that holds its lock.
+
+    :raises OSError: it cannot be made.
+    """
+    path = tempfile.mkdtemp(prefix=kind)
+    return path, locked(path, exclusive=False)
+
+
+def removing_abandoned() -> Iterator[None]:
+    """Removes what is abandoned, yielding often. What cannot be removed stays."""
+    found = [path for path in _candidates() if _is_old_and_ours(path)]
+    busy = used_by_processes(found)
+    for path in found:
+        with contextlib.suppress(OSError), _held(path):
+            if path not in busy and not seen_elsewhere([path]):
+                yield from removing(path)
+
+
+def _candidates() -> list[str]:
+    with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
+        return [entry.path for entry in entries if entry.name.startswith((JOB, SCRATCH))]
+    return []
+
+
+def _is_old_and_ours(path: str) -> bool:
+    with contextlib.suppress(OSError):
+        known = os.lstat(path)
+        mine = stat.S_ISDIR(known.st_mode) and known.st_uid == os.geteuid()
+        return mine and known.st_mtime < time.time() - _OLD
+    return False
+
+
+@contextlib.contextmanager
+def _held(path: str) -> Iterator[None]:
+    """:raises OSError: somebody has it, or its file system knows no locks: then nobody can tell."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(fd)
