@@ -48,7 +48,7 @@ def container_environment(
             variables[_ALIAS + name] = value
             renamed.append(name)
         elif "*" in name or name != name.strip() or _SHELLS_OWN.match(name):
-            raise _impossible(name, "an isolated job")
+            raise ConfigurationError(f"the environment variable {name[:80]!r} cannot be passed to an isolated job")
         else:
             variables[name] = value
     script = _NO_ECHO if answers else ""
@@ -72,11 +72,8 @@ def hidden_command(
         elif _IDENTIFIER.fullmatch(name) and not _SHELLS_OWN.match(name):
             lines.append(f"export {name}={shlex.quote(value)}\n")
         else:
-            raise _impossible(name, "a sealed job in a container")
+            text = f"the environment variable {name[:80]!r} cannot be passed to a sealed job in a container"
+            raise ConfigurationError(text)
     lines.append(f"set -- {shlex.join(argv)}\n")
     script = _NO_ECHO if answers else ""
     return os.fsencode("".join(lines)), told, ["sh", "-c", f'{script}. "$1" || exit; exec "$@"', "sh", path]
-
-
-def _impossible(name: str, what: str) -> ConfigurationError:
-    return ConfigurationError(f"the environment variable {name[:80]!r} cannot be passed to {what}")

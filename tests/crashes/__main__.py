@@ -27,11 +27,11 @@ from typing import NamedTuple
 
 import psutil
 
-from receptor_runner.sealing.results import Unsealer
 from tests.support.commands import OURS, ours
 from tests.support.nodes import Mesh, Node, daemon_binary, running
 from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import guard_of, keeper_of, wait_for
+from tests.support.sealed_results import unseal
 
 KINDS = ("embedded-1.4", "embedded-1.5", "daemon")
 PLAY = tasks("command: sleep 0.1\nloop: '{{ range(10) | list }}'", "debug: {msg: '{{ \"x\" * 100000 }}'}")
@@ -140,26 +140,13 @@ def _check(directory: Path, job: str, results: Path, code: int) -> None:
     if code == 0:
         assert (artifacts / "rc").read_text() == "0"
         again = directory.with_name(f"{directory.name}.again")
-        _unseal(results, job)
+        unseal(results, job)
         assert ours("process", again, "-q", "--in", results).returncode == 0
         assert _tree(artifacts) == _tree(again / "artifacts"), "the artifacts are not those of the results"
         shutil.rmtree(again)
     else:
         assert json.loads(ours("status", job, "-o", "json").stdout)["exit_code"] == code
     results.unlink()
-
-
-def _unseal(results: Path, job: str) -> None:
-    """Results that are sealed become what is in them."""
-    record = Path(os.environ["XDG_STATE_HOME"], "receptor-runner", "jobs", job, "job.json")
-    key = json.loads(record.read_bytes())["results_key"]
-    if not key:
-        return
-    unseal = Unsealer(bytes.fromhex(key))
-    lines = [json.loads(line) for line in results.read_bytes().splitlines()]
-    parts = [unseal(line["receptor_runner"]["sealed"]) for line in lines if "receptor_runner" in line]
-    results.unlink()
-    results.write_bytes(b"".join(parts))
 
 
 def _tree(top: Path) -> dict[str, bytes]:

@@ -26,17 +26,42 @@ from tests.support.commands import CHILDREN, OURS, ours
 from tests.support.nodes import Mesh, Node
 from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import processes_with, wait_for, words_of
+from tests.support.sealed_results import unseal
 from tests.support.streams import events_of
 
 pytestmark = pytest.mark.slow
 
-KINDS = ["embedded-1.4", pytest.param("daemon", marks=pytest.mark.daemon)]
+#: The second of each pair: whether jobs and results are sealed, and only what the node lacks travels.
+KINDS = [
+    pytest.param(("embedded-1.4", False), id="embedded"),
+    pytest.param(("embedded-1.4", True), id="embedded-sealed"),
+    pytest.param(("daemon", False), id="daemon", marks=pytest.mark.daemon),
+    pytest.param(("daemon", True), id="daemon-sealed", marks=pytest.mark.daemon),
+]
 #: Some seconds of events, some of them large.
 TALKATIVE = tasks(
     "command: sleep 0.15\nloop: '{{ range(12) | list }}'",
     "debug: {msg: '{{ \"x\" * 200000 }}'}\nloop: '{{ range(5) | list }}'",
     "command: sleep 0.15\nloop: '{{ range(12) | list }}'",
 )
+
+
+@pytest.fixture(params=KINDS)
+def mesh(request: pytest.FixtureRequest, new_mesh: Callable[[str], Mesh], monkeypatch: pytest.MonkeyPatch) -> Mesh:
+    """One that a test may break."""
+    kind, sealed = request.param
+    made = new_mesh(kind)
+    if sealed:
+        seal_all(made, monkeypatch)
+    return made
+
+
+def seal_all(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on jobs and results are sealed, and only what the node lacks travels."""
+    assert ours("worker", "seal-key").returncode == 0
+    assert ours("trust", mesh.executor.name, *mesh.arguments()).returncode == 0
+    monkeypatch.setenv("RECEPTOR_RUNNER_DELTA", "1")
+    monkeypatch.setenv("RECEPTOR_RUNNER_SEAL_RESULTS", "1")
 
 
 def follower(job: str, log: Path) -> subprocess.Popen[bytes]:
@@ -54,6 +79,7 @@ def tree(top: Path) -> dict[str, bytes]:
 
 def check_whole(artifacts: Path, results: Path, tmp_path: Path) -> None:
     """What the follower saved is what the stage makes of the same results, byte for byte."""
+    unseal(results, artifacts.name)
     ours("process", tmp_path / "whole", "-q", "--in", results)
     assert tree(artifacts) == tree(tmp_path / "whole" / "artifacts")
 
@@ -80,12 +106,8 @@ def ended(job: str) -> bool:
     return ours("wait", job, "--timeout", "0").returncode != 75
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", range(2))
-def test_the_follower_is_killed_again_and_again(
-    seed: int, kind: str, new_mesh: Callable[[str], Mesh], make_dir: DirFactory, tmp_path: Path
-) -> None:
-    mesh, directory, moments = new_mesh(kind), make_dir(TALKATIVE), random.Random(seed)
+def test_the_follower_is_killed_again_and_again(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
+    directory, moments = make_dir(TALKATIVE), random.Random(mesh.kind)
     submit(mesh, directory)
     keeper = keep_results(mesh, tmp_path / "results")
     kills = 0
@@ -113,12 +135,8 @@ def keep_results(mesh: Mesh, to: Path) -> Future[None]:
     return keeper
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", range(2))
-def test_the_controllers_node_is_killed_and_comes_back(
-    seed: int, kind: str, new_mesh: Callable[[str], Mesh], make_dir: DirFactory, tmp_path: Path
-) -> None:
-    mesh, directory, moments = new_mesh(kind), make_dir(TALKATIVE), random.Random(seed)
+def test_the_controllers_node_is_killed_and_comes_back(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
+    directory, moments = make_dir(TALKATIVE), random.Random(mesh.kind)
     submit(mesh, directory)
     keeper = keep_results(mesh, tmp_path / "results")
     process = follower("j", tmp_path / "log")
@@ -134,17 +152,15 @@ def test_the_controllers_node_is_killed_and_comes_back(
 
 
 @pytest.mark.daemon
-@pytest.mark.parametrize("kind", ["daemon", "daemon-signed"])
-def test_the_executors_daemon_is_killed_and_comes_back(
-    kind: str, new_mesh: Callable[[str], Mesh], make_dir: DirFactory, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("mesh", [("daemon", False), ("daemon", True), ("daemon-signed", False)], indirect=True)
+def test_the_executors_daemon_is_killed_and_comes_back(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
     """Its results lag by 45 s when they are read through the other daemon: that is not lost."""
-    mesh, directory = new_mesh(kind), make_dir(TALKATIVE)
+    directory = make_dir(TALKATIVE)
     submit(mesh, directory)
     keeper = keep_results(mesh, tmp_path / "results")
     process = follower("j", tmp_path / "log")
     keeper.result()
-    time.sleep(random.Random(kind).uniform(1, 3))
+    time.sleep(random.Random(mesh.kind).uniform(1, 3))
     mesh.executor.kill()
     time.sleep(2)
     mesh.executor.start()
@@ -153,8 +169,9 @@ def test_the_executors_daemon_is_killed_and_comes_back(
 
 
 @pytest.mark.daemon
-def test_a_frozen_executor_is_not_lost(new_mesh: Callable[[str], Mesh], make_dir: DirFactory, tmp_path: Path) -> None:
-    mesh, directory = new_mesh("daemon"), make_dir(TALKATIVE)
+@pytest.mark.parametrize("mesh", [("daemon", False), ("daemon", True)], indirect=True)
+def test_a_frozen_executor_is_not_lost(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
+    directory = make_dir(TALKATIVE)
     submit(mesh, directory)
     process = follower("j", tmp_path / "log")
     wait_for((directory / "artifacts" / "j" / "job_events").exists, "it follows")
@@ -202,13 +219,9 @@ class _Cutter:
         self._listener.close()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", range(2))
-def test_cut_connections_lose_nothing(
-    seed: int, kind: str, new_mesh: Callable[[str], Mesh], make_dir: DirFactory, tmp_path: Path
-) -> None:
-    mesh, directory = new_mesh(kind), make_dir(TALKATIVE)
-    cutter = _Cutter(mesh.controller.directory / "cut", mesh.controller, random.Random(seed))
+def test_cut_connections_lose_nothing(mesh: Mesh, make_dir: DirFactory, tmp_path: Path) -> None:
+    directory = make_dir(TALKATIVE)
+    cutter = _Cutter(mesh.controller.directory / "cut", mesh.controller, random.Random(0))
     submit(mesh, directory)
     keeper = keep_results(mesh, tmp_path / "results")
     record = Path(os.environ["XDG_STATE_HOME"]) / "receptor-runner" / "jobs" / "j" / "job.json"
@@ -252,9 +265,7 @@ def _stdin(process: psutil.Process) -> str | None:
         return None
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_sigkill_of_the_worker_is_truncated(kind: str, new_mesh: Callable[[str], Mesh], make_dir: DirFactory) -> None:
-    mesh = new_mesh(kind)
+def test_sigkill_of_the_worker_is_truncated(mesh: Mesh, make_dir: DirFactory) -> None:
     with sleeping_job(mesh, make_dir(SLEEPING)) as (run, worker):
         worker.kill()
         _, errors = run.communicate(timeout=10)
@@ -262,9 +273,7 @@ def test_sigkill_of_the_worker_is_truncated(kind: str, new_mesh: Callable[[str],
         assert b"killed" in errors
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_sigkill_of_the_runner_is_lost(kind: str, new_mesh: Callable[[str], Mesh], make_dir: DirFactory) -> None:
-    mesh = new_mesh(kind)
+def test_sigkill_of_the_runner_is_lost(mesh: Mesh, make_dir: DirFactory) -> None:
     with sleeping_job(mesh, make_dir(SLEEPING)) as (run, worker):
         runner = worker.parent()
         assert runner is not None
@@ -274,12 +283,8 @@ def test_sigkill_of_the_runner_is_lost(kind: str, new_mesh: Callable[[str], Mesh
         wait_for(lambda: not worker.is_running(), "the worker has ended its job", 10)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_machine_that_lost_everything_is_lost(
-    kind: str, new_mesh: Callable[[str], Mesh], make_dir: DirFactory
-) -> None:
+def test_a_machine_that_lost_everything_is_lost(mesh: Mesh, make_dir: DirFactory) -> None:
     """Worker and runner die together, as in a reboot: the daemon says ``Running`` for ever."""
-    mesh = new_mesh(kind)
     with sleeping_job(mesh, make_dir(SLEEPING)) as (run, worker):
         runner = worker.parent()
         assert runner is not None
@@ -291,11 +296,8 @@ def test_a_machine_that_lost_everything_is_lost(
         assert run.returncode == 74, errors
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_cancel_that_reaches_nothing_does_not_say_that_it_worked(
-    kind: str, new_mesh: Callable[[str], Mesh], make_dir: DirFactory
-) -> None:
-    mesh, directory = new_mesh(kind), make_dir(SLEEPING)
+def test_a_cancel_that_reaches_nothing_does_not_say_that_it_worked(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(SLEEPING)
     submit(mesh, directory)
     wait_for(lambda: json.loads(ours("status", "j", "-o", "json").stdout)["state"] == "running", "it runs")
     mesh.executor.kill()
@@ -306,9 +308,8 @@ def test_a_cancel_that_reaches_nothing_does_not_say_that_it_worked(
     assert ours("attach", "j", "-q", timeout=90).returncode == 130
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_full_disk_here_loses_nothing(kind: str, new_mesh: Callable[[str], Mesh], make_dir: DirFactory) -> None:
-    mesh, directory = new_mesh(kind), make_dir(TALKATIVE)
+def test_a_full_disk_here_loses_nothing(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(TALKATIVE)
     submit(mesh, directory)
     words = " ".join([*OURS, "attach", "j", "-q"])
     full = subprocess.run(["bash", "-c", f"ulimit -f 100; exec {words}"], capture_output=True, timeout=60, check=False)
@@ -319,9 +320,7 @@ def test_a_full_disk_here_loses_nothing(kind: str, new_mesh: Callable[[str], Mes
     assert counters == list(range(1, len(counters) + 1))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_full_disk_there_is_never_a_success(kind: str, new_mesh: Callable[[str], Mesh], make_dir: DirFactory) -> None:
-    mesh = new_mesh(kind)
+def test_a_full_disk_there_is_never_a_success(mesh: Mesh, make_dir: DirFactory) -> None:
     config = json.loads(mesh.executor.config.read_text())
     for item in config:
         if item.get("work-command", {}).get("worktype") == "receptor-runner":
@@ -354,11 +353,8 @@ def test_a_private_node_outlives_its_run(make_dir: DirFactory, tmp_path: Path) -
     wait_for(lambda: not list((Path(state) / "receptor-runner" / "nodes").iterdir()), "the node is gone")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_mesh_out_of_reach_is_left_and_found_again(
-    kind: str, new_mesh: Callable[[str], Mesh], make_dir: DirFactory
-) -> None:
-    mesh, directory = new_mesh(kind), make_dir(TALKATIVE)
+def test_a_mesh_out_of_reach_is_left_and_found_again(mesh: Mesh, make_dir: DirFactory) -> None:
+    directory = make_dir(TALKATIVE)
     submit(mesh, directory)
     attach = subprocess.Popen([*OURS, "attach", "j", "-q", "--lost-after", "2"], stderr=subprocess.PIPE)
     wait_for((directory / "artifacts" / "j" / "job_events").exists, "it follows")
