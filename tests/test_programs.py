@@ -21,8 +21,8 @@ def program(*words: str, seconds: float) -> str:
 
 
 @pytest.mark.timeout(400)
-def test_a_minute_of_fuzzing_finds_nothing() -> None:
-    assert "0 of 12 targets have a finding" in program("tests.fuzz", "60", "--seed", "12", seconds=380)
+def test_some_fuzzing_finds_nothing() -> None:
+    assert "0 of 12 targets have a finding" in program("tests.fuzz", "24", "--seed", "12", seconds=380)
 
 
 @pytest.mark.timeout(300)

@@ -21,7 +21,7 @@ def test_many_jobs_at_once(mesh: Mesh, make_dir: DirFactory) -> None:
     """All in one process, each with a follower of its own."""
     if mesh.kind not in ("embedded-1.4", "daemon"):
         return
-    count = 100 if mesh.real else 200
+    count = 100
     directory = make_dir(tasks("debug: {msg: no}"))
     command = directory / "command"
     command.write_text("#!/bin/sh\necho hello from $$\n")

@@ -20,6 +20,7 @@ VARIABLES = (
     r"v=D:\docs\share", r"v=^a\d+$", "v={{ 1 + 1 }}", "v='two words' w=x", '{"v": [1, "{{ 2 * 3 }}"]}', "{v: 2020-01-02}",
     "v=plain", "v=a=b", 'v="it\'s"', "v=True", "{v: !unsafe '{{ raw }}'}", "v=ünïcode", "v=",
 )  # fmt: skip
+OVER_EACH_OTHER = ("v=first", '{"v": "second"}', r"v=\third")
 
 
 def shown(output: bytes) -> list[str]:
@@ -27,27 +28,22 @@ def shown(output: bytes) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["transmit", "run"])
+@pytest.mark.parametrize("variables", [*((text,) for text in VARIABLES), ("@file.yml",), OVER_EACH_OTHER], ids=str)
 def test_variables_mean_what_they_mean_for_ansible(
-    how: str, make_dir: DirFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    variables: tuple[str, ...], make_dir: DirFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANSIBLE_NOCOLOR", "1")
-    (tmp_path / "file.yml").write_text("v: from the file\n")
-    directory = make_dir(tasks("debug: {msg: \"{{ v | to_json }} {{ v | type_debug }} {{ only | default('') }}\"}"))
-    (directory / "env").mkdir()
-    (directory / "env" / "extravars").write_text("v: lower\nonly: here\n")
-    playbook = directory / "project" / "test.yml"
+    monkeypatch.chdir(tmp_path)
+    Path("file.yml").write_text("v: from the file\n")
+    play = tasks("debug: {msg: \"{{ v | to_json }} {{ v | type_debug }} {{ only | default('') }}\"}")
+    directory = make_dir(play, env__extravars="v: lower\nonly: here\n")
+    words = [word for text in variables for word in ("-e", text)]
     bare = [str(BIN / "ansible-playbook"), "-i", str(directory / "inventory"), "-e", f"@{directory}/env/extravars"]
-    given = [["-e", text] for text in VARIABLES]
-    given += [["-e", f"@{tmp_path}/file.yml"], ["-e", "v=first", "-e", '{"v": "second"}', "-e", r"v=\third"]]
-    for words in given:
-        expected = subprocess.run([*bare, *words, str(playbook)], capture_output=True, check=True).stdout
-        if how == "run":
-            output = ours("run", directory, "-p", "test.yml", *words).stdout
-        else:
-            stream = ours("transmit", directory, "-p", "test.yml", *words).stdout
-            output = ours("process", tmp_path / "out", input=work(stream).stdout).stdout
-        assert shown(output) == shown(expected) != [], words
+    said = subprocess.run([*bare, *words, directory / "project" / "test.yml"], capture_output=True, check=True).stdout
+    assert shown(said)
+    assert shown(ours("run", directory, "-p", "test.yml", *words).stdout) == shown(said)
+    stream = ours("transmit", directory, "-p", "test.yml", *words).stdout
+    assert shown(ours("process", tmp_path / "out", input=work(stream).stdout).stdout) == shown(said)
 
 
 @pytest.mark.slow

@@ -26,15 +26,19 @@ def solo(*options: str, before: Sequence[str] = ()) -> Iterator[Node]:
 
 
 class Client:
-    """A bare client of the control socket."""
+    """A bare client of the control socket.
 
-    def __init__(self, node: Node, seconds: float = 60) -> None:
+    :param greeted_within: by when the node must have greeted it, in seconds. For an answer it has a minute.
+    """
+
+    def __init__(self, node: Node, greeted_within: float = 60) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(seconds)
+        self._socket.settimeout(greeted_within)
         self._file = self._socket.makefile("rb")
         try:
             self._socket.connect(str(node.socket))
             assert self._file.readline() == b"Receptor Control, node solo\n"
+            self._socket.settimeout(60)
         except BaseException:
             self.close()
             raise
