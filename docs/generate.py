@@ -264,6 +264,10 @@ _REMARKS = (
         "everybody may write",
         "Take the write permission for others from the directory, or name what is in the file by options.",
     ),
+    (
+        "compare this",
+        "If it differs, somebody else has answered: `receptor-runner trust --forget NODE`, and look who it was.",
+    ),
     ("facts|fact cache", "The next run gathers these facts again."),
     ("already submitted", "`receptor-runner attach` follows it. `--again` submits it anew when it has ended."),
     ("process isolation off", "Correct `env/settings`, if the job was to be isolated."),

@@ -10,7 +10,7 @@ import click
 from ..errors import RefusedError
 from .mesh_options import SocketOptions, socket_options
 from .options import bare_option, command, complete, log_options
-from .output import print_table, say
+from .output import complain, print_table, say
 
 __all__ = ["trust"]
 
@@ -50,6 +50,8 @@ def trust(node: str | None, fingerprint: str | None, listed: bool, forget: str |
     key = _key_of(node, at)
     name = at.mesh().status().own if node == "localhost" else node
     say(keys.trust(name, key, fingerprint).fingerprint)
+    if fingerprint is None:
+        complain(f"compare this with what is printed on {name} by: receptor-runner worker seal-key")
     return 0
 
 

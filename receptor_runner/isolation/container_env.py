@@ -72,8 +72,10 @@ def hidden_command(
         elif _IDENTIFIER.fullmatch(name) and not _SHELLS_OWN.match(name):
             lines.append(f"export {name}={shlex.quote(value)}\n")
         else:
-            text = f"the environment variable {name[:80]!r} cannot be passed to a sealed job in a container"
-            raise ConfigurationError(text)
+            raise ConfigurationError(
+                f"the environment variable {name[:80]!r} cannot be passed to a sealed job in a container",
+                hint="a name of letters, digits and _ can",
+            )
     lines.append(f"set -- {shlex.join(argv)}\n")
     script = _NO_ECHO if answers else ""
     return os.fsencode("".join(lines)), told, ["sh", "-c", f'{script}. "$1" || exit; exec "$@"', "sh", path]

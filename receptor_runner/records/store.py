@@ -27,6 +27,8 @@ __all__ = ["BusyError", "NoJobError", "Records"]
 
 logger = logging.getLogger(__name__)
 
+#: So many jobs are named beside the one that is not there.
+_NAMED = 3
 #: Settings of a job are in its record.
 _LONGEST = 64 * 1024 * 1024
 
@@ -78,7 +80,7 @@ class Records:
         try:
             data = parse_json(_content(path))
         except (FileNotFoundError, NotADirectoryError):
-            raise NoJobError(f"there is no job {job}", hint="receptor-runner jobs lists those there are") from None
+            raise NoJobError(f"there is no job {job}", hint=self._alike(job)) from None
         except ValueError as exc:
             raise _damaged(path, job, exc) from exc
         except OSError as exc:
@@ -87,6 +89,11 @@ class Records:
             return Record.from_json(data, job)
         except (TypeError, ValueError, KeyError, AttributeError) as exc:
             raise _damaged(path, job, exc) from exc
+
+    def _alike(self, job: str) -> str:
+        """What to do about a name that no job has. A job for several nodes has one for each."""
+        alike = [one for one in self.ids() if one.startswith(f"{job}-")]
+        return f"is it {' or '.join(alike[:_NAMED])}?" if alike else "receptor-runner jobs lists those there are"
 
     def all(self) -> Iterator[Record]:
         """Every record that can be read; the others are warned about."""

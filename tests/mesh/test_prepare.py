@@ -119,6 +119,9 @@ def test_one_job_goes_to_several_nodes_and_each_gets_what_it_lacks(mesh: Mesh, j
         assert followed.returncode == 0, followed.stderr
         assert b"800000" in followed.stdout
         assert json.loads(ours("status", f"all-{name}", "-o", "json").stdout)["node"] == name
+    for_all = ours("attach", "all")
+    assert for_all.returncode == 66
+    assert f"there is no job all; is it all-{names[0]}".encode() in for_all.stderr
     same = ours("submit", job, "-p", "test.yml", "-i", "all", "--delta", *words, *mesh.arguments(), "--to", "nowhere")
     assert same.returncode == 69
     assert b"nowhere: " in same.stderr

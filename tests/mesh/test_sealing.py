@@ -254,7 +254,9 @@ def test_a_node_with_another_key_refuses(place: Place, make_dir: DirFactory) -> 
     assert new.encode() in again.stderr
     assert old in again.stderr
     assert ours("trust", "--forget", place.mesh.executor.name).returncode == 0
-    assert ours("trust", place.mesh.executor.name, *place.mesh.arguments()).returncode == 0
+    unseen = ours("trust", place.mesh.executor.name, *place.mesh.arguments())
+    assert (unseen.returncode, unseen.stdout.decode().strip()) == (0, new)
+    assert b"compare this" in unseen.stderr, "whoever answered may not be the node"
     assert place.mesh.run("run", directory, "-p", "test.yml").returncode == 0
 
 
