@@ -10,7 +10,7 @@ import os
 import stat
 import struct
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..limits import MAX_DEPTH, MAX_MEMBER_NAME
 from ..system.below import open_file
@@ -23,8 +23,7 @@ _EXTENDED = 0x5455
 _NTFS_EPOCH = 11_644_473_600
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A file, directory or symbolic link to pack.
 
     ``name`` is relative, with ``/``; ``mode`` is a whole ``st_mode``. Content comes from ``data`` if it is set, else

@@ -9,6 +9,7 @@ import json
 import stat
 import zlib
 from collections.abc import Iterator
+from json.encoder import encode_basestring_ascii as _text
 from typing import Any, NamedTuple
 
 from ..errors import ArchiveError
@@ -51,7 +52,7 @@ class PieceWriter:
         self._size = 0
 
     def add(self, entry: TreeEntry) -> Iterator[bytes]:
-        line = _encode(_values(entry))
+        line = _line(entry)
         if self._size + len(line) > _LONGEST:
             yield from self.rest()
         self._lines.append(line)
@@ -66,14 +67,16 @@ class PieceWriter:
             self._lines, self._size = [], 0
 
 
-def _values(entry: TreeEntry) -> list[Any]:
-    values: list[Any] = [entry.name, entry.mode, entry.mtime_ns // _TICK]
+def _line(entry: TreeEntry) -> str:
+    """A list in JSON, of which only texts have to be encoded: there may be very many."""
+    line = f"[{_text(entry.name)},{entry.mode},{entry.mtime_ns // _TICK}"
     if stat.S_ISLNK(entry.mode):
-        values.append(entry.target.decode("utf-8", "surrogateescape"))
+        line += f",{_text(entry.target.decode('utf-8', 'surrogateescape'))}"
     elif stat.S_ISREG(entry.mode):
-        values += [entry.size, entry.crc]
-        values += [[one.digest.hex(), one.size, one.crc] for one in entry.references]
-    return values
+        line += f",{entry.size},{entry.crc}"
+        for digest, size, crc in entry.references:
+            line += f',["{digest.hex()}",{size},{crc}]'
+    return f"{line}]"
 
 
 def read_piece(data: bytes) -> Iterator[TreeEntry]:

@@ -5,7 +5,6 @@ takes is left out and told, as of any archive."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import stat
 import time
@@ -73,7 +72,7 @@ class FileReader:
         """The directory of an entry is open only until the next is asked for, and this one is packed later. It is
         opened by its path then.
         """
-        return entry if entry.directory is None else dataclasses.replace(entry, directory=None)
+        return entry if entry.directory is None else entry._replace(directory=None)
 
     def _kept(self, entry: Entry) -> Iterator[Read]:
         if stat.S_ISDIR(entry.mode):

@@ -7,7 +7,6 @@ brought is told about, and changes nothing about how the job ended. A job that i
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import io
 import os
@@ -68,7 +67,7 @@ class Collector:
                 self._cut = True
                 return
             if stat.S_ISREG(entry.mode) and self._wants(entry):
-                yield dataclasses.replace(entry, name=f"{COLLECTED}/{entry.name}")
+                yield entry._replace(name=f"{COLLECTED}/{entry.name}")
 
     def _wants(self, entry: Entry) -> bool:
         if not self.matches(entry.name):

@@ -15,7 +15,7 @@ __all__ = ["ahead"]
 T = TypeVar("T")
 
 #: So many items are handed over at once, or so much weight: a thread takes its time to wake up.
-_ITEMS = 128
+_ITEMS = 2048
 _WEIGHT = 256 * 1024
 
 
