@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from .mesh.client import Mesh
     from .mesh.context import Following
     from .mesh.job import Job
+    from .mesh.outcome import Outcome
     from .mesh.sending import PayloadWish
-    from .mesh.submitted import Outcome, SubmittedJob
+    from .mesh.submitted import SubmittedJob
     from .stages.local import Runner
 
 __version__ = "0.1.0"
@@ -61,7 +62,7 @@ _NAMES = {
     "Following": "mesh.context",
     "Job": "mesh.job",
     "Mesh": "mesh.client",
-    "Outcome": "mesh.submitted",
+    "Outcome": "mesh.outcome",
     "PayloadWish": "mesh.sending",
     "SubmittedJob": "mesh.submitted",
 }

@@ -14,7 +14,8 @@ from typing import Any
 from ..errors import Interrupted, ReceptorRunnerError
 from ..mesh.client import Mesh
 from ..mesh.job import Job
-from ..mesh.submitted import Outcome, SubmittedJob
+from ..mesh.outcome import Outcome
+from ..mesh.submitted import SubmittedJob
 from ..records.record import Route
 from ..system.places import temporary_place
 from ..system.signals import StopFlag

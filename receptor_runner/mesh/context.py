@@ -19,7 +19,7 @@ from ..stream.messages import JSONObject
 from ..system.signals import StopFlag
 
 if TYPE_CHECKING:
-    from .submitted import Outcome
+    from .outcome import Outcome
 
 __all__ = ["Following"]
 

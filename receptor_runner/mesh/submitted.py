@@ -8,10 +8,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import (
     Interrupted,
@@ -27,7 +26,7 @@ from ..job.place import IN_PLACE
 from ..job.private_data import PrivateDataDir
 from ..limits import DEFAULT_LIMITS, LOST_AFTER_SECONDS, VERDICT_SECONDS, StreamLimits
 from ..receptor.work_unit import PENDING as UNIT_PENDING
-from ..records.record import DETACHED, PENDING, RUNNING, UNREACHABLE, Record, UnitRef
+from ..records.record import DETACHED, PENDING, RUNNING, UNREACHABLE, Record
 from ..records.store import NoJobError, Records
 from ..results.artifact_dir import ArtifactDir
 from ..results.event_files import tell_saved
@@ -42,12 +41,13 @@ from ..stream.status import ERROR
 from ..system.signals import StopFlag, pause
 from .cancelling import cancel_unit
 from .context import Following
-from .endpoint import connect
 from .following.driver import FollowedJob, follow
 from .following.policy import FollowedUnit, FollowPolicy
 from .host_end import end_host
 from .insight import JobInsight
+from .job_unit import JobUnit
 from .looking import JobLook
+from .outcome import Outcome
 from .private_node import PrivateNode
 from .reading import read_events
 from .unit_verdict import ended_unit_verdict
@@ -55,48 +55,11 @@ from .units import UnitGoneError, UnitHandle
 from .unsealing import opener
 from .waiting import run
 
-__all__ = ["Outcome", "SubmittedJob"]
+__all__ = ["SubmittedJob"]
 
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.5
-
-
-class Outcome(NamedTuple):
-    """How a job ended. ``rc`` is the job's own, None if it did not tell; ``stats`` the data of ``playbook_on_stats``;
-    ``exit_code`` what a command ends with; ``state`` one of product states: ``successful``, ``failed``, ``canceled``,
-    ``timeout``, ``error``, ``lost``, ``truncated``; ``missing_events`` did not arrive, as far as is known.
-    """
-
-    status: str
-    rc: int | None
-    stats: JSONObject | None
-    artifact_dir: str
-    exit_code: int
-    state: str
-    explanation: str | None
-    missing_events: int = 0
-
-    @property
-    def complete(self) -> bool:
-        """Whether every event arrived."""
-        return not self.missing_events
-
-    @classmethod
-    def of(cls, record: Record, stats: JSONObject | None) -> Outcome:
-        """The outcome of a job whose record has its verdict."""
-        verdict = record.verdict
-        assert verdict is not None
-        return cls(
-            verdict.status,
-            verdict.rc,
-            stats,
-            record.artifact_dir,
-            verdict.exit_code,
-            verdict.state,
-            verdict.explanation,
-            verdict.missing_events,
-        )
 
 
 class SubmittedJob:
@@ -109,10 +72,7 @@ class SubmittedJob:
         #: Whether it is the job of an earlier submit, and nothing was sent.
         self.submitted_before = submitted_before
         self._records = records
-        node = record.private_node
-        if private is None and node is not None:
-            private = PrivateNode(node, record.address.socket)
-        self._private = private
+        self._unit = JobUnit.of(record, private)
         #: Why nobody here can tell how it ended.
         self._sealed_away: SealedAwayError | None = None
 
@@ -155,7 +115,7 @@ class SubmittedJob:
             if self.record.delivered:
                 if sinks:
                     logger.warning("the job %s was followed to its end before, and no sink is told again", self.id)
-                self._release_quietly()
+                self.released()
                 return Outcome.of(self.record, None)
             options = ProcessorOptions(
                 self.record.artifact_dir,
@@ -186,8 +146,7 @@ class SubmittedJob:
         lost_after: float,
         changed: Callable[[str], None] | None,
     ) -> Outcome:
-        if self._private is not None:
-            self._private.wait()
+        self._unit.wait_for_node()
         unit = self._followed_unit(lost_after)
         journal = options.journal = self._records.journal(self.record)
         options.unseal = self.unsealer(journal.block)
@@ -200,8 +159,8 @@ class SubmittedJob:
             policy = FollowPolicy(unit._replace(offset=journal.offset), time.monotonic())
             options.cancel = policy.cancel
             with Processor(flag, options) as processor:
-                revive = self._private.revive if self._private is not None else None
-                job = FollowedJob(self.handle, self.record.route, policy, processor, self._note_for(changed), revive)
+                note, start_again = self._note_for(changed), self._unit.start_again
+                job = FollowedJob(self.handle, self.record.route, policy, processor, note, start_again)
                 follow([job], flag)
                 if job.error is not None:
                     raise job.error
@@ -215,7 +174,7 @@ class SubmittedJob:
         return Outcome.of(self.record, processor.stats)
 
     def _followed_unit(self, lost_after: float) -> FollowedUnit:
-        unit = self._unit()
+        unit = self._unit.known(self.record)
         return FollowedUnit(
             unit.unit,
             remote=not unit.local,
@@ -226,7 +185,7 @@ class SubmittedJob:
 
     def _note_for(self, changed: Callable[[str], None] | None) -> Callable[[str, str | None], None]:
         """What keeps the record up to date while the job is followed."""
-        unit = self._unit()
+        unit = self._unit.known(self.record)
 
         def note(state: str, far_unit: str | None) -> None:
             if state != self.record.phase or (far_unit and far_unit != unit.remote_unit):
@@ -237,15 +196,10 @@ class SubmittedJob:
 
         return note
 
-    def _unit(self) -> UnitRef:
-        if not self.record.units:
-            raise LostError(f"the job {self.id} was never accepted: its submitter ended before it had a work unit")
-        return self.record.units[0]
-
     @property
     def handle(self) -> UnitHandle:
         """Its work unit, at the node that we are connected to."""
-        return UnitHandle(self.record.address, self._unit().unit)
+        return self._unit.handle(self.record)
 
     def _settings(self) -> JSONObject:
         """Those of the job. The record of a sealed job has none."""
@@ -274,29 +228,14 @@ class SubmittedJob:
         self._save(verdict=verdict, ended=verdict.ended or time.time(), delivered=True)
         if result.is_doubtful:
             logger.warning("the work unit of the job %s is kept: its node may know more", self.id)
-        elif verdict.state != LOST or self._private is not None:
-            self._release_quietly()
+        elif verdict.state != LOST or self._unit.private is not None:
+            self.released()
 
     def released(self) -> bool:
         """Releases the work unit of a job whose end is known; whether it is gone."""
-        self._release_quietly()
+        if not self.record.released and self._unit.release_safe(self.record):
+            self._save(released=True)
         return self.record.released
-
-    def _release_quietly(self) -> None:
-        """Releases a unit whose results are safe. If that fails now, ``prune`` does it later."""
-        if self.record.released or self.record.adopted or not self.record.units:
-            return
-        try:
-            if self._private is not None and self.record.route.worktype == IN_PLACE:
-                self._private.release_later(self._unit().unit)
-            else:
-                self._revive()
-                run(self.handle.release())
-        except ReceptorRunnerError as exc:
-            logger.warning("the work unit of the job %s is not released: %s", self.id, exc)
-            return
-        logger.debug("the work unit of the job %s is released", self.id)
-        self._save(released=True)
 
     def read_events(
         self, take: Callable[[JSONObject, bytes], None], *, follow: bool = False, flag: StopFlag | None = None
@@ -308,7 +247,7 @@ class SubmittedJob:
         :raises LostError: its work unit is gone; its artifacts have what was saved.
         :raises UnreachableError: the node cannot be asked.
         """
-        self._revive(flag)
+        self._unit.revive(self.record, flag)
         with contextlib.closing(StreamReader(archives=False, unseal=self.unsealer())) as reader:
             run(read_events(self.handle, take, follow=follow, reader=reader), flag)
 
@@ -367,7 +306,7 @@ class SubmittedJob:
 
     def ask(self, flag: StopFlag | None, seconds: float) -> None:
         """Asks the node, and takes in what it says. Nothing is saved."""
-        self._revive(flag)
+        self._unit.revive(self.record, flag)
         handle = self.handle
         status = run(handle.status(), flag)
         logger.debug("the unit of the job %s says: %s", self.id, status)
@@ -456,29 +395,8 @@ class SubmittedJob:
                     f"the results of the job {self.id} ({record.state}) were never saved, and nobody else has them",
                     hint=f"receptor-runner attach {self.id} saves them, and release --force drops them",
                 )
-            self._release(force=force)
+            self._unit.release(self.record, force=force)
             self._records.remove(self.id)
-
-    def _release(self, *, force: bool) -> None:
-        if not self.record.units or self.record.released:
-            return
-        try:
-            self._revive()
-            self._release_unit(force=force)
-        except UnreachableError as exc:
-            if not force and (self._private is None or os.path.isdir(self._private.directory)):
-                raise
-            logger.warning("the work unit of the job %s may be left: %s", self.id, exc)
-
-    def _release_unit(self, *, force: bool) -> None:
-        """By force only what cannot be released otherwise, because then its node may keep it."""
-        if self.record.verdict is None or not force:
-            run(self.handle.release(force=force))
-            return
-        try:
-            run(self.handle.release())
-        except ReceptorRunnerError:
-            run(self.handle.release(force=True))
 
     def forget(self) -> None:
         """Removes the record of a job whose units are gone."""
@@ -492,7 +410,7 @@ class SubmittedJob:
             with self._records.followed(self.id):
                 self.record = self._records.load(self.id)
                 if self.record.delivered and not self.record.adopted:
-                    self._release(force=True)
+                    self._unit.release(self.record, force=True)
                 elif self.record.units and not self.record.delivered:
                     return False
                 self._records.remove(self.id)
@@ -504,10 +422,3 @@ class SubmittedJob:
         """Removes the record if nothing is left of the job but its artifacts."""
         if self.record.delivered and self.record.released:
             self.forget()
-
-    def _revive(self, flag: StopFlag | None = None) -> None:
-        if self._private is not None and not self.record.released:
-            try:
-                run(connect(self.record.address), flag).close()
-            except UnreachableError:
-                self._private.revive()
