@@ -21,7 +21,7 @@ from ..system.below import open_regular
 
 if TYPE_CHECKING:
     from ..sealing.envelope import BlockCipher
-    from ..stages.process import JobMemory
+    from ..stages.job_journal import JobMemory
 
 __all__ = ["Journal"]
 
@@ -31,7 +31,7 @@ _OLD_CHECKPOINT, _OLD_MEMORY = "checkpoint", "progress.json"
 
 
 class Journal:
-    """The journal in ``directory``: a :class:`receptor_runner.stages.process.JobJournal`.
+    """The journal in ``directory``: a :class:`receptor_runner.stages.job_journal.JobJournal`.
 
     :param cipher: encrypts what the job has said.
     :raises OutputError: it cannot be used.

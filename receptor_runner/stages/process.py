@@ -13,7 +13,6 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypedDict
 
 from ..errors import (
     SHORTAGES,
@@ -45,8 +44,9 @@ from ..stream.status import CANCELED, ERROR, UNSTARTED, error_status
 from ..system.signals import StopFlag
 from .handler_errors import tell_handler_error
 from .interrupts import Interrupts, PipeInterrupts, Reaction
+from .job_journal import NO_JOURNAL, JobJournal
 
-__all__ = ["NO_JOURNAL", "JobJournal", "JobMemory", "Processor", "ProcessorOptions", "artifact_dir", "drain", "process"]
+__all__ = ["Processor", "ProcessorOptions", "artifact_dir", "drain", "process"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,53 +60,6 @@ _PARSE_ERROR = "Failed to JSON parse a line from worker stream. Error:"
 _CANCELLED_ELSEWHERE = "the job was cancelled, and not by this follower"
 _EXTRACT_ERROR = "Failed to extract artifacts from worker stream. Error:"
 _READ_ERROR = "Failed to read from worker stream. Error:"
-
-
-class JobMemory(TypedDict, total=False):
-    """What another process stage must know of a stream that it reads from the middle: the last status line, the data
-    of ``playbook_on_stats``, and whether artifacts came.
-    """
-
-    status: JSONObject
-    stats: JSONObject
-    extracted: bool
-
-
-class JobJournal(Protocol):
-    """Where another process stage can go on with the same stream: from ``offset`` (bytes, a message boundary), with the
-    first ``skip`` items behind it done and ``events`` events handled in all. ``block`` is the number of the first
-    sealed part there.
-    """
-
-    #: Whether it is kept. Then a fault of this end, such as a full disk, ends the stage and not the job.
-    kept: bool
-    offset: int
-    skip: int
-    events: int
-    memory: JobMemory
-
-    def passed(self, offset: int, skip: int, events: int, block: int) -> None: ...
-
-    def remember(self, memory: JobMemory) -> None: ...
-
-
-class _NoJournal:
-    """A pipe cannot be read again."""
-
-    kept = False
-    offset = skip = events = 0
-
-    def __init__(self) -> None:
-        self.memory: JobMemory = {}
-
-    def passed(self, offset: int, skip: int, events: int, block: int) -> None:
-        pass
-
-    def remember(self, memory: JobMemory) -> None:
-        pass
-
-
-NO_JOURNAL: JobJournal = _NoJournal()
 
 
 @dataclass
