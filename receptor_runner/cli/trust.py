@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 
 import click
 
@@ -61,7 +60,7 @@ def _key_of(node: str, at: SocketOptions) -> bytes:
     try:
         if told is not None:
             return base64.b64decode(str(told), validate=True)
-    except binascii.Error:
+    except ValueError:
         pass
     raise RefusedError(
         f"the node {node} has no key for sealed jobs",

@@ -92,11 +92,12 @@ class ContentStore:
         return owned
 
     def keeps_trees_of(self, path: str) -> bool:
-        """Whether a directory can be moved from ``path`` to the store, and it can be told what was touched in it.
-
-        :raises OSError: it is not there.
+        """Whether a directory can be moved from ``path`` to the store, and it can be told what was touched in it. Not
+        if the store was removed.
         """
-        return mount_of(path) == mount_of(self._top) and file_system_of(path) not in _WITHOUT_TIMES
+        with contextlib.suppress(OSError):
+            return mount_of(path) == mount_of(self._top) and file_system_of(path) not in _WITHOUT_TIMES
+        return False
 
     def take_tree(self, owner: str, key: str, target: str) -> bool:
         """Moves a directory that a job of ``owner`` has left to ``target``, if there is one.
@@ -186,8 +187,9 @@ class ContentStore:
                     break
                 if not number % _AT_ONCE:
                     yield
-                os.unlink(path)
-                used -= size
+                with contextlib.suppress(OSError):  # it stays, and the next one goes
+                    os.unlink(path)
+                    used -= size
             for place in reversed(self._places()):
                 with contextlib.suppress(OSError):  # there is something in it
                     os.rmdir(place)

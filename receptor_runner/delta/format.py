@@ -111,6 +111,8 @@ class DeltaReceiver:
         self._digester = Digester(bytes.fromhex(key))
         self._cipher = ContentCipher(bytes.fromhex(cipher)) if cipher else None
         self._open_store = open_store
+        #: The digests of what came, and is not in the store now.
+        self.not_kept: tuple[bytes, ...] = ()
 
     def unpack(self, file: IO[bytes], target: str, limits: StreamLimits, *, artifacts: bool) -> Iterator[None]:
         """:raises LackingError: the store and the archive together have not all of it."""
@@ -126,6 +128,8 @@ class DeltaReceiver:
             yield from unpack_delta(file, target, limits, self._digester, contents, self._tree)
             if store is not None:
                 yield from store.settle()
+            if contents is not None:
+                self.not_kept = contents.not_kept()
 
     def give_back(self) -> None:
         """The job is over, and nothing of it runs any more: the next one of the same place begins with what it left."""

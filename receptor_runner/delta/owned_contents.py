@@ -43,6 +43,7 @@ class OwnedContents:
         self._aside = f"{secrets.token_hex(8)}.part"
         #: Whether it still takes something.
         self._open = True
+        self._given: list[Reference] = []
         self._now = time.time()
 
     def get(self, reference: Reference) -> bytes | None:
@@ -108,6 +109,7 @@ class OwnedContents:
 
     def put(self, reference: Reference, data: bytes) -> None:
         """Keeps ``data``, whose digest was looked at, if there is room."""
+        self._given.append(reference)
         self._open = self._open and self._takes(len(data))
         if not self._open:
             return
@@ -124,6 +126,16 @@ class OwnedContents:
             self._open = False
             with contextlib.suppress(OSError):
                 os.unlink(self._aside, dir_fd=self._directory)
+
+    def not_kept(self) -> tuple[bytes, ...]:
+        """The digests of what was given and is not there: there was no room, or others needed it."""
+        return tuple(one.digest for one in self._given if not self._is_there(one))
+
+    def _is_there(self, reference: Reference) -> bool:
+        with contextlib.suppress(OSError):
+            os.stat(_path(reference), dir_fd=self._directory, follow_symlinks=False)
+            return True
+        return False
 
     def _new(self) -> int:
         return os.open(self._aside, NEW_FILE, 0o600, dir_fd=self._directory)

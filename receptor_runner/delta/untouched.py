@@ -21,7 +21,7 @@ from ..system.mounts import mount_points
 from ..system.removal import remove_tree
 from .store_count import room_for
 
-__all__ = ["Seen", "Untouched", "look_over", "seen_now"]
+__all__ = ["Kind", "Seen", "Untouched", "kind_of", "look_over", "seen_now"]
 
 _SECOND_NS = 1_000_000_000
 #: ``FS_IOC_GETFLAGS`` of ``linux/fs.h``, and those flags that somebody sets, not the file system.
@@ -35,6 +35,13 @@ class Seen(NamedTuple):
     inode: int
     ctime_ns: int
     contents: str
+
+
+class Kind(NamedTuple):
+    """What a directory hands on to what is made in it: owner, group and file system, and attributes."""
+
+    owner: tuple[int, int, int]
+    attributes: frozenset[tuple[str, bytes]]
 
 
 class Untouched:
@@ -60,22 +67,29 @@ def seen_now(path: str, contents: str) -> Seen | None:
     return Seen(info.st_ino, info.st_ctime_ns, contents)
 
 
-def look_over(top: str, names: Iterable[str], noted: Mapping[str, Seen], found: Untouched) -> Iterator[None]:
+def kind_of(directory: str) -> Kind:
+    """:raises OSError: it is not there."""
+    return Kind(_owner(os.lstat(directory)), frozenset(_attributes(directory)))
+
+
+def look_over(
+    top: str, names: Iterable[str], noted: Mapping[str, Seen], found: Untouched, kind: Kind
+) -> Iterator[None]:
     """Adds to ``found`` what is below ``names`` in ``top``, yielding often. No process of the job runs any more.
 
+    :param kind: that of directories to which nothing was done.
     :raises OSError: it cannot be looked at.
     :raises ValueError: it is strange.
     """
     real = os.path.realpath(top)
     if any(Path(point).is_relative_to(real) for point in mount_points()):
         raise ValueError("something is mounted there, and is nobody's to remove")
-    ours = _owner(os.lstat(top))
-    attributes = _attributes(top)
     pending = [name for name in names if _is_directory(top, name, noted, found)]
     while pending:
         name = pending.pop()
         path = os.path.join(top, name)
-        if _owner(os.lstat(path)) != ours or not _attributes(path) <= attributes:
+        own = kind_of(path)
+        if own.owner != kind.owner or not own.attributes <= kind.attributes:
             raise ValueError(f"the directory {name} has another owner or place by now, or other attributes")
         found.directories.add(name)
         found.size += room_for(0)

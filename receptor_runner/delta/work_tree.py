@@ -28,7 +28,7 @@ from ..system.removal import remove_tree, removing
 from .content_store import ContentStore
 from .manifest import TreeEntry
 from .reading import KEPT
-from .untouched import Seen, Untouched, look_over, seen_now
+from .untouched import Seen, Untouched, kind_of, look_over, seen_now
 
 __all__ = ["WorkTree"]
 
@@ -61,6 +61,8 @@ class WorkTree:
         self._store = store
         self._target = target
         self._identity = _identity(target)
+        #: As it is before a job has seen it.
+        self._kind = kind_of(target)
         self._owner = owner
         self._key = key
         self._old = Untouched()
@@ -87,7 +89,7 @@ class WorkTree:
             if record["boot"] != _BOOT.read_text(encoding="ascii"):
                 raise ValueError("the machine was started since")
             noted = {name: Seen(*seen) for name, *seen in record["files"]}
-            yield from look_over(aside, KEPT, noted, found)
+            yield from look_over(aside, KEPT, noted, found, self._kind)
             self._move(aside, self._target)
             self._old = found
         except _STRANGE as exc:
@@ -217,7 +219,7 @@ class WorkTree:
         os.mkdir(aside, 0o700)
         self._move(self._target, aside)
         found = Untouched()
-        for _ in look_over(aside, KEPT, self._noted, found):
+        for _ in look_over(aside, KEPT, self._noted, found, self._kind):
             pass
         if not found.files:
             return

@@ -131,8 +131,18 @@ class _Guard:
         self._trees.append(path)
         return path
 
+    def _remove_abandoned(self) -> None:
+        """So much as can be removed before anybody waits for this job; a later one goes on."""
+        until = time.monotonic() + ABANDONED_SECONDS
+        orders = select.poll()
+        orders.register(self._channel.orders, select.POLLIN)
+        with contextlib.suppress(Exception):  # no job is the worse for it
+            for _ in removing_abandoned():
+                if time.monotonic() >= until or self._stop_requested or orders.poll(0):
+                    return
+
     def _run(self, spec: RunSpec) -> None:
-        _remove_abandoned()
+        self._remove_abandoned()
         self._made += map(Held, spec.made)
         isolated = spec.isolated
         if isolated is not None and isolated.kind == PODMAN and os.geteuid():
@@ -171,14 +181,6 @@ class _Guard:
                 # in the user's namespace, where all of its users are ours (podman-unshare(1))
                 command = [*self._unshare, "rm", "-rf", path]
                 ask_engine(command, max(0.1, until - time.monotonic()), self._unshare_env)
-
-
-def _remove_abandoned() -> None:
-    """So many of them as can be removed before the stage wonders where its command is; a later job goes on."""
-    until = time.monotonic() + ABANDONED_SECONDS
-    for _ in removing_abandoned():
-        if time.monotonic() >= until:
-            return
 
 
 def _prompt_timeout(number: int, frame: FrameType | None) -> None:

@@ -98,8 +98,8 @@ class ContainerIsolation:
         argv = [engine, *self._client_options(), "run", "--rm", "--tty", "--interactive", "--workdir", self._workdir]
         argv += [word for mount in self._mounts() for word in ("-v", mount)]
         argv += [word for name in variables for word in ("--env", name)]
-        argv += ["--cidfile", self._id_file, "--label", label, *self._engine_options(), *unlogged]
-        argv += ["--name", self._name, *request.options, request.image, *words]
+        argv += ["--cidfile", self._id_file, "--label", label, *self._engine_options()]
+        argv += ["--name", self._name, *request.options, *unlogged, request.image, *words]
         isolated = Isolated(
             request.kind,
             command.program,

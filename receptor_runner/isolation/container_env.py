@@ -25,6 +25,8 @@ _SHELLS_OWN = re.compile(r"BASH_FUNC_|SHELLOPTS$|BASHOPTS$")
 _ALIAS = "RECEPTOR_RUNNER_ENV_"
 _RENAME = 'for n in %s; do eval "export $n=\\"\\${%s$n}\\"; unset %s$n"; done; '
 _NO_ECHO = "stty -echo 2>/dev/null; "
+#: A shell dies of a file that it cannot read. The words are those for a program that it may not run.
+_READ = '[ -r "$1" ] || { echo "sh: 1: exec: $1: Permission denied" >&2; exit 126; }; . "$1"; '
 #: Not hidden: a path that says whose process it is.
 _KEY_FILE = "RECEPTOR_RUNNER_KEY_FILE"
 
@@ -65,17 +67,17 @@ def hidden_command(
     :returns: the content of the file; what the engine is told of the environment; the words that run the command.
     :raises ConfigurationError: a variable cannot be carried.
     """
-    lines, told = [], {}
+    lines, told = ['rm -f -- "$1" 2>/dev/null\n'], {}
     for name, value in env.items():
-        if name == _KEY_FILE or name in _READ_ONLY[:3]:
+        if name == _KEY_FILE:
             told[name] = value
-        elif _IDENTIFIER.fullmatch(name) and not _SHELLS_OWN.match(name):
+        elif _IDENTIFIER.fullmatch(name) and name not in _READ_ONLY:
             lines.append(f"export {name}={shlex.quote(value)}\n")
         else:
             raise ConfigurationError(
                 f"the environment variable {name[:80]!r} cannot be passed to a sealed job in a container",
-                hint="a name of letters, digits and _ can",
+                hint="choose another name for it, of letters, digits and _",
             )
     lines.append(f"set -- {shlex.join(argv)}\n")
     script = _NO_ECHO if answers else ""
-    return os.fsencode("".join(lines)), told, ["sh", "-c", f'{script}. "$1" || exit; exec "$@"', "sh", path]
+    return os.fsencode("".join(lines)), told, ["sh", "-c", f'{script}{_READ}exec "$@"', "sh", path]

@@ -147,7 +147,10 @@ class _Preparing:
             answer = self._ask(functools.partial(transmitter.run, flag=self._flag))
             if store.learned(packed, StoreAnswer.of(answer["lacks"])):
                 return answer
-        raise UnreachableError(f"{self._route.node} lacks {len(answer['lacks'])} contents after they were sent")
+        raise UnreachableError(
+            f"{self._route.node} lacks {len(answer['lacks'])} contents after they were sent",
+            hint="its store may be too small, or its disk full: receptor-runner nodes --info",
+        )
 
     def _sealed(self, packed: JobFormat) -> JobFormat:
         if self._key is None:

@@ -150,7 +150,7 @@ class SubmittedJob:
         unit = self._followed_unit(lost_after)
         journal = options.journal = self._records.journal(self.record)
         options.unseal = self.unsealer(journal.block)
-        options.job = self.id if self.record.sealed and not self.record.adopted else None
+        options.job = self._sealed_as
         try:
             if journal.events:
                 tell_saved(
@@ -216,6 +216,11 @@ class SubmittedJob:
         """
         return opener(bytes.fromhex(self.record.results_key), block)
 
+    @property
+    def _sealed_as(self) -> str | None:
+        """Which job the results must name, if it was sealed for that."""
+        return self.id if self.record.sealed and not self.record.adopted else None
+
     def _save(self, **changes: Any) -> None:
         for name, value in changes.items():
             setattr(self.record, name, value)
@@ -225,7 +230,7 @@ class SubmittedJob:
         verdict = result.verdict
         assert verdict is not None
         logger.debug("the job %s has ended: %s", self.id, verdict)
-        self._save(verdict=verdict, ended=verdict.ended or time.time(), delivered=True)
+        self._save(verdict=verdict, ended=verdict.ended or time.time(), delivered=not result.is_doubtful)
         if result.is_doubtful:
             logger.warning("the work unit of the job %s is kept: its node may know more", self.id)
         elif verdict.state != LOST or self._unit.private is not None:
@@ -311,7 +316,9 @@ class SubmittedJob:
         status = run(handle.status(), flag)
         logger.debug("the unit of the job %s says: %s", self.id, status)
         if status.ended:
-            self.record.verdict = run(ended_unit_verdict(handle, status, seconds, self.unsealer()), flag)
+            self.record.verdict = run(
+                ended_unit_verdict(handle, status, seconds, self.unsealer(), self._sealed_as), flag
+            )
         else:
             self.record.phase = PENDING if status.state == UNIT_PENDING else RUNNING
 

@@ -13,6 +13,7 @@ from ..limits import RESULTS_LAG_SECONDS
 from ..receptor.work_unit import UnitStatus
 from ..results.artifact_dir import RC, RC_BYTES, event_file_name, rc_of
 from ..results.verdict import Evidence, Verdict, judge
+from ..stages.process import check_job
 from ..stream.archive_receiver import ArchiveReceiver
 from ..stream.messages import JobEvent, JSONObject, Status
 from ..stream.reader import Opener, SealedAwayError, StreamReader
@@ -23,10 +24,11 @@ __all__ = ["ended_unit_verdict"]
 
 
 async def ended_unit_verdict(
-    handle: UnitHandle, unit_status: UnitStatus, seconds: float, unseal: Opener | None = None
+    handle: UnitHandle, unit_status: UnitStatus, seconds: float, unseal: Opener | None = None, job: str | None = None
 ) -> Verdict:
     """:param seconds: how long the results may take.
     :param unseal: opens sealed results.
+    :param job: which one it must be, if that is to be looked at.
     :raises UnreachableError: the results cannot be read, or not all of them.
     :raises LimitError: they are larger than a stream is by default.
     :raises CommandError: there are none to be had.
@@ -51,6 +53,7 @@ async def ended_unit_verdict(
                         if isinstance(counter, int) and event_file_name(counter, item.data.get("uuid")) is not None:
                             events, highest = events + 1, max(highest, counter)
                     elif isinstance(item, Status):
+                        check_job(item, job)
                         last = item.data
                         reader.archives = True
                     elif isinstance(item, ArchiveReceiver):

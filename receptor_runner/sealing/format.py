@@ -6,7 +6,6 @@ secret. A job is opened once, and not when it is too old. docs/stream.md has the
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
 import json
 import os
@@ -147,6 +146,8 @@ class SealedReceiver:
         self._purpose = purpose
         self.extension = Extension()
         self.results_key: bytes | None = None
+        #: As that of :class:`~receptor_runner.delta.format.DeltaReceiver`.
+        self.not_kept: tuple[bytes, ...] = ()
         self._line = line
         self._key = key
         self._open_store = open_store
@@ -168,6 +169,8 @@ class SealedReceiver:
         elif header.get("format") != ZIP.name:
             raise ArchiveError(f"what is sealed is packed as {str(header.get('format'))[:80]!r}, unknown here")
         yield from by.unpack(cast("IO[bytes]", reader), target, limits, artifacts=artifacts)
+        if isinstance(by, DeltaReceiver):
+            self.not_kept = by.not_kept
 
     def _wrapped(self) -> bytes:
         """:raises RefusedError: it is sealed for another key, or in another way."""
@@ -181,7 +184,7 @@ class SealedReceiver:
             )
         try:
             return base64.b64decode(str(sealed.get("key")), validate=True)
-        except binascii.Error as exc:
+        except ValueError as exc:
             raise RefusedError("the wrapped key of the job is damaged") from exc
 
     def _read_header(self, reader: SealedReader) -> JSONObject:

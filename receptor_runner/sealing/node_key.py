@@ -88,10 +88,20 @@ class NodeKey:
             make_private(directory)
             _forget_old(directory)
             os.close(os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            _sync(directory)
         except FileExistsError as exc:
             raise RefusedError("this sealed job came before; it is not run again") from exc
         except OSError as exc:
             raise OutputError(f"cannot note in {directory} which jobs came: {exc.strerror}") from exc
+
+
+def _sync(directory: Path) -> None:
+    """What is noted is noted, also if the machine loses its power now."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _forget_old(directory: Path) -> None:

@@ -7,7 +7,6 @@ is written in clear, too, behind the one that counts: scripts look for it."""
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from typing import IO
 
@@ -89,7 +88,7 @@ class Unsealer:
             raise RefusedError(f"the sealed results are not whole: a block {number!r} where {self.block} should be")
         try:
             data = base64.b64decode(str(sealed.get("data")), validate=True)
-        except binascii.Error as exc:
+        except ValueError as exc:
             raise RefusedError(f"the block {number} of the sealed results is damaged") from exc
         opened = self._cipher.open(number, data)
         self.block += 1

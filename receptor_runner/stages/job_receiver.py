@@ -42,6 +42,8 @@ class JobReceiver:
         self.results_key: bytes | None = None
         #: To be called when nothing of the job runs any more: what it has left untouched is for the next one.
         self.give_back: Callable[[], None] = lambda: None
+        #: The digests of what came for the store of the node, and is not there.
+        self.not_kept: tuple[bytes, ...] = ()
         self._source = source
         self._writer = writer
         self._check_stop = check_stop
@@ -115,6 +117,7 @@ class JobReceiver:
         by = DeltaReceiver(self.extension.store, self._means.open_store, may_keep=self._work_dir.is_removed)
         self.give_back = by.give_back
         self._extract(archive, by)
+        self.not_kept = by.not_kept
 
     def _extract_sealed(self, archive: ArchiveReceiver) -> None:
         from ..sealing.format import SealedReceiver
@@ -126,6 +129,7 @@ class JobReceiver:
             self._extract(archive, by)
         finally:
             self.results_key = by.results_key
+            self.not_kept = by.not_kept
         self.extension, self._kwargs = by.extension, by.extension.parameters
 
     def _extract(self, archive: ArchiveReceiver, by: UnpackingFormat | None = None) -> None:

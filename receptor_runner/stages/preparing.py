@@ -72,6 +72,8 @@ class Preparation:
                 receiver.receive()
                 if receiver.extension.store is not None and not self._means.has_store():
                     raise UnreachableError("it has no store")
+                if receiver.not_kept:
+                    raise LackingError(receiver.not_kept)
             finally:
                 receiver.give_back()
 

@@ -46,7 +46,7 @@ from .handler_errors import tell_handler_error
 from .interrupts import Interrupts, PipeInterrupts, Reaction
 from .job_journal import NO_JOURNAL, JobJournal
 
-__all__ = ["Processor", "ProcessorOptions", "artifact_dir", "drain", "process"]
+__all__ = ["Processor", "ProcessorOptions", "artifact_dir", "check_job", "drain", "process"]
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +120,8 @@ class Processor:
             options.limits, start=self._journal.offset, skip=self._journal.skip, unseal=options.unseal
         )
         self._acknowledged = False
+        #: Whether how it ended was told by somebody whom nobody can believe.
+        self.is_doubtful = False
         self._handlers = HandlerSink(options.handlers, self.config)
         memory = self._journal.memory
         self._extracted = bool(memory.get("extracted"))
@@ -184,11 +186,6 @@ class Processor:
         return value if isinstance(value, str) else None
 
     @property
-    def is_doubtful(self) -> bool:
-        """Whether its last word came in clear, and should not have."""
-        return self._reader.doubt(None) is not None
-
-    @property
     def finished(self) -> bool:
         """Whether the stream's own end came."""
         return self._reader.finished
@@ -224,7 +221,7 @@ class Processor:
         match item:
             case Status(data):
                 logger.debug("status: %s", data.get("status"))
-                self._check_job(item.extension.job)
+                check_job(item, self._options.job)
                 self._warn(item.extension.warnings)
                 self._sinks.status_change(data)
                 self._journal.remember({"status": data})
@@ -238,11 +235,6 @@ class Processor:
                 self._journal.remember({"extracted": True})
             case _:
                 pass
-
-    def _check_job(self, job: str | None) -> None:
-        """:raises RefusedError: it is another one, which somebody has put in the place of ours."""
-        if self._options.job is not None and job not in (None, self._options.job):
-            raise RefusedError(f"these are the results of another job, {job[:80]!r}: somebody has changed the two")
 
     def _warn(self, texts: Sequence[str]) -> None:
         """What the worker wants to be known. It may be a stranger."""
@@ -309,8 +301,8 @@ class Processor:
         if self._options.in_place and fault is None and not self._extracted:
             self._extracted = True
             self._sinks.artifacts_ready(self.artifact_dir)
-        if fault is None and self._options.interrupts.give_up_at is None:
-            fault = self._reader.doubt(self.job_explanation)
+        fault = fault or self._reader.doubt(self.job_explanation)
+        self.is_doubtful = isinstance(fault, RefusedError)
         rc = self._artifacts.rc() if self._extracted and fault is None else None
         verdict = judge(
             Evidence(self._sinks.status_data, self._reader.finished, self._sinks.events, self._sinks.highest, rc, fault)
@@ -360,6 +352,15 @@ class Processor:
 
     def _tell_handler_error(self) -> None:
         self.verdict = tell_handler_error(self._handlers, self._sinks, self.verdict)
+
+
+def check_job(status: Status, wanted: str | None) -> None:
+    """:param wanted: which job it must be, if that is to be looked at.
+    :raises RefusedError: it is another one, which somebody has put in the place of ours.
+    """
+    job = status.extension.job
+    if wanted is not None and job not in (None, wanted):
+        raise RefusedError(f"these are the results of another job, {job[:80]!r}: somebody has changed the two")
 
 
 def _leave_to_another(fault: Exception) -> None:

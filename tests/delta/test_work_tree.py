@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -446,3 +447,47 @@ def test_a_second_round_begins_with_what_is_there(node: Node) -> None:
     assert node.client.send(node.directory, node.store, PLACE) == 2
     after = made(node.directory / "project")
     assert {name for name in before if before[name] != after[name]} == {"one"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives directories away")
+def test_what_a_job_does_to_all_directories_is_handed_on_to_none(node: Node) -> None:
+    """Also to the one above, in which what is kept is put aside."""
+    project = node.job()
+    for directory in (project.parent, project, project / "d", project / "d" / "e"):
+        os.chown(directory, -1, os.getgid() + 1)
+        directory.chmod(0o2755)
+    node.end()
+    assert node.trees() == []
+
+
+def test_a_store_that_goes_meanwhile_costs_the_directory_and_no_job(node: Node) -> None:
+    file, _ = node.client.packed()
+    node.directory.mkdir()
+    with file, ContentStore(node.store) as store:
+        owned = store.owned(node.client.owner)
+        shutil.rmtree(node.store)
+        tree = WorkTree(store, str(node.directory), node.client.owner, PLACE)
+        for _ in unpack_delta(file, str(node.directory), DEFAULT_LIMITS, node.client.digester, owned, tree):
+            pass
+        tree.give_back(lambda: store)
+    assert (node.directory / "project" / "d" / "two").read_text() == "d/two"
+
+
+def test_a_file_that_a_process_has_mapped_is_in_use(node: Node) -> None:
+    """It could still be written, and no time would tell."""
+    project = node.job()
+    program = (
+        "import mmap, sys; f = open(sys.stdin.readline().strip(), 'r+b'); m = mmap.mmap(f.fileno(), 0); f.close()\n"
+    )
+    program += "import os, gc; [os.close(n) for n in range(3, 50) if os.path.exists(f'/proc/self/fd/{n}')]\n"
+    program += "print(flush=True); sys.stdin.readline()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as user:
+        assert user.stdin is not None
+        assert user.stdout is not None
+        user.stdin.write(f"{project / 'one'}\n")
+        user.stdin.flush()
+        user.stdout.readline()
+        node.end()
+    assert node.trees() == []

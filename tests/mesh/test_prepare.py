@@ -107,6 +107,19 @@ def test_a_node_whose_store_cannot_be_used_any_more_is_told(mesh: Mesh, job: Pat
     assert runs[2].stderr.count(b"bytes are sent") == 1, "it is known by now"
 
 
+def test_a_node_whose_store_is_too_small_is_told(job: Path, tmp_path: Path) -> None:
+    """A controller that has prepared it sends everything."""
+    (job / "project" / "noise").write_bytes(os.urandom(2_000_000))
+    params = f"{WORKER} --store {tmp_path}/small --store-size 300K"
+    with running_with("embedded", [worktype(params=params)]) as mesh:
+        mesh.wait_ready()
+        done = ours("prepare", mesh.executor.name, job, *mesh.arguments())
+        assert done.returncode == 69
+        assert b"its store may be too small" in done.stderr
+        for _ in range(2):
+            assert mesh.run("run", job, "-p", "test.yml", "--delta").returncode == 0
+
+
 def test_one_job_goes_to_several_nodes_and_each_gets_what_it_lacks(mesh: Mesh, job: Path) -> None:
     names = executors(mesh)
     assert ours("prepare", names[0], job, *mesh.arguments()).returncode == 0

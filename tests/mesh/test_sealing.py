@@ -174,7 +174,33 @@ def test_a_last_word_in_clear_is_no_verdict(place: Place, secrets: Path) -> None
     followed = ours("attach", "forged", "-q")
     assert followed.returncode == 77
     assert b"submit it again (this came in clear" in followed.stderr
-    assert place.mesh.executor.units(), "who looks there finds what happened"
+    _is_kept(place, "forged")
+
+
+@pytest.mark.parametrize("change", ["A", "é"])
+def test_results_that_were_changed_are_kept_where_they_are(place: Place, secrets: Path, change: str) -> None:
+    """They may be whole elsewhere, and no command falls over them."""
+    (place.top / "go").touch()
+    place.mesh.run("submit", secrets, *WORDS, "-i", "changed")
+    (results,) = _ended(place, 1)
+    at = results.rindex(b'"data": "') + 40
+    new = change.encode() if results[at : at + 1] != b"A" else b"B"
+    _replace(place, results, results[:at] + new + results[at + len(new) :])
+    assert ours("jobs").returncode == 0
+    assert ours("wait", "changed").returncode == 77
+    assert ours("attach", "changed", "-q").returncode == 77
+    _is_kept(place, "changed")
+
+
+def _is_kept(place: Place, job: str) -> None:
+    """The work unit of a job whose results are not believed: who looks there finds what happened."""
+    assert place.mesh.executor.units()
+    assert ours("attach", job, "-q").returncode == 77
+    assert ours("release", job).returncode == 64
+    assert ours("prune", "--yes").returncode == 0
+    assert place.mesh.executor.units()
+    assert ours("release", "--force", job).returncode == 0
+    wait_for(lambda: not place.mesh.executor.units(), "by force it goes")
 
 
 def test_the_results_of_another_job_are_refused(place: Place, make_dir: DirFactory) -> None:
@@ -185,6 +211,7 @@ def test_the_results_of_another_job_are_refused(place: Place, make_dir: DirFacto
     _replace(place, one, two.ljust(len(one)) + b" ")
     _replace(place, two, one.ljust(len(two)))
     for name in ("one", "two"):
+        assert ours("wait", name).returncode == 77
         followed = ours("attach", name, "-q")
         assert followed.returncode == 77
         assert b"another job" in followed.stderr

@@ -30,11 +30,14 @@ from receptor_runner.sealing.node_key import NodeKey
 from receptor_runner.sealing.results import SealingOutput, Unsealer
 from receptor_runner.sealing.sealed_file import SealedReader, SealingWriter
 from receptor_runner.sealing.spool import sealed_spool
+from receptor_runner.stages.interrupts import MeshInterrupts
+from receptor_runner.stages.process import Processor, ProcessorOptions
 from receptor_runner.stream.archive_receiver import ArchiveReceiver
 from receptor_runner.stream.codec import END_OF_STREAM, encode, encode_archive
 from receptor_runner.stream.endpoints import FileOutput
 from receptor_runner.stream.messages import Extension, JobEvent, Status
 from receptor_runner.stream.reader import StreamReader
+from receptor_runner.system.signals import StopFlag
 from tests.support.deltas import OWNER, refuse
 
 LINE = Extension(job="j", owner="o")
@@ -343,6 +346,19 @@ def test_a_worker_may_say_in_clear_that_it_cannot_begin() -> None:
     doubt = reader.doubt("no key")
     assert doubt is not None
     assert str(doubt).startswith("no key (this came in clear")
+
+
+def test_what_says_in_clear_that_it_was_cancelled_is_not_believed(tmp_path: Path) -> None:
+    """Also if it was to be: whoever keeps the cancel back could say so."""
+    options = ProcessorOptions(
+        str(tmp_path), unseal=Unsealer(KEY), interrupts=MeshInterrupts(), cancel_callback=lambda: True
+    )
+    with StopFlag() as flag, Processor(flag, options) as processor:
+        processor.check_stop()
+        processor.feed(encode({"status": "canceled"}) + END_OF_STREAM)
+        processor.conclude()
+        assert processor.exit_code == 77
+        assert processor.is_doubtful
 
 
 def test_sealed_results_are_no_reason_to_doubt() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from receptor_runner.guard.temporary import JOB
+from receptor_runner.guard.temporary import JOB, SCRATCH, new_name
 from receptor_runner.limits import GUARD_ANSWER_SECONDS, GUARD_SILENCE_SECONDS
 from receptor_runner.stream.codec import END_OF_STREAM
 from tests.support.commands import CHILDREN, OURS, ours
@@ -133,7 +133,9 @@ def test_what_a_machine_that_lost_its_power_left_goes_with_the_next_job(
     lives = start(job(make_dir(STUBBORN, name="lives")), results=tmp_path / "of it")
     wait_for(lambda: processes_with(STUBBORN_MARK), "the stubborn child")
     living = set(no_leftovers.iterdir()) - left
-    others = used, kept, mine = [no_leftovers / name for name in (f"{JOB}abc", "receptor-runner-abc", "rr-abc")]
+    others = used, kept, mine = [
+        no_leftovers / name for name in (new_name(JOB), f"{JOB}0123456789abcd", f"{SCRATCH}abc")
+    ]
     for path in others:
         path.mkdir()
     with subprocess.Popen([sys.executable, "-c", "input()"], cwd=used, stdin=subprocess.PIPE):
