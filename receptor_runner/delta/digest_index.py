@@ -75,7 +75,7 @@ class DigestIndex:
             return None
         name = _name(entry)
         line = self._before.get(name)
-        if line is None or not line.startswith(b"%d %d %d %d %d\t" % entry.identity):
+        if line is None or not line.startswith(b"%s\t" % _numbers(entry.identity)):
             return None
         known = _known(line)
         if known is None or sum(one.reference.size for one in known.cuts) != entry.size:

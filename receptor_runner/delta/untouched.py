@@ -69,7 +69,8 @@ def seen_now(path: str, contents: str) -> Seen | None:
 
 def kind_of(directory: str) -> Kind:
     """:raises OSError: it is not there."""
-    return Kind(_owner(os.lstat(directory)), frozenset(_attributes(directory)))
+    info = os.lstat(directory)
+    return Kind((info.st_uid, info.st_gid, info.st_dev), frozenset(_attributes(directory)))
 
 
 def look_over(
@@ -127,11 +128,6 @@ def _sort(path: str, name: str, info: os.stat_result, noted: Mapping[str, Seen],
     remove_tree(path)
     if os.path.lexists(path):
         raise ValueError(f"{name} cannot be removed")
-
-
-def _owner(info: os.stat_result) -> tuple[int, int, int]:
-    """And its file system."""
-    return info.st_uid, info.st_gid, info.st_dev
 
 
 def _attributes(path: str) -> set[tuple[str, bytes]]:

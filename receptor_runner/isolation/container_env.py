@@ -16,8 +16,10 @@ from ..errors import ConfigurationError
 
 __all__ = ["container_environment", "hidden_command"]
 
+#: A path that says whose process it is.
+_KEY_FILE = "RECEPTOR_RUNNER_KEY_FILE"
 #: Variables that mean something to Ansible and to controllers alone.
-_HARMLESS = re.compile(r"(?:ANSIBLE|AWX|RUNNER|JOB|TOWER)_\w+|AD_HOC_COMMAND_ID|RECEPTOR_RUNNER_KEY_FILE", re.A)
+_HARMLESS = re.compile(rf"(?:ANSIBLE|AWX|RUNNER|JOB|TOWER)_\w+|AD_HOC_COMMAND_ID|{_KEY_FILE}", re.A)
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.A)
 #: What ``bash`` does not let anybody set; two mean nothing to any program, two are dangerous.
 _READ_ONLY = ("UID", "EUID", "PPID", "SHELLOPTS", "BASHOPTS")
@@ -27,8 +29,6 @@ _RENAME = 'for n in %s; do eval "export $n=\\"\\${%s$n}\\"; unset %s$n"; done; '
 _NO_ECHO = "stty -echo 2>/dev/null; "
 #: A shell dies of a file that it cannot read. The words are those for a program that it may not run.
 _READ = '[ -r "$1" ] || { echo "sh: 1: exec: $1: Permission denied" >&2; exit 126; }; . "$1"; '
-#: Not hidden: a path that says whose process it is.
-_KEY_FILE = "RECEPTOR_RUNNER_KEY_FILE"
 
 
 def container_environment(
@@ -69,7 +69,7 @@ def hidden_command(
     """
     lines, told = ['rm -f -- "$1" 2>/dev/null\n'], {}
     for name, value in env.items():
-        if name == _KEY_FILE:
+        if name == _KEY_FILE:  # whoever looks for the job asks the engine's process
             told[name] = value
         elif _IDENTIFIER.fullmatch(name) and name not in _READ_ONLY:
             lines.append(f"export {name}={shlex.quote(value)}\n")

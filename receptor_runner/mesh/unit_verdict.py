@@ -13,7 +13,6 @@ from ..limits import RESULTS_LAG_SECONDS
 from ..receptor.work_unit import UnitStatus
 from ..results.artifact_dir import RC, RC_BYTES, event_file_name, rc_of
 from ..results.verdict import Evidence, Verdict, judge
-from ..stages.process import check_job
 from ..stream.archive_receiver import ArchiveReceiver
 from ..stream.messages import JobEvent, JSONObject, Status
 from ..stream.reader import Opener, SealedAwayError, StreamReader
@@ -35,7 +34,7 @@ async def ended_unit_verdict(
     :raises SealedAwayError: they are sealed, and the key is not here.
     """
     until = time.monotonic() + seconds
-    reader = StreamReader(archives=False, unseal=unseal)
+    reader = StreamReader(archives=False, unseal=unseal, job=job)
     last: JSONObject = {}
     events = highest = 0
     rc: int | None = None
@@ -53,7 +52,6 @@ async def ended_unit_verdict(
                         if isinstance(counter, int) and event_file_name(counter, item.data.get("uuid")) is not None:
                             events, highest = events + 1, max(highest, counter)
                     elif isinstance(item, Status):
-                        check_job(item, job)
                         last = item.data
                         reader.archives = True
                     elif isinstance(item, ArchiveReceiver):

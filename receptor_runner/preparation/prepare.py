@@ -93,7 +93,7 @@ def _prepared(parameters: Parameters, context: PreparationContext) -> RunSpec:
     isolation = _isolation(request, context, artifact_dir)
     spec = _spec(job, context, artifact_dir, isolation, isolated=bool(request.kind))
     own_env = bare_environment_filled(os.environ, str(context.private_data.path)) if request.kind else {}
-    _check_passable(spec)
+    _check_passable(spec)  # its own words may be hidden by what is around them
     _wrap(spec, isolation, own_env, sealed=context.sealed)
     _check_passable(spec)
     return spec

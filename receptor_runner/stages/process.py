@@ -46,7 +46,7 @@ from .handler_errors import tell_handler_error
 from .interrupts import Interrupts, PipeInterrupts, Reaction
 from .job_journal import NO_JOURNAL, JobJournal
 
-__all__ = ["Processor", "ProcessorOptions", "artifact_dir", "check_job", "drain", "process"]
+__all__ = ["Processor", "ProcessorOptions", "artifact_dir", "drain", "process"]
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,11 @@ class Processor:
         self._options = options
         self._journal = options.journal
         self._reader = StreamReader(
-            options.limits, start=self._journal.offset, skip=self._journal.skip, unseal=options.unseal
+            options.limits,
+            start=self._journal.offset,
+            skip=self._journal.skip,
+            unseal=options.unseal,
+            job=options.job,
         )
         self._acknowledged = False
         #: Whether how it ended was told by somebody whom nobody can believe.
@@ -221,7 +225,6 @@ class Processor:
         match item:
             case Status(data):
                 logger.debug("status: %s", data.get("status"))
-                check_job(item, self._options.job)
                 self._warn(item.extension.warnings)
                 self._sinks.status_change(data)
                 self._journal.remember({"status": data})
@@ -352,15 +355,6 @@ class Processor:
 
     def _tell_handler_error(self) -> None:
         self.verdict = tell_handler_error(self._handlers, self._sinks, self.verdict)
-
-
-def check_job(status: Status, wanted: str | None) -> None:
-    """:param wanted: which job it must be, if that is to be looked at.
-    :raises RefusedError: it is another one, which somebody has put in the place of ours.
-    """
-    job = status.extension.job
-    if wanted is not None and job not in (None, wanted):
-        raise RefusedError(f"these are the results of another job, {job[:80]!r}: somebody has changed the two")
 
 
 def _leave_to_another(fault: Exception) -> None:

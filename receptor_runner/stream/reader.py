@@ -58,6 +58,7 @@ class StreamReader:
     :param skip: this many items behind ``start`` were handled before, and are left out.
     :param archives: false for a reader that does not want archives: they are passed over.
     :param unseal: opens sealed parts. Whoever has it believes nothing else.
+    :param job: which job's results they must be, if that is to be looked at.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class StreamReader:
         skip: int = 0,
         archives: bool = True,
         unseal: Opener | None = None,
+        job: str | None = None,
     ) -> None:
         #: Where another reader may start, and how many items behind that were handed out.
         self.boundary, self.done = start, 0
@@ -79,6 +81,7 @@ class StreamReader:
         self.archives = archives
         self._archive: ArchiveReceiver | None = None
         self._unseal = unseal
+        self._job = job
         #: What is sealed is a stream of its own.
         self._inner = Decoder(limits) if unseal is not None else self._decoder
         #: Whether sealed parts came, or others took them in.
@@ -119,6 +122,7 @@ class StreamReader:
         :raises ProtocolError: the bytes cannot be part of a stream.
         :raises TruncatedStreamError: the input ended before the stream did.
         :raises OutputError: an archive cannot be stored in the temporary directory.
+        :raises RefusedError: it is sealed for somebody else, or not as it was sealed, or of another job.
         """
         messages = self._decoder.receive(data) if data else self._decoder.receive_eof()
         for message in messages if self._unseal is None else self._unsealed(messages):
@@ -129,10 +133,7 @@ class StreamReader:
             elif kind is ArchiveStart or kind is ArchiveData or kind is ArchiveEnd:
                 yield from self._take_archive(message)
             elif self._counts():
-                if kind is Foreign:
-                    self._keep_foreign(message)
-                elif kind is Unknown:
-                    _refuse_sealed(message)
+                self._look_at(message)
                 yield message
         if self.finished:
             return  # whoever comes after us must find the end mark
@@ -143,6 +144,23 @@ class StreamReader:
         if self._decoder.boundary != self.boundary and not inside:
             self.boundary, self.done = self._decoder.boundary, 0
             self.block = self._unseal.block if self._unseal is not None else 0
+
+    def _look_at(self, message: Message) -> None:
+        """:raises RefusedError: it is of another job, or of results that are sealed for somebody else."""
+        match message:
+            case Foreign():
+                self.foreign = (self.foreign + message.text + b"\n")[-MAX_FOREIGN:]
+            case Unknown() if Extension.of(message.data).sealed is not None:
+                raise SealedAwayError("the results of the job are sealed, and the key is with whoever submitted it")
+            case Status():
+                self._check_job(message.extension.job)
+            case _:
+                pass
+
+    def _check_job(self, job: str | None) -> None:
+        """:raises RefusedError: it is another one, which somebody has put in the place of ours."""
+        if self._job is not None and job not in (None, self._job):
+            raise RefusedError(f"these are the results of another job, {job[:80]!r}: somebody has changed the two")
 
     def _unsealed(self, messages: list[Message]) -> Iterator[Message]:
         """The messages of sealed parts. Before the first of them a worker may say that it cannot begin.
@@ -191,16 +209,6 @@ class StreamReader:
                 self.close()
             case _:
                 pass
-
-    def _keep_foreign(self, message: Message) -> None:
-        assert isinstance(message, Foreign)
-        self.foreign = (self.foreign + message.text + b"\n")[-MAX_FOREIGN:]
-
-
-def _refuse_sealed(message: Message) -> None:
-    """:raises RefusedError: it is a sealed part."""
-    if isinstance(message, Unknown) and Extension.of(message.data).sealed is not None:
-        raise SealedAwayError("the results of the job are sealed, and the key is with whoever submitted it")
 
 
 def _checked_clear(message: Message) -> Message:

@@ -479,7 +479,7 @@ def test_a_file_that_a_process_has_mapped_is_in_use(node: Node) -> None:
     program = (
         "import mmap, sys; f = open(sys.stdin.readline().strip(), 'r+b'); m = mmap.mmap(f.fileno(), 0); f.close()\n"
     )
-    program += "import os, gc; [os.close(n) for n in range(3, 50) if os.path.exists(f'/proc/self/fd/{n}')]\n"
+    program += "import os; [os.close(n) for n in range(3, 50) if os.path.exists(f'/proc/self/fd/{n}')]\n"
     program += "print(flush=True); sys.stdin.readline()"
     with subprocess.Popen(
         [sys.executable, "-c", program], cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

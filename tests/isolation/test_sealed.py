@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ pytestmark = pytest.mark.slow
 
 PLANTED = "PLANTED-S3CRET"
 ODD = f"{PLANTED} \"a\" 'b' $HOME `id` \\\n\ttwo lines"
-Seal = Callable[[Path], bytes]
 
 
 @pytest.fixture
