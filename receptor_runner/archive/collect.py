@@ -148,12 +148,16 @@ def _entry(level: _Level, own: str, name: str, report: Report) -> Entry | None:
         kind = stat.S_IFMT(found.st_mode)
         if kind == stat.S_IFLNK:
             target = os.fsencode(os.readlink(own, dir_fd=level.fd))
-            return Entry(name, found.st_mode, found.st_mtime_ns, len(target), data=target)
+            return Entry(name, found.st_mode, found.st_mtime_ns, len(target), data=target, identity=_identity(found))
     except OSError as exc:
         report(path, f"cannot be read: {exc.strerror}", not isinstance(exc, FileNotFoundError))
         return None
     if kind in (stat.S_IFREG, stat.S_IFDIR):
-        identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        identity = _identity(found)
         return Entry(name, found.st_mode, found.st_mtime_ns, found.st_size, path, directory=level.fd, identity=identity)
     report(path, f"left out: it is {_KINDS.get(kind, 'not a file')}", False)
     return None
+
+
+def _identity(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

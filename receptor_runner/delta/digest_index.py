@@ -2,16 +2,20 @@
 
 Rules: a file is believed to be the same if its device, inode, size and both its times are. The time of change (ctime)
 cannot be set by anybody. One that was so young when it was read that a later change could have the same time is read
-again. An index that cannot be read or written costs time, and nothing else. What is known of a file stays a line of
-text until somebody asks for it: there may be very many."""
+again. An index that cannot be read or written, or is damaged, costs time, and nothing else. What is known of a stretch
+of files stays a line of text until somebody asks for it."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
+import time
+import zlib
+from collections.abc import Iterator
 from json.encoder import encode_basestring_ascii
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from ..archive.entry import Entry
 from ..errors import RefusedError
@@ -19,17 +23,17 @@ from ..system.below import read_regular
 from ..system.files import replace_file
 from .cutting import Cut
 from .references import Digester, Reference
+from .stretch import INODE, KnownFile, Noted, Stretch, facts_of, first_name_of, known_files, line_of
 
-__all__ = ["DigestIndex", "KnownFile"]
+__all__ = ["DigestIndex"]
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 2
+_VERSION = 3
 _LONGEST = 1024 * 1024 * 1024
 #: Times of files are that exact, on the worst file system that is known (FAT, and clocks of servers).
 _GRAIN_NS = 2_000_000_000
-#: So much of an identity says which file it is.
-_INODE = 2
+_NOTHING = KnownFile(0, ())
 
 
 class IndexCipher(Protocol):
@@ -41,72 +45,87 @@ class IndexCipher(Protocol):
         """:raises RefusedError: it is none."""
 
 
-class KnownFile(NamedTuple):
-    """``crc`` is that of the whole file, ``cuts`` are its contents in their order."""
-
-    crc: int
-    cuts: tuple[Cut, ...]
-
-
 class DigestIndex:
-    """The index in the file ``path``.
+    """The index in the file ``path``. Its files are asked for and noted in the order of the list of files.
 
     :param cipher: encrypts the file.
+    :param begun_ns: before anything that is noted was looked at, in nanoseconds since the epoch; default: now.
     """
 
-    def __init__(self, path: str | os.PathLike[str], digester: Digester, cipher: IndexCipher | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        digester: Digester,
+        cipher: IndexCipher | None = None,
+        begun_ns: int | None = None,
+    ) -> None:
+        self._begun_ns = time.time_ns() if begun_ns is None else begun_ns
         self._cipher = cipher
         self._path = path
         #: Another key makes other digests.
         self._head = f"{_VERSION} {digester.digest(b'index').hex()}".encode()
-        self._now: dict[bytes, bytes] = {}
         self._before = self._read()
-        #: Files that were cut: they may have other names by now.
-        self._by_inode = {
-            tuple(line.partition(b"\t")[0].split(b" ")[:_INODE]): line
-            for line in self._before.values()
-            if b" " in _cuts_of(line)
-        }
-        self._changed = False
+        self._by_first = {first_name_of(line): line for line in self._before}
+        self._now: list[bytes] = []
+        self._open: list[Noted] = []
+
+    def begin(self) -> None:
+        """Nothing is noted yet."""
+        self._now, self._open = [], []
+
+    def stretch(self, first: Entry) -> Stretch | None:
+        """What is known of the stretch that began with an entry of the name of ``first``."""
+        line = self._by_first.get(encode_basestring_ascii(first.name))
+        if line is not None:
+            with contextlib.suppress(ValueError):
+                return Stretch.of_line(line)
+        return None
+
+    def keep(self, stretch: Stretch) -> None:
+        """It is as it was."""
+        self._now.append(stretch.line)
 
     def known(self, entry: Entry) -> KnownFile | None:
         """What is known of the file of ``entry``, if it is as it was."""
-        if entry.identity is None:
+        noted = self._files[0].get(entry.name)
+        if noted is None or entry.identity is None or noted.facts[1:] != entry.identity:
             return None
-        name = _name(entry)
-        line = self._before.get(name)
-        if line is None or not line.startswith(b"%s\t" % _numbers(entry.identity)):
+        if sum(one.reference.size for one in noted.known.cuts) != entry.size:
             return None
-        known = _known(line)
-        if known is None or sum(one.reference.size for one in known.cuts) != entry.size:
-            return None  # the line is damaged
-        self._now[name] = line
-        return known
+        return noted.known
 
     def earlier_cuts(self, entry: Entry) -> tuple[Cut, ...]:
         """How the file was cut before it changed, or before it was renamed."""
         if entry.identity is None:
             return ()
-        inode = tuple(b"%d" % number for number in entry.identity[:_INODE])
-        line = self._before.get(_name(entry)) or self._by_inode.get(inode)
-        known = _known(line) if line is not None else None
-        return known.cuts if known is not None else ()
+        by_name, by_inode = self._files
+        noted = by_name.get(entry.name) or by_inode.get(entry.identity[:INODE])
+        return noted.known.cuts if noted is not None else ()
 
-    def note(self, entry: Entry, crc: int, cuts: tuple[Cut, ...], begun_ns: int) -> None:
-        """:param begun_ns: when it began to be read, in nanoseconds since the epoch."""
-        if entry.identity is None:
-            return
-        young = max(entry.identity[-1], entry.mtime_ns) > begun_ns - _GRAIN_NS
-        identity = entry.identity[:_INODE] if young else entry.identity
-        self._now[_name(entry)] = b"%s\t%d\t%s" % (_numbers(identity), crc, b" ".join(map(_to_text, cuts)))
-        self._changed = True
+    def note(self, entry: Entry, known: KnownFile = _NOTHING, *, unchanged: bool = True) -> None:
+        """Notes the next entry of a stretch, which the list of files has.
+
+        :param unchanged: whether it was the same all the time that it was read.
+        """
+        newest = max(entry.identity[-1], entry.mtime_ns) if entry.identity is not None else self._begun_ns
+        believed = unchanged and newest <= self._begun_ns - _GRAIN_NS
+        self._open.append(Noted(entry.name, facts_of(entry, believed=believed), known))
+
+    def end_stretch(self, pieces: list[Reference]) -> None:
+        """What was noted since the last one is a stretch.
+
+        :param pieces: how the manifest lists it; none if it lists something else between.
+        """
+        if self._open:
+            self._now.append(line_of(self._open, pieces))
+            self._open = []
 
     def save(self) -> None:
-        """Keeps what was asked for and noted; the rest is gone."""
-        if not self._changed and len(self._now) == len(self._before):
+        """Keeps what was noted and kept; the rest is gone."""
+        if self._now == self._before:
             return
-        lines = (b"%s\t%s" % item for item in self._now.items())
-        data = b"\n".join((self._head, *lines))
+        body = b"\n".join(self._now)
+        data = b"%s %d\n%s" % (self._head, zlib.crc32(body), body)
         if self._cipher is not None:
             data = self._cipher.seal_text(data)
         try:
@@ -114,44 +133,24 @@ class DigestIndex:
         except OSError as exc:
             logger.info("cannot keep digests in %s: %s", self._path, exc.strerror)
 
-    def _read(self) -> dict[bytes, bytes]:
+    def _read(self) -> list[bytes]:
         with contextlib.suppress(OSError, ValueError, RefusedError):
             content = read_regular(self._path, _LONGEST)
             if self._cipher is not None:
                 content = self._cipher.open_text(content)
-            head, *lines = content.split(b"\n")
-            if head == self._head:
-                return {name: line for name, _, line in (one.partition(b"\t") for one in lines)}
-        return {}
+            head, _, body = content.partition(b"\n")
+            if head == b"%s %d" % (self._head, zlib.crc32(body)) and body:
+                return body.split(b"\n")
+        return []
 
+    @functools.cached_property
+    def _files(self) -> tuple[dict[str, Noted], dict[tuple[int, ...], Noted]]:
+        """All files by their names; those that were cut by their inodes, because they may have other names by now."""
+        by_name = {noted.name: noted for noted in self._all()}
+        by_inode = {noted.facts[1 : 1 + INODE]: noted for noted in by_name.values() if len(noted.known.cuts) > 1}
+        return by_name, by_inode
 
-def _name(entry: Entry) -> bytes:
-    return encode_basestring_ascii(entry.name).encode()
-
-
-def _numbers(identity: tuple[int, ...]) -> bytes:
-    return b" ".join([b"%d" % number for number in identity])
-
-
-def _cuts_of(line: bytes) -> bytes:
-    return line.rpartition(b"\t")[2]
-
-
-def _known(line: bytes) -> KnownFile | None:
-    """None: the line is damaged."""
-    try:
-        _, crc, cuts = line.split(b"\t")
-        return KnownFile(int(crc), tuple(map(_cut, cuts.split())))
-    except ValueError:
-        return None
-
-
-def _to_text(one: Cut) -> bytes:
-    digest, size, crc = one.reference
-    return b"%s:%d:%d:%s" % (digest.hex().encode(), size, crc, one.anchor.hex().encode())
-
-
-def _cut(text: bytes) -> Cut:
-    """:raises ValueError: it is none."""
-    digest, size, crc, anchor = text.decode("ascii").split(":")
-    return Cut(Reference(bytes.fromhex(digest), int(size), int(crc)), bytes.fromhex(anchor))
+    def _all(self) -> Iterator[Noted]:
+        for line in self._before:
+            with contextlib.suppress(ValueError):
+                yield from known_files(line)

@@ -17,7 +17,12 @@ from ..limits import MAX_PIECE
 from ..stream.bounded_json import parse_json
 from .references import DIGEST_BYTES, Reference
 
-__all__ = ["PieceWriter", "TreeEntry", "read_piece", "read_root", "write_root"]
+__all__ = ["BLOB", "MANIFEST", "PieceWriter", "TreeEntry", "ends_piece", "read_piece", "read_root", "write_root"]
+
+#: The member with the root, and what the name of a content begins with. No file of a job has such a name, because those
+#: are relative.
+MANIFEST = "/manifest"
+BLOB = "/"
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _VERSION = 1
@@ -44,6 +49,11 @@ class TreeEntry(NamedTuple):
     target: bytes = b""
 
 
+def ends_piece(name: str) -> bool:
+    """Whether a piece ends behind an entry of this name."""
+    return zlib.crc32(name.encode()) % _NAMES_A_PIECE == 0
+
+
 class PieceWriter:
     """Give it entries in their order; it hands out pieces when they are whole."""
 
@@ -57,8 +67,13 @@ class PieceWriter:
             yield from self.rest()
         self._lines.append(line)
         self._size += len(line)
-        if zlib.crc32(entry.name.encode()) % _NAMES_A_PIECE == 0:
+        if ends_piece(entry.name):
             yield from self.rest()
+
+    @property
+    def is_between(self) -> bool:
+        """Whether the next entry begins a piece."""
+        return not self._lines
 
     def rest(self) -> Iterator[bytes]:
         """What is left at the end."""

@@ -2,12 +2,13 @@
 
 Rules: it is a zip. What belongs to no store, ``env`` first of all, is a member as ever. What is below ``project``,
 ``roles`` and ``inventory`` stands in a manifest, and its contents are members named by their digests, if the receiver
-lacks them. Another thread reads and digests (``reading.py``) while this one packs."""
+lacks them. Another thread looks (``recognition.py``), reads and digests (``reading.py``) and lists (``listing.py``)
+while this one packs."""
 
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Container, Generator, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import closing
 from typing import IO
 
@@ -16,15 +17,15 @@ from ..archive.entry import Entry
 from ..archive.pack import ZipPacker
 from ..system.ahead import ahead
 from .digest_index import DigestIndex
-from .manifest import PieceWriter, TreeEntry, write_root
+from .listing import Listing
+from .manifest import BLOB, TreeEntry
 from .reading import Content, FileReader, Read, is_kept
+from .recognition import recognised
 from .references import Digester, Reference
+from .stretch import Stretch
 
-__all__ = ["BLOB", "MANIFEST", "DeltaPacker"]
+__all__ = ["DeltaPacker"]
 
-#: No file of a job has such a name, because those are relative.
-MANIFEST = "/manifest"
-BLOB = "/"
 #: So many bytes are read ahead of what is packed.
 _AHEAD = 16 * 1024 * 1024
 _FILE = stat.S_IFREG | 0o600
@@ -49,13 +50,16 @@ class DeltaPacker:
     ) -> None:
         self._only_kept = only_kept
         self.told: Callable[[str, int, int, int], None] | None = None
-        #: The digests of all that the archive names.
-        self.named: set[bytes] = set()
+        self._reader = FileReader(report, digester, index, there)
+        self._listing = Listing(digester, index, there)
         self._zip = ZipPacker(file, report)
-        self._report = report
-        self._digester = digester
         self._index = index
         self._there = there
+
+    @property
+    def named(self) -> set[bytes]:
+        """The digests of all that the archive names."""
+        return self._listing.named
 
     @property
     def size(self) -> int:
@@ -81,8 +85,9 @@ class DeltaPacker:
             self._zip.told = self._tell_plain
         if self._only_kept:
             entries = (entry for entry in entries if is_kept(entry.name))
-        reader = FileReader(self._report, self._digester, self._index, self._there)
-        with closing(ahead(reader.read(entries), _weight, _AHEAD)) as items:
+        self._index.begin()
+        read = self._reader.read(recognised(entries, self._index, self._there))
+        with closing(ahead(self._listing.listed(read), _weight, _AHEAD)) as items:
             yield from self._zip.pack(self._members(items))
         self._index.save()
 
@@ -91,32 +96,21 @@ class DeltaPacker:
             self.told(name, mode, size, crc)
 
     def _members(self, items: Iterator[Read]) -> Iterator[Entry]:
-        writer = PieceWriter()
-        pieces: list[Reference] = []
         for item in items:
-            if type(item) is Content:
-                yield _blob(item.reference, item.data)
-            elif type(item) is TreeEntry:
-                self._note(item)
-                for piece in writer.add(item):
-                    pieces.append((yield from self._piece(piece)))
-            elif type(item) is Entry:
+            if isinstance(item, Entry):
                 yield item
-        for piece in writer.rest():
-            pieces.append((yield from self._piece(piece)))
-        yield Entry(MANIFEST, _FILE, 0, data=write_root(pieces))
+            elif isinstance(item, Content):
+                yield _blob(item.reference, item.data)
+            elif self.told is not None:
+                for told in _told(item):
+                    self.told(*told)
 
-    def _note(self, entry: TreeEntry) -> None:
-        self.named.update(one.digest for one in entry.references)
-        if self.told is not None:
-            self.told(entry.name, entry.mode, entry.size, entry.crc)
 
-    def _piece(self, data: bytes) -> Generator[Entry, None, Reference]:
-        reference = self._digester.reference(data)
-        if reference.digest not in self._there and reference.digest not in self.named:
-            yield _blob(reference, data)
-        self.named.add(reference.digest)
-        return reference
+def _told(item: TreeEntry | Stretch) -> Iterable[tuple[str, int, int, int]]:
+    """Name, mode, size and CRC-32."""
+    if isinstance(item, Stretch):
+        return item.files()
+    return ((item.name, item.mode, item.size, item.crc),)
 
 
 def _blob(reference: Reference, data: bytes) -> Entry:

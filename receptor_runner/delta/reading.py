@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
@@ -20,9 +19,11 @@ from .cutting import CUT_FROM, Cut, cut
 from .digest_index import DigestIndex
 from .manifest import TreeEntry
 from .references import Digester, Reference
+from .stretch import KnownFile, Stretch
 
 __all__ = ["KEPT", "Content", "FileReader", "Read", "is_kept"]
 
+_FILE = stat.S_IFREG | 0o600
 #: What is below these goes through the store of a node.
 KEPT = ("project", "roles", "inventory")
 
@@ -39,9 +40,9 @@ class Content(NamedTuple):
     data: bytes
 
 
-#: What comes of reading: an entry that travels as ever, a content, or what the manifest says of a file whose contents
-#: came before.
-Read: TypeAlias = Entry | Content | TreeEntry
+#: What comes of reading: an entry that travels as ever, a content, what the manifest says of a file whose contents came
+#: before, or a stretch of files that the receiver has.
+Read: TypeAlias = Entry | Content | TreeEntry | Stretch
 
 
 class FileReader:
@@ -55,8 +56,12 @@ class FileReader:
         self._sent: set[bytes] = set()
         self._members = self._unpacked = self._holes = 0
 
-    def read(self, entries: Iterable[Entry]) -> Generator[Read, None, None]:
+    def read(self, entries: Iterable[Entry | Stretch]) -> Generator[Read, None, None]:
         for entry in entries:
+            if isinstance(entry, Stretch):
+                if self._takes(entry):
+                    yield entry
+                continue
             if not is_kept(entry.name):
                 yield self._at_hand(entry)
                 continue
@@ -68,6 +73,16 @@ class FileReader:
             else:
                 self._report(entry.path or entry.name, refused, True)
 
+    def _takes(self, stretch: Stretch) -> bool:
+        """Whether a receiver takes the stretch beside what came before. That it does not is told."""
+        self._members += len(stretch.names)
+        last = Entry(stretch.names[-1], _FILE, 0, stretch.size)
+        refused = refusal(last, self._members - 1, self._unpacked)
+        self._unpacked += stretch.size
+        if refused is not None:
+            self._report(last.name, refused, True)
+        return refused is None
+
     def _at_hand(self, entry: Entry) -> Entry:
         """The directory of an entry is open only until the next is asked for, and this one is packed later. It is
         opened by its path then.
@@ -76,11 +91,13 @@ class FileReader:
 
     def _kept(self, entry: Entry) -> Iterator[Read]:
         if stat.S_ISDIR(entry.mode):
+            self._index.note(entry)
             yield TreeEntry(entry.name, entry.mode, entry.mtime_ns)
             return
         if stat.S_ISLNK(entry.mode):
             target = entry.data or b""
             crc = deflate.crc32(target)
+            self._index.note(entry, KnownFile(crc, ()))
             yield TreeEntry(entry.name, entry.mode, entry.mtime_ns, len(target), crc, target=target)
             return
         if entry.data is not None:
@@ -91,6 +108,7 @@ class FileReader:
         known = self._index.known(entry)
         if known is not None and all(map(self._is_there, known.cuts)):
             references = tuple(one.reference for one in known.cuts)
+            self._index.note(entry, known)
             yield TreeEntry(entry.name, entry.mode, entry.mtime_ns, entry.size, known.crc, references)
             return
         yield from self._file(entry)
@@ -120,7 +138,6 @@ class FileReader:
 
     def _contents(self, entry: Entry, pieces: Iterator[tuple[Cut, bytes]], fd: int = -1) -> Iterator[Read]:
         """What the receiver lacks of a file, and then what it is."""
-        begun = time.time_ns()
         cuts: list[Cut] = []
         size = crc = 0
         for one, data in pieces:
@@ -130,10 +147,10 @@ class FileReader:
             if not self._is_there(one):
                 self._sent.add(one.reference.digest)
                 yield Content(one.reference, data)
-        if fd >= 0 and (size != entry.size or os.fstat(fd).st_size != entry.size):
+        unchanged = fd < 0 or size == entry.size == os.fstat(fd).st_size
+        if not unchanged:
             self._report(entry.path or entry.name, CHANGED, False)
-        elif fd >= 0:
-            self._index.note(entry, crc, tuple(cuts), begun)
+        self._index.note(entry, KnownFile(crc, tuple(cuts)), unchanged=unchanged)
         yield TreeEntry(entry.name, entry.mode, entry.mtime_ns, size, crc, tuple(one.reference for one in cuts))
 
     def _is_there(self, one: Cut) -> bool:

@@ -18,9 +18,8 @@ from ..archive.unpack import Counted, check_bounds, content, extract, placed_mem
 from ..errors import ArchiveError
 from ..limits import MAX_PIECE, StreamLimits
 from .lacking import LackingError
-from .manifest import TreeEntry, read_piece, read_root
+from .manifest import BLOB, MANIFEST, TreeEntry, read_piece, read_root
 from .owned_contents import OwnedContents
-from .packer import BLOB, MANIFEST
 from .reading import is_kept
 from .references import DIGEST_BYTES, Digester, Reference
 from .work_tree import WorkTree

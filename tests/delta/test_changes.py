@@ -8,7 +8,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,15 +17,20 @@ from hypothesis import strategies as st
 
 from receptor_runner.archive.collect import collect
 from receptor_runner.archive.entry import Entry
+from receptor_runner.delta import manifest
 from receptor_runner.delta.content_store import ContentStore
+from receptor_runner.delta.cutting import CUT_FROM
 from receptor_runner.delta.digest_index import DigestIndex
 from receptor_runner.delta.format import DeltaSender
 from receptor_runner.delta.packer import DeltaPacker
 from receptor_runner.delta.references import Digester
 from receptor_runner.delta.shared import SharedArchives
+from receptor_runner.delta.stretch import KnownFile
 from tests.support.deltas import Client, contents, refuse, seen, send_whole, unpack
 
-NAMES = st.sampled_from(["project/a", "project/b", "project/d/c", "roles/r/x", "inventory/hosts", "env/e", "other"])
+NAMES = st.sampled_from(
+    ["project/a", "project/b", "project/d/c", "roles/r/x", "roles/z", "inventory/hosts", "env/e", "other"]
+)
 SMALL = st.binary(max_size=40)
 LARGE = st.integers(0, 3).map(lambda seed: random.Random(seed).randbytes(5_000_000))
 MOMENT = st.integers(0, 4_000_000_000_000_000_000)
@@ -52,9 +57,12 @@ CHANGE = st.one_of(
 
 
 class World:
-    """A private data dir and a node's store."""
+    """A private data dir and a node's store.
 
-    def __init__(self, top: Path) -> None:
+    :param patient: whether its client believes the times of all files.
+    """
+
+    def __init__(self, top: Path, *, patient: bool) -> None:
         self.top = top
         self.job = top / "job"
         self.node = top / "node"
@@ -63,7 +71,7 @@ class World:
             (self.job / name).mkdir(parents=True)
         for name in ("project/a", "project/d/c", "roles/r/x", "inventory/hosts"):
             (self.job / name).write_text(f"the first {name}")
-        self.client = Client(self.job, top / "memory")
+        self.client = Client(self.job, top / "memory", patient=patient)
 
     def change(self, what: str, one: object, two: object) -> None:
         if what == "send":
@@ -82,9 +90,28 @@ class World:
             getattr(self, "_" + what.replace("-", "_"))(top / str(name), how)
 
     def check(self) -> None:
+        self._check_archive()
         self.client.send(self.node, self.store, PLACE)
         send_whole(self.job, self.top / "whole")
         assert seen(self.node) == seen(self.top / "whole")
+
+    def _check_archive(self) -> None:
+        """What is remembered of the files makes no other archive than a look at them. Large ones may be cut in other
+        places.
+        """
+        index = DigestIndex(self.top / "nothing", self.client.digester)
+        archives = [self._archive(self.client.index()), self._archive(index)]
+        assert archives[0][0] == archives[1][0]
+        if all(path.lstat().st_size <= CUT_FROM for path in self.job.rglob("*")):
+            assert archives[0] == archives[1]
+        (self.top / "nothing").unlink(missing_ok=True)
+
+    def _archive(self, index: DigestIndex) -> tuple[list[object], set[bytes], bytes]:
+        told: list[object] = []
+        with tempfile.TemporaryFile() as file:
+            packer = self.client.pack(file, index, lambda *member: told.append(member))
+            file.seek(0)
+            return told, packer.named, file.read()
 
     def _harm(self, what: str, number: int) -> None:
         found = contents(self.store) if self.store.exists() else []
@@ -154,17 +181,23 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def new_world(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], World]:
-    return lambda: World(tmp_path_factory.mktemp("world"))
+def new_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[bool], World]]:
+    """Worlds in which each third name ends a piece of the list of files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest, "_NAMES_A_PIECE", 3)
+        yield lambda patient: World(tmp_path_factory.mktemp("world"), patient=patient)
 
 
-@given(changes=st.lists(CHANGE, max_size=12), done=st.lists(CHANGE_OF_FILE, max_size=6))
+@given(patient=st.booleans(), changes=st.lists(CHANGE, max_size=12), done=st.lists(CHANGE_OF_FILE, max_size=6))
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_the_directory_at_the_node_is_that_of_a_full_transmit(
-    new_world: Callable[[], World], changes: list[tuple[str, object, object]], done: list[tuple[str, object, object]]
+    new_world: Callable[[bool], World],
+    patient: bool,
+    changes: list[tuple[str, object, object]],
+    done: list[tuple[str, object, object]],
 ) -> None:
     """:param done: what the last job but one does to its files."""
-    world = new_world()
+    world = new_world(patient)
     try:
         world.check()
         for change in changes:
@@ -215,8 +248,10 @@ def test_what_has_not_changed_is_not_read_again(large: Client, tmp_path: Path) -
     entry = next(one for one in collect(str(large.directory), refuse) if one.name == "project/large")
     assert index.known(entry) is None, "it was too young to be believed"
     assert index.earlier_cuts(entry)
-    index.note(entry, 0, index.earlier_cuts(entry), time.time_ns() + 10**10)
-    index.save()
+    later = DigestIndex(tmp_path / "memory", large.digester, begun_ns=time.time_ns() + 10**10)
+    later.note(entry, KnownFile(0, index.earlier_cuts(entry)))
+    later.end_stretch([])
+    later.save()
     known = DigestIndex(tmp_path / "memory", large.digester).known(entry)
     assert known is not None
     os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))

@@ -6,6 +6,8 @@ import os
 import shutil
 import stat
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -29,10 +31,26 @@ def refuse(path: str, reason: str, fatal: bool) -> None:
     raise AssertionError(f"{path} {reason}")
 
 
-class Client:
-    """Whoever has ``directory``, and what he remembers of the node."""
+def wait_for_clock(directory: Path) -> None:
+    """Until what changes in the file system of ``directory`` gets another time."""
+    probe = directory / "clock"
+    probe.write_bytes(b"")
+    before = probe.stat().st_ctime_ns
+    while probe.stat().st_ctime_ns == before:
+        probe.touch()
+    probe.unlink()
 
-    def __init__(self, directory: Path, memory: Path, key: bytes = b"k" * 32, owner: str = OWNER) -> None:
+
+class Client:
+    """Whoever has ``directory``, and what he remembers of the node.
+
+    :param patient: it waits for the clock before it looks at files, and believes the times of all.
+    """
+
+    def __init__(
+        self, directory: Path, memory: Path, key: bytes = b"k" * 32, owner: str = OWNER, *, patient: bool = False
+    ) -> None:
+        self.patient = patient
         self.directory = directory
         self.digester = Digester(key)
         self.owner = owner
@@ -45,12 +63,29 @@ class Client:
     def packed(self) -> tuple[IO[bytes], set[bytes]]:
         """An archive of the directory, and what it names."""
         file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever unpacks it closes it
-        index = DigestIndex(self._memory, self.digester)
-        packer = DeltaPacker(file, refuse, self.digester, index, frozenset(self.there))
-        for _ in packer.pack(collect(str(self.directory), refuse)):
-            pass
+        packer = self.pack(file, self.index())
         self.sent = packer.size
         return file, packer.named
+
+    def index(self) -> DigestIndex:
+        """What it remembers of the files."""
+        if not self.patient:
+            return DigestIndex(self._memory, self.digester)
+        wait_for_clock(self._memory.parent)
+        return DigestIndex(self._memory, self.digester, begun_ns=time.time_ns() + 10**10)
+
+    def pack(
+        self, file: IO[bytes], index: DigestIndex, told: Callable[[str, int, int, int], None] | None = None
+    ) -> DeltaPacker:
+        """Writes an archive of the directory to ``file``.
+
+        :param told: hears of all that is in it.
+        """
+        packer = DeltaPacker(file, refuse, self.digester, index, frozenset(self.there))
+        packer.told = told
+        for _ in packer.pack(collect(str(self.directory), refuse)):
+            pass
+        return packer
 
     def send(self, target: Path, store: Path, place: str = "") -> int:
         """Makes the directory in ``target`` on a node with ``store``; how many rounds that took.
