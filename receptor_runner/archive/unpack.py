@@ -88,9 +88,9 @@ class Counted:
         self.members = self.size = 0
         self._limits = limits
 
-    def add(self, name: str, size: int) -> None:
+    def add(self, name: str, size: int, members: int = 1) -> None:
         """:raises LimitError: that is more than is taken."""
-        self.members += 1
+        self.members += members
         self.size += size
         if self.members > self._limits.members:
             raise LimitError(f"the archive has more than {self._limits.members} members, the limit")

@@ -51,6 +51,15 @@ class OwnedContents:
         with self._opened(reference) as fd:
             return self._read(reference, fd)
 
+    def note_use(self, reference: Reference) -> bool:
+        """Notes that somebody needs the content, though nobody reads it; whether it is there."""
+        with contextlib.suppress(OSError):
+            found = os.stat(_path(reference), dir_fd=self._directory, follow_symlinks=False)
+            if found.st_mtime < self._now - _NOTED_AFTER:
+                os.utime(_path(reference), dir_fd=self._directory, follow_symlinks=False)
+            return True
+        return False
+
     def copy(self, reference: Reference, target: int) -> bool:
         """Writes the content into the empty file ``target``, which shares its blocks if the file system can do that.
         False if it is not there, or not what it was.
@@ -129,13 +138,7 @@ class OwnedContents:
 
     def not_kept(self) -> tuple[bytes, ...]:
         """The digests of what was given and is not there: there was no room, or others needed it."""
-        return tuple(one.digest for one in self._given if not self._is_there(one))
-
-    def _is_there(self, reference: Reference) -> bool:
-        with contextlib.suppress(OSError):
-            os.stat(_path(reference), dir_fd=self._directory, follow_symlinks=False)
-            return True
-        return False
+        return tuple(one.digest for one in self._given if not self.note_use(one))
 
     def _new(self) -> int:
         return os.open(self._aside, NEW_FILE, 0o600, dir_fd=self._directory)

@@ -7,9 +7,10 @@ what a job does to them never reaches the store. The archive is a stranger's, as
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO
 
 from ..archive.directory import Member, ZipDirectory
@@ -22,6 +23,7 @@ from .manifest import BLOB, MANIFEST, TreeEntry, read_piece, read_root
 from .owned_contents import OwnedContents
 from .reading import is_kept
 from .references import DIGEST_BYTES, Digester, Reference
+from .tree_record import ListedPiece
 from .work_tree import WorkTree
 
 __all__ = ["unpack_delta"]
@@ -114,6 +116,15 @@ class _Contents:
         """Whether it is in the archive."""
         return reference.digest in self._sent
 
+    @functools.cached_property
+    def sent(self) -> frozenset[str]:
+        """The digests of what is in the archive, in hex. All are known when the first is asked for."""
+        return frozenset(digest.hex() for digest in self._sent)
+
+    def is_kept(self, reference: Reference) -> bool:
+        """Whether it is in the store, and was not sent."""
+        return self._store is not None and not self.was_sent(reference) and self._store.note_use(reference)
+
     def get(self, reference: Reference) -> bytes | None:
         """The content; None if it is missing.
 
@@ -161,27 +172,42 @@ class _Maker:
         known = True
         for reference in self._contents.pieces():
             yield
+            if self._is_whole(reference):
+                continue
             piece = self._contents.get(reference)
             if piece is None:
                 known = False
-                continue
-            for entry in read_piece(piece):
-                self._counted.add(entry.name, entry.size)
-                if not is_kept(entry.name):
-                    raise ArchiveError(
-                        f"the manifest of the archive has what belongs to no store: {entry.name[:200]!r}"
-                    )
-                if not self._counted.members % _AT_ONCE:
-                    yield
-                if self._is_there(entry):
-                    continue
-                if self._is_of_batch(entry):
-                    self._batch.append(entry)
-                else:
-                    yield from self._make(entry)
+            else:
+                entries = list(read_piece(piece))
+                yield from self._make_all(entries)
+                if self._old is not None:
+                    self._old.has_listed(ListedPiece.of(reference, entries))
         yield from self._copy_batch()
         if not known or self._lacking:
             raise LackingError(tuple(self._lacking) if known else ())
+
+    def _is_whole(self, reference: Reference) -> bool:
+        """Whether an earlier job has left all that a piece of the manifest lists. Nobody has to read it then."""
+        if self._old is None or not self._contents.is_kept(reference):
+            return False
+        piece = self._old.piece(reference, self._contents.sent)
+        if piece is not None:
+            self._counted.add((*piece.files, "a directory")[0], piece.size, piece.members)
+        return piece is not None
+
+    def _make_all(self, entries: Iterable[TreeEntry]) -> Iterator[None]:
+        for entry in entries:
+            self._counted.add(entry.name, entry.size)
+            if not is_kept(entry.name):
+                raise ArchiveError(f"the manifest of the archive has what belongs to no store: {entry.name[:200]!r}")
+            if not self._counted.members % _AT_ONCE:
+                yield
+            if self._is_there(entry):
+                continue
+            if self._is_of_batch(entry):
+                self._batch.append(entry)
+            else:
+                yield from self._make(entry)
 
     def _is_there(self, entry: TreeEntry) -> bool:
         """Whether an earlier job has left it. What was sent is made of that, and so gets into the store."""

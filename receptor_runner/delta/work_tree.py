@@ -8,39 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
-import json
 import logging
 import os
 import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from ..archive.tree import Tree, parts_of
 from ..errors import OutputError, ReceptorRunnerError
-from ..stream.bounded_json import parse_json
-from ..system.below import DIRECTORY, make_accessible, read_regular
+from ..system.below import DIRECTORY, make_accessible
 from ..system.in_use import used_by_processes
 from ..system.mounts import mount_id, seen_elsewhere
 from ..system.removal import remove_tree, removing
 from .content_store import ContentStore
 from .manifest import TreeEntry
 from .reading import KEPT
+from .references import Reference
+from .tree_record import MOST_FILES, ListedPiece, TreeRecord
 from .untouched import Seen, Untouched, kind_of, look_over, seen_now
 
 __all__ = ["WorkTree"]
 
 logger = logging.getLogger(__name__)
 
-#: Beside what was made: ``boot`` and ``files``, a list of name, inode, ctime and contents.
-_RECORD = "record"
-_LONGEST_RECORD = 128 * 1024 * 1024
-#: What was written before a crash of the machine may never have reached the disk.
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
-#: So many are noted; the rest is made anew each time. All these names are in memory while the job runs.
-_MOST_FILES = 200_000
 #: The clock that files get their times from is at least that exact.
 _TICK_SECONDS = 0.02
 #: So many names are looked at before the caller has its turn.
@@ -66,14 +57,17 @@ class WorkTree:
         self._owner = owner
         self._key = key
         self._old = Untouched()
+        self._old_pieces: dict[str, ListedPiece] = {}
+        #: Of this job, as far as all of it can be noted.
+        self._pieces: list[ListedPiece] = []
         #: Old directories in whose place is something else now.
         self._gone: set[str] = set()
         self._noted: dict[str, Seen] = {}
         #: What is made anew, and of what.
         self._made: dict[str, str] = {}
         self._directories: dict[str, TreeEntry] = {}
-        #: Whether it can be for another job, and whether it is whole.
-        self._is_wanted = self._is_good = False
+        #: Whether it can be for another job, whether it is whole, and whether a file is listed twice.
+        self._is_wanted = self._is_good = self._has_twice = False
 
     def begin(self) -> Iterator[None]:
         """Begins with what an earlier job has left, if there is something, and nothing is in its place."""
@@ -85,13 +79,10 @@ class WorkTree:
             return
         found = Untouched()
         try:
-            record = parse_json(read_regular(os.path.join(aside, _RECORD), _LONGEST_RECORD))
-            if record["boot"] != _BOOT.read_text(encoding="ascii"):
-                raise ValueError("the machine was started since")
-            noted = {name: Seen(*seen) for name, *seen in record["files"]}
-            yield from look_over(aside, KEPT, noted, found, self._kind)
+            record = TreeRecord.read(aside)
+            yield from look_over(aside, KEPT, record.files, found, self._kind)
             self._move(aside, self._target)
-            self._old = found
+            self._old, self._old_pieces = found, record.pieces
         except _STRANGE as exc:
             logger.info("the directory of an earlier job is not used: %s", exc)
         yield from removing(aside)
@@ -112,6 +103,26 @@ class WorkTree:
                 os.rename(os.path.join(target, top), os.path.join(source, top))
             raise
 
+    def piece(self, reference: Reference, sent: frozenset[str]) -> ListedPiece | None:
+        """What a piece of the list of files names, if all of that is there, and nothing is to be done. If not,
+        :meth:`has` is to be asked of each entry of it.
+
+        :param sent: the contents that came, in hex: what they are in is to be made anew.
+        """
+        piece = self._old_pieces.get(reference.digest.hex()) if not self._gone else None
+        if piece is None or piece.names_any(sent) or not piece.is_in(self._old.files, self._old.directories):
+            return None
+        for name in piece.files:
+            self._noted[name] = self._old.files.pop(name)
+        self._directories.update((name, TreeEntry(name, mode, ns)) for name, mode, ns in piece.directories)
+        self._pieces.append(piece)
+        return piece
+
+    def has_listed(self, piece: ListedPiece) -> None:
+        """All that ``piece`` names was asked for by :meth:`has`."""
+        if len(self._made) < MOST_FILES:
+            self._pieces.append(piece)
+
     def has(self, entry: TreeEntry, *, anew: bool = False) -> bool:
         """Whether it is there, and nothing is to be done. If not, nothing else is in its place then.
 
@@ -120,6 +131,7 @@ class WorkTree:
         if not self._is_wanted:
             return False
         name = entry.name
+        self._has_twice = self._has_twice or name in self._made or name in self._noted
         is_old_directory = name in self._old.directories and not self._is_gone(name)
         seen = self._old.files.pop(name, None)
         if seen is not None and self._is_gone(name):
@@ -137,7 +149,7 @@ class WorkTree:
             self._remove(name)
         if is_old_directory:
             self._gone.add(name)
-        if len(self._made) < _MOST_FILES:
+        if len(self._made) < MOST_FILES:
             self._made[name] = contents
         return False
 
@@ -192,7 +204,7 @@ class WorkTree:
                 if seen is not None:
                     self._noted[name] = seen
         self._made = {}
-        self._is_good = self._is_wanted
+        self._is_good = self._is_wanted and not self._has_twice
 
     def give_back(self, open_store: Callable[[], ContentStore | None]) -> None:
         """The job is over: what it has not touched is for the next one. All else goes."""
@@ -225,9 +237,7 @@ class WorkTree:
             return
         for name in sorted(found.directories - self._directories.keys(), reverse=True):
             _remove(os.path.join(aside, name), os.rmdir)  # one that is wanted, perhaps, if it is not known what is
-        files = [(name, *seen) for name, seen in itertools.islice(found.files.items(), _MOST_FILES)]
-        with open(os.path.join(aside, _RECORD), "x", encoding="ascii") as file:
-            json.dump({"boot": _BOOT.read_text(encoding="ascii"), "files": files}, file)
+        TreeRecord.write(aside, found, self._pieces)
         store.keep_tree(self._owner, self._key, aside, found.size)
 
     def _path(self, name: str) -> str:
