@@ -73,7 +73,7 @@ class _Level:
 
     def __init__(self, directory: str | int, above: _Level | None, prefix: str, report: Report) -> None:
         self.prefix = prefix
-        self.path: str = str(directory) if above is None else os.path.join(above.path, str(directory))
+        self.path: str = str(directory).rstrip("/") if above is None else f"{above.path}/{directory}"
         self.fd = -1
         self.names: Iterator[str] = iter(())
         try:
@@ -137,27 +137,30 @@ def excluded(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _entry(level: _Level, own: str, name: str, report: Report) -> Entry | None:
-    path = os.path.join(level.path, own)
-    try:
-        name.encode()
-    except UnicodeEncodeError:
+    path = f"{level.path}/{own}"
+    if not own.isascii() and not _is_utf8(own):
         report(path, "left out: its name is not UTF-8", False)
         return None
     try:
         found = os.stat(own, dir_fd=level.fd, follow_symlinks=False)
-        kind = stat.S_IFMT(found.st_mode)
+        mode, size, mtime_ns = found.st_mode, found.st_size, found.st_mtime_ns
+        identity = (found.st_dev, found.st_ino, size, mtime_ns, found.st_ctime_ns)
+        kind = stat.S_IFMT(mode)
+        if kind in (stat.S_IFREG, stat.S_IFDIR):
+            return Entry(name, mode, mtime_ns, size, path, None, level.fd, identity)
         if kind == stat.S_IFLNK:
             target = os.fsencode(os.readlink(own, dir_fd=level.fd))
-            return Entry(name, found.st_mode, found.st_mtime_ns, len(target), data=target, identity=_identity(found))
+            return Entry(name, mode, mtime_ns, len(target), None, target, None, identity)
     except OSError as exc:
         report(path, f"cannot be read: {exc.strerror}", not isinstance(exc, FileNotFoundError))
         return None
-    if kind in (stat.S_IFREG, stat.S_IFDIR):
-        identity = _identity(found)
-        return Entry(name, found.st_mode, found.st_mtime_ns, found.st_size, path, directory=level.fd, identity=identity)
     report(path, f"left out: it is {_KINDS.get(kind, 'not a file')}", False)
     return None
 
 
-def _identity(found: os.stat_result) -> tuple[int, ...]:
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

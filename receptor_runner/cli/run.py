@@ -105,9 +105,7 @@ def run(  # noqa: PLR0913 - a group of options each
     itself. Ctrl-C cancels it, and a second one stops waiting.
     """
     from ..results.artifact_dir import writable
-    from ..system.forking import can_fork
     from ..system.signals import ignore_signals, stop_on_signals
-    from .worker import standby_runner
 
     check_view(view)
     printer = job_printer(printing, output)
@@ -117,7 +115,7 @@ def run(  # noqa: PLR0913 - a group of options each
     if local and (payload.seal or payload.seal_results):
         raise click.UsageError("--seal and --seal-results are for a mesh: name it with --socket or --node")
     in_place = local and not copy
-    with standby_runner() if in_place and can_fork() else contextlib.nullcontext() as standby:
+    with _standby() if in_place else contextlib.nullcontext() as standby:
         job = what.job(directory, in_place=in_place)
         name_job(job.ident)
 
@@ -142,6 +140,13 @@ def run(  # noqa: PLR0913 - a group of options each
                 ignore_signals()
                 submitted.forget_finished()
     return exit_status(submitted, printer, printing, output, code)
+
+
+def _standby() -> contextlib.AbstractContextManager[Standby | None]:
+    from ..system.forking import can_fork
+    from .worker import standby_runner
+
+    return standby_runner() if can_fork() else contextlib.nullcontext()
 
 
 def _start_here(job: Job, standby: Standby | None, flag: StopFlag, *, again: bool) -> SubmittedJob:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import OutputError
 from ..limits import KEEPALIVE_SECONDS, STORE_SIZE
 from .context import about
 from .log_setup import silence
@@ -23,6 +24,7 @@ from .options import LimitOptions, limit_options
 from .sizes import SIZE
 
 if TYPE_CHECKING:
+    from ..guard.launch import LaunchedKeeper
     from ..stages.node_means import NodeMeans
     from ..stages.worker import WorkerOptions
     from ..system.forking import Standby
@@ -93,18 +95,35 @@ def worker(  # noqa: PLR0913 - an option each
         raise click.UsageError("--delete needs --private-data-dir")
     if keepalive_seconds is not None and not 0 <= keepalive_seconds < math.inf:
         raise click.UsageError(f"--keepalive-seconds must be a number of seconds, not {keepalive_seconds}")
-    from ..stages.worker import WorkerOptions
+    with _launched(private_data_dir) as keeper:
+        from ..stages.worker import WorkerOptions
 
-    return _work(
-        WorkerOptions(
-            private_data_dir,
-            delete,
-            keepalive_seconds,
-            limits=limits.stream_limits(),
-            in_place=in_place,
-            means=NodeMeans(store, store_size, seal_key),
+        return _work(
+            WorkerOptions(
+                private_data_dir,
+                delete,
+                keepalive_seconds,
+                limits=limits.stream_limits(),
+                in_place=in_place,
+                keeper=keeper,
+                means=NodeMeans(store, store_size, seal_key),
+            )
         )
-    )
+
+
+@contextlib.contextmanager
+def _launched(private_data_dir: str | None, *, fork: bool = False) -> Iterator[LaunchedKeeper | None]:
+    """What becomes the guard of a temporary private data dir, on another processor while this process loads what it
+    needs. None if that is impossible: the worker says so then.
+    """
+    from ..guard.launch import LaunchedKeeper
+
+    keeper: LaunchedKeeper | None = None
+    if private_data_dir is None:
+        with contextlib.suppress(OutputError):
+            keeper = LaunchedKeeper(fork=fork)
+    with keeper or contextlib.nullcontext():
+        yield keeper
 
 
 def standby_runner() -> Standby:
@@ -128,7 +147,8 @@ def _work_in_place() -> int:
     """What ``worker --in-place`` does, in a process that was forked for it."""
     from ..stages.worker import WorkerOptions
 
-    return _work(WorkerOptions(keepalive=KEEPALIVE_SECONDS, in_place=True, fork=True))
+    with _launched(None, fork=True) as keeper:
+        return _work(WorkerOptions(keepalive=KEEPALIVE_SECONDS, in_place=True, keeper=keeper))
 
 
 def _work(options: WorkerOptions) -> int:

@@ -1,8 +1,6 @@
 """A stage's handle on the guard: starts it, tells it what to run, and takes what it reports.
 
-Rules: this never prints and never archives. The guard gets the interpreter and the module path of this process, so a
-daemon's odd environment and working directory do not matter. Whoever enters :class:`Guard` leaves it, and then the
-guard is gone."""
+Rules: this never prints and never archives. Whoever enters :class:`Guard` leaves it, and then the guard is gone."""
 
 from __future__ import annotations
 
@@ -11,7 +9,6 @@ import os
 import select
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -32,13 +29,11 @@ from ..limits import (
 )
 from ..preparation.run_spec import RunSpec
 from ..system.below import Held
-from ..system.boot import python_argv
-from ..system.forking import ForkedProcess
-from ..system.places import temporary_place
 from ..system.process_id import start_ticks
 from ..system.process_tree import descendants, kill_tree
 from ..system.removal import remove_tree
 from .engine import Engine
+from .launch import LaunchedKeeper
 from .protocol import (
     Cancel,
     CommandEnd,
@@ -118,39 +113,21 @@ class CommandResult(NamedTuple):
             raise CommandKilledError(f"the command was killed from outside of this job by {self.killed_by}{reason}")
 
 
-def _keeper() -> int:
-    os.chdir("/")
-    from .keeper import main
-
-    return main()
-
-
 class Guard:
     """One guard process, for one job.
 
-    :param inherit: descriptors that stay open as long as the guard lives: the lock on a private data dir.
-    :param fork: it is started without loading anything anew. This process must have one thread.
+    :param keeper: one that was launched already.
+    :param inherit: descriptors that stay open as long as another one lives: the lock on a private data dir.
     :raises OutputError: this machine has no room for it.
     """
 
-    def __init__(self, inherit: Sequence[int] = (), *, fork: bool = False) -> None:
+    def __init__(self, keeper: LaunchedKeeper | None = None, *, inherit: Sequence[int] = ()) -> None:
         self._parser = ReportParser()
         self._spec: RunSpec | None = None
         self._owned: list[str] = []
-        try:
-            self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        except OSError as exc:
-            text = f"cannot make a temporary file in {temporary_place()}: {exc.strerror or exc}"
-            raise OutputError(text) from exc
-        try:
-            self._process = self._started(inherit, fork=fork)
-        except OSError as exc:
-            self._stderr.close()
-            raise OutputError(f"cannot start a process: {exc.strerror}") from exc
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._commands = self._process.stdin
-        self._output = self._process.stdout
+        launched = (keeper or LaunchedKeeper(inherit)).take()
+        self._process, self._stderr = launched.process, launched.stderr
+        self._commands, self._output = launched.commands, launched.output
         os.set_blocking(self._output.fileno(), False)
         #: When it was heard last, whether it owes an answer, and by when a stopped job must have ended.
         self._heard = time.monotonic()
@@ -159,19 +136,6 @@ class Guard:
         self._killed = False
         #: The guard's own process and its keeper's, which is that of ``_process``, with when they were started.
         self._known = {self._process.pid: start_ticks(self._process.pid)}
-
-    def _started(self, inherit: Sequence[int], *, fork: bool) -> subprocess.Popen[bytes] | ForkedProcess:
-        if fork:
-            return ForkedProcess("receptor-guard", _keeper, self._stderr.fileno(), inherit)
-        return subprocess.Popen(
-            python_argv("receptor_runner.guard.keeper"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            cwd="/",
-            pass_fds=inherit,
-            start_new_session=True,
-        )
 
     def fileno(self) -> int:
         return self._output.fileno()

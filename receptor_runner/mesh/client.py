@@ -11,14 +11,13 @@ import functools
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..delta.shared import SharedArchives
 from ..errors import ReceptorRunnerError, UnreachableError, UsageError
 from ..job.parameters import check_ident
 from ..job.private_data import PrivateDataDir
 from ..receptor.address import Address
-from ..receptor.configuration import Item, read_items
 from ..records.claims import claimed
 from ..records.record import Record, Route
 from ..records.state_dir import jobs_directory
@@ -28,9 +27,7 @@ from ..system.signals import StopFlag, pause
 from .claiming import Place, adopted_before, forget_rejected, known_job
 from .job import Job
 from .mesh_status import mesh_status
-from .node_payload import NodePayload
 from .other_job import OtherJob, record_of_unit, way_to_unit
-from .preparing import NodePrepared, PrepareWish, prepare_each
 from .private_node import PrivateNode
 from .route import MeshStatus, NodeStatus, RouteRequest, select_route
 from .sending import JobSending, PayloadWish
@@ -38,6 +35,11 @@ from .signing import signing_key
 from .submitted import SubmittedJob
 from .waiting import run
 from .worker_queries import ask_worker_info
+
+if TYPE_CHECKING:
+    from ..receptor.configuration import Item
+    from .node_payload import NodePayload
+    from .preparing import NodePrepared
 
 __all__ = ["Mesh"]
 
@@ -69,7 +71,7 @@ class Mesh:
         cert: str | None = None,
         insecureskipverify: bool = False,
     ) -> None:
-        items = read_items([config]) if config is not None else []
+        items = _configured(config) if config is not None else []
         address = socket or os.environ.get(_SOCKET_VARIABLE) or _configured_socket(items)
         if not address:
             raise UnreachableError(
@@ -278,6 +280,8 @@ class Mesh:
         def select(node: str) -> tuple[Address, Route]:
             return self.address, self._select(RouteRequest(node, worktype), flag)
 
+        from .preparing import PrepareWish, prepare_each
+
         return prepare_each(select, nodes, PrepareWish(job, images, engine), flag, told, progress)
 
     def payload(self, node: str, *, worktype: str | None = None, wish: PayloadWish | None = None) -> NodePayload:
@@ -287,6 +291,8 @@ class Mesh:
         :param wish: default: only what the node lacks, and sealed if the key of the node is trusted.
         :raises UnreachableError: node or worktype cannot be had.
         """
+        from .node_payload import NodePayload
+
         route = self._select(RouteRequest(node, worktype))
         return NodePayload(self.address, route, wish or PayloadWish(delta=True))
 
@@ -343,6 +349,12 @@ def _absolute_socket(address: str) -> str:
     if address.startswith(("tcp:", "tls:")):
         return address
     return _absolute(address.removeprefix("unix:").removeprefix("//")) or address
+
+
+def _configured(config: str) -> list[Item]:
+    from ..receptor.configuration import read_items
+
+    return read_items([config])
 
 
 def _configured_socket(items: list[Item]) -> str | None:

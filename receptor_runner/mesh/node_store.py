@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..archive.format import DELTA
-from ..delta.format import DeltaSender
+from ..delta.sender import DeltaSender
 from ..delta.shared import SharedArchives
 from ..errors import Interrupted, ReceptorRunnerError
 from ..receptor.address import Address

@@ -17,12 +17,11 @@ from ..receptor.address import Address
 from ..records.record import Route
 from ..records.state_dir import owner
 from ..records.trusted_keys import TrustedKeys
-from ..stages.preparing import PREPARED
 from ..stream.bounded_json import parse_json
 from ..stream.codec import END_OF_STREAM, encode
 from ..stream.endpoints import Output
 from ..stream.job_format import JobFormat
-from ..stream.messages import Extension, JSONObject
+from ..stream.messages import PREPARED, Extension, JSONObject
 from ..system.signals import StopFlag
 from .at_once import Failure, for_each_node
 from .node_store import NodeStore, StoreAnswer

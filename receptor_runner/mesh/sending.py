@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..delta.format import DeltaSender
+from ..delta.sender import DeltaSender
 from ..delta.shared import SharedArchives
 from ..errors import Interrupted, UsageError
 from ..records.payload_memory import PayloadMemory

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
-from ..receptor.configuration import Item
 from ..receptor.control_protocol import CommandError, seconds_of
+
+if TYPE_CHECKING:
+    from ..receptor.configuration import Item
 
 __all__ = ["sign", "signing_key"]
 

@@ -18,7 +18,7 @@ from ..archive.collect import Report
 from ..archive.entry import Entry
 from ..archive.format import DELTA, SEALED, ZIP, Packer, UnpackingFormat
 from ..delta.content_store import ContentStore
-from ..delta.format import DeltaReceiver
+from ..delta.receiver import DeltaReceiver
 from ..errors import ArchiveError, OutputError, RefusedError
 from ..limits import MAX_LINE, StreamLimits
 from ..stream.bounded_json import parse_json
@@ -146,7 +146,7 @@ class SealedReceiver:
         self._purpose = purpose
         self.extension = Extension()
         self.results_key: bytes | None = None
-        #: As that of :class:`~receptor_runner.delta.format.DeltaReceiver`.
+        #: As that of :class:`~receptor_runner.delta.receiver.DeltaReceiver`.
         self.not_kept: tuple[bytes, ...] = ()
         self._line = line
         self._key = key

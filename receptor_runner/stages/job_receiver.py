@@ -112,7 +112,7 @@ class JobReceiver:
             raise RefusedError("the sealed job does not come alone; somebody may have added to it")
 
     def _extract_delta(self, archive: ArchiveReceiver) -> None:
-        from ..delta.format import DeltaReceiver
+        from ..delta.receiver import DeltaReceiver
 
         by = DeltaReceiver(self.extension.store, self._means.open_store, may_keep=self._work_dir.is_removed)
         self.give_back = by.give_back

@@ -15,7 +15,7 @@ from ..delta.lacking import LackingError
 from ..errors import UnreachableError
 from ..guard.engine import ask_engine
 from ..limits import KILL_SECONDS, TERM_SECONDS, StreamLimits
-from ..stream.messages import ALL, JSONObject
+from ..stream.messages import ALL, PREPARED, JSONObject
 from ..stream.results_writer import ResultsWriter
 from ..system.process_tree import stop_descendants
 from .job_receiver import JobReceiver
@@ -25,11 +25,8 @@ from .work_dir import WorkDir
 if TYPE_CHECKING:
     from ..stream.endpoints import Input
 
-__all__ = ["PREPARED", "Preparation"]
+__all__ = ["Preparation"]
 
-#: The key of the answer: ``lacks`` (digests in hex, or :data:`ALL`), ``images`` (by name ``present``, ``pulled``, or
-#: why not), ``error`` (a text, or null).
-PREPARED = "prepared"
 _PULL_SECONDS = 3600.0
 _ASK_SECONDS = 30.0
 _LOOK_SECONDS = 1.0

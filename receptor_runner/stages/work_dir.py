@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from ..guard.client import Guard
+from ..guard.launch import LaunchedKeeper
 from ..system.deletable import check_deletable
 from ..system.directories import clear, lock, make
 from ..system.removal import remove_tree
@@ -17,13 +18,13 @@ __all__ = ["WorkDir"]
 
 class WorkDir:
     """The directory of one job. ``private_data_dir`` is None for a temporary one. ``delete`` empties it before the job
-    and removes it after. ``fork`` is for :class:`~receptor_runner.guard.client.Guard`.
+    and removes it after. ``keeper`` was launched for a temporary one.
     """
 
-    def __init__(self, private_data_dir: str | None, *, delete: bool, fork: bool = False) -> None:
+    def __init__(self, private_data_dir: str | None, *, delete: bool, keeper: LaunchedKeeper | None = None) -> None:
         self._private_data_dir = private_data_dir
         self._delete = delete
-        self._fork = fork
+        self._keeper = keeper
         self._lock = -1
         self.path = ""
         #: For what the job puts into ``TMPDIR``; short, because sockets are made there.
@@ -37,7 +38,7 @@ class WorkDir:
     def __enter__(self) -> WorkDir:
         path = self._private_data_dir
         if path is None:
-            self.guard = Guard(fork=self._fork)
+            self.guard = Guard(self._keeper)
             try:
                 self.path, self.scratch, _ = self.guard.setup(temporary=True)
                 self._lock = lock(self.path, exclusive=False)

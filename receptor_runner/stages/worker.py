@@ -109,7 +109,7 @@ class Worker:
         try:
             try:
                 options = self._options
-                with WorkDir(options.private_data_dir, delete=options.delete, fork=options.fork) as work_dir:
+                with WorkDir(options.private_data_dir, delete=options.delete, keeper=options.keeper) as work_dir:
                     self._work(work_dir)
                     if not options.in_place:
                         self._end()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ..errors import Interrupted, LostError, OutputClosedError, ReceptorRunnerError
+from ..guard.launch import LaunchedKeeper
 from ..limits import ARCHIVE_SECONDS, CANCEL_POLL_SECONDS, DEFAULT_LIMITS, PARENT_POLL_SECONDS, StreamLimits
 from ..stream.messages import JSONObject
 from ..stream.results_writer import ResultsWriter
@@ -39,8 +40,8 @@ class WorkerOptions:
     complaints: Callable[[], str] = str
     #: Jobs say in which directory of this machine they work. Only for streams of its own user.
     in_place: bool = False
-    #: The guard is started by forking: this process has one thread, and its output is nobody's yet.
-    fork: bool = False
+    #: What becomes the guard of a temporary private data dir, if it was launched already.
+    keeper: LaunchedKeeper | None = None
     #: Parameters that hold unless the job says otherwise.
     defaults: JSONObject = field(default_factory=dict)
     #: What the node has for jobs that are no plain archives.

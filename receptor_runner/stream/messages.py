@@ -13,6 +13,7 @@ __all__ = [
     "ALL",
     "EXTENSION",
     "EXTENSIONS",
+    "PREPARED",
     "ArchiveData",
     "ArchiveEnd",
     "ArchiveStart",
@@ -102,6 +103,9 @@ class Extension:
 
 #: Stands for every digest.
 ALL = "*"
+#: The key of the answer of a node that was to prepare: ``lacks`` (digests in hex, or :data:`ALL`), ``images`` (by name
+#: ``present``, ``pulled``, or why not), ``error`` (a text, or null).
+PREPARED = "prepared"
 #: The names of all that our stages add.
 EXTENSIONS = tuple(field.name for field in fields(Extension))
 #: The end of the year 9999, in seconds since the epoch.

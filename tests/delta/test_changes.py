@@ -21,9 +21,9 @@ from receptor_runner.delta import manifest
 from receptor_runner.delta.content_store import ContentStore
 from receptor_runner.delta.cutting import CUT_FROM
 from receptor_runner.delta.digest_index import DigestIndex
-from receptor_runner.delta.format import DeltaSender
 from receptor_runner.delta.packer import DeltaPacker
 from receptor_runner.delta.references import Digester
+from receptor_runner.delta.sender import DeltaSender
 from receptor_runner.delta.shared import SharedArchives
 from receptor_runner.delta.stretch import KnownFile
 from tests.support.deltas import Client, contents, refuse, seen, send_whole, unpack

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from receptor_runner.archive.collect import collect
 from receptor_runner.archive.entry import Entry
 from receptor_runner.delta.digest_index import DigestIndex
-from receptor_runner.delta.format import DeltaSender
 from receptor_runner.delta.references import Digester
+from receptor_runner.delta.sender import DeltaSender
 from receptor_runner.delta.shared import SharedArchives
 from receptor_runner.errors import ConfigurationError, ReceptorRunnerError, RefusedError
 from receptor_runner.limits import DEFAULT_LIMITS
