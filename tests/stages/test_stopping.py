@@ -18,6 +18,7 @@ import pytest
 
 from receptor_runner.guard.temporary import JOB, SCRATCH, new_name
 from receptor_runner.limits import GUARD_ANSWER_SECONDS, GUARD_SILENCE_SECONDS
+from receptor_runner.results.event_files import saved_events
 from receptor_runner.stream.codec import END_OF_STREAM
 from tests.support.commands import CHILDREN, OURS, ours
 from tests.support.jobs import job, last_status, start, statuses, wait_running, work
@@ -404,7 +405,7 @@ def test_ctrl_c_in_a_pipe_reaches_all_three(make_dir: DirFactory, tmp_path: Path
     )
     artifacts = tmp_path / "after" / "artifacts" / "j"
     wait_for(
-        lambda: artifacts.is_dir() and any(e["event"] == "runner_on_start" for e in events_of(artifacts)),
+        lambda: any(event["event"] == "runner_on_start" for event, _ in saved_events(str(artifacts))),
         "the task is running",
     )
     os.killpg(pipe.pid, signal.SIGINT)
