@@ -14,7 +14,6 @@ from ..inspection.answers import Inspection
 from ..results.event_files import saved_events
 from ..results.history import JobHistory
 from ..stream.messages import JSONObject
-from ..stream.reader import StreamReader
 from ..system.signals import StopFlag, check
 from .insight import JobInsight, Moment, insight_of
 from .reading import read_events
@@ -35,7 +34,7 @@ class JobLook:
     def __init__(self, job: SubmittedJob) -> None:
         self.history = JobHistory()
         self._job = job
-        self._reader = StreamReader(archives=False, unseal=job.unsealer())
+        self._reader = job.reader()
 
     def __enter__(self) -> JobLook:
         return self

@@ -216,6 +216,10 @@ class SubmittedJob:
         """
         return opener(bytes.fromhex(self.record.results_key), block)
 
+    def reader(self) -> StreamReader:
+        """What reads the events of the job from its beginning. Whoever asks for it closes it."""
+        return StreamReader(archives=False, unseal=self.unsealer(), job=self._sealed_as)
+
     @property
     def _sealed_as(self) -> str | None:
         """Which job the results must name, if it was sealed for that."""
@@ -253,7 +257,7 @@ class SubmittedJob:
         :raises UnreachableError: the node cannot be asked.
         """
         self._unit.revive(self.record, flag)
-        with contextlib.closing(StreamReader(archives=False, unseal=self.unsealer())) as reader:
+        with contextlib.closing(self.reader()) as reader:
             run(read_events(self.handle, take, follow=follow, reader=reader), flag)
 
     def inspect(self, flag: StopFlag | None = None) -> JobInsight:

@@ -212,9 +212,11 @@ def test_the_results_of_another_job_are_refused(place: Place, make_dir: DirFacto
     _replace(place, two, one.ljust(len(two)))
     for name in ("one", "two"):
         assert ours("wait", name).returncode == 77
-        followed = ours("attach", name, "-q")
-        assert followed.returncode == 77
-        assert b"another job" in followed.stderr
+        for words in (["attach", name, "-q"], ["logs", name], ["inspect", name]):
+            done = ours(*words)
+            assert done.returncode == 77, words
+            assert b"another job" in done.stderr
+            assert b"hi" not in done.stdout
 
 
 def test_what_was_sealed_is_not_told_in_results_in_clear(place: Place, secrets: Path) -> None:
