@@ -56,6 +56,11 @@ class Entry(NamedTuple):
         return open_file(os.path.basename(self.path), self.directory)
 
     @property
+    def for_later(self) -> Entry:
+        """The same for when another entry was asked for, and its directory may be closed: it is opened by its path."""
+        return self if self.directory is None else self._replace(directory=None)
+
+    @property
     def too_deep(self) -> bool:
         """Whether no receiver takes it because of its name."""
         return self.name.count("/") > MAX_DEPTH or len(self.name.encode()) >= MAX_MEMBER_NAME

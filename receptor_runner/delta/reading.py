@@ -63,7 +63,7 @@ class FileReader:
                     yield entry
                 continue
             if not is_kept(entry.name):
-                yield self._at_hand(entry)
+                yield entry.for_later
                 continue
             refused = refusal(entry, self._members, self._unpacked)
             self._members += 1
@@ -82,12 +82,6 @@ class FileReader:
         if refused is not None:
             self._report(last.name, refused, True)
         return refused is None
-
-    def _at_hand(self, entry: Entry) -> Entry:
-        """The directory of an entry is open only until the next is asked for, and this one is packed later. It is
-        opened by its path then.
-        """
-        return entry if entry.directory is None else entry._replace(directory=None)
 
     def _kept(self, entry: Entry) -> Iterator[Read]:
         if stat.S_ISDIR(entry.mode):

@@ -1,7 +1,7 @@
 """Finds in the entries of a directory whole stretches that are as they were.
 
 Rules: an entry is looked at here, and nothing is read. What a receiver may lack is not recognised. The order of entries
-stays, and the directory of the last one that was handed out is still open."""
+stays. The directory of an entry that was held back is closed by then, so that one would be opened by its path."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def recognised(entries: Iterable[Entry], index: DigestIndex, there: Container[by
     begins = True
     for entry in entries:
         if not is_kept(entry.name):
-            yield from held
+            yield from (one.for_later for one in held)
             yield entry
             stretch, held = None, []
             continue
@@ -36,7 +36,7 @@ def recognised(entries: Iterable[Entry], index: DigestIndex, there: Container[by
             yield entry
             begins = ends_piece(entry.name)
         elif not stretch.has(len(held), entry):
-            yield from held
+            yield from (one.for_later for one in held)
             yield entry
             stretch, held, begins = None, [], ends_piece(entry.name)
         else:
@@ -47,7 +47,7 @@ def recognised(entries: Iterable[Entry], index: DigestIndex, there: Container[by
     if stretch is not None and len(held) == len(stretch.names):
         yield stretch
     else:
-        yield from held
+        yield from (one.for_later for one in held)
 
 
 def _candidate(stretch: Stretch | None, there: Container[bytes]) -> Stretch | None:

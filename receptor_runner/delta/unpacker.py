@@ -192,7 +192,7 @@ class _Maker:
             return False
         piece = self._old.piece(reference, self._contents.sent)
         if piece is not None:
-            self._counted.add((*piece.files, "a directory")[0], piece.size, piece.members)
+            self._counted.add(next(iter(piece.files), "a directory"), piece.size, piece.members)
         return piece is not None
 
     def _make_all(self, entries: Iterable[TreeEntry]) -> Iterator[None]:
