@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import stat
-import tempfile
 from pathlib import Path
-from typing import IO
 
 import pytest
 
-from receptor_runner.archive.entry import Entry
-from receptor_runner.archive.pack import ZipPacker
 from receptor_runner.delta.lacking import LackingError
-from receptor_runner.delta.manifest import PieceWriter, TreeEntry, write_root
+from receptor_runner.delta.manifest import write_root
 from receptor_runner.delta.references import Digester, Reference
 from receptor_runner.errors import ArchiveError, LimitError, ReceptorRunnerError
-from tests.support.deltas import OWNER, Client, contents, refuse, seen, unpack
-
-DIGESTER = Digester(b"k" * 32)
-FILE = stat.S_IFREG | 0o644
-
-
-def archive(*entries: TreeEntry, more: dict[str, bytes] | None = None) -> IO[bytes]:
-    """One whose manifest lists ``entries``, with the members ``more``."""
-    writer = PieceWriter()
-    pieces = [piece for entry in entries for piece in writer.add(entry)] + list(writer.rest())
-    references = [DIGESTER.reference(piece) for piece in pieces]
-    members = {f"/{one.digest.hex()}": piece for one, piece in zip(references, pieces, strict=True)}
-    members |= {"/manifest": write_root(references), **(more or {})}
-    return zipped(members)
-
-
-def zipped(members: dict[str, bytes]) -> IO[bytes]:
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - the test closes it
-    packer = ZipPacker(file, refuse)
-    for _ in packer.pack(Entry(name, FILE, 0, len(data), data=data) for name, data in members.items()):
-        pass
-    return file
-
-
-def one(name: str, data: bytes) -> TreeEntry:
-    return TreeEntry(name, FILE, 0, len(data), 0, (DIGESTER.reference(data),))
+from tests.support.deltas import (
+    DIGESTER,
+    OWNER,
+    Client,
+    archive,
+    contents,
+    one_file,
+    seen,
+    unpack,
+    zipped,
+)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +29,7 @@ def one(name: str, data: bytes) -> TreeEntry:
 def test_no_name_of_a_manifest_leads_elsewhere(tmp_path: Path, name: str) -> None:
     (tmp_path / "job").mkdir()
     data = b"content"
-    file = archive(one(name, data), more={f"/{DIGESTER.digest(data).hex()}": data})
+    file = archive(one_file(name, data), more={f"/{DIGESTER.digest(data).hex()}": data})
     with file, pytest.raises(ArchiveError):
         unpack(file, tmp_path / "job", tmp_path / "store", DIGESTER)
     assert not [path for path in tmp_path.rglob("x") if path.is_file()]
@@ -57,7 +37,7 @@ def test_no_name_of_a_manifest_leads_elsewhere(tmp_path: Path, name: str) -> Non
 
 def test_a_content_under_a_wrong_name_is_refused_and_not_kept(tmp_path: Path) -> None:
     (tmp_path / "job").mkdir()
-    wanted = one("project/x", b"what it should be")
+    wanted = one_file("project/x", b"what it should be")
     file = archive(wanted, more={f"/{wanted.references[0].digest.hex()}": b"something else!!!"})
     with file, pytest.raises(ArchiveError, match="digest"):
         unpack(file, tmp_path / "job", tmp_path / "store", DIGESTER)
@@ -119,11 +99,11 @@ def test_nobody_gets_what_another_has_sent(tmp_path: Path) -> None:
     (job / "project" / "x").write_bytes(secret)
     Client(job, tmp_path / "memory").send(tmp_path / "node", tmp_path / "store")
     (tmp_path / "thief").mkdir()
-    with archive(one("project/x", secret)) as file, pytest.raises(LackingError) as caught:
+    with archive(one_file("project/x", secret)) as file, pytest.raises(LackingError) as caught:
         unpack(file, tmp_path / "thief", tmp_path / "store", DIGESTER, "f" * 32)
     assert caught.value.digests == (DIGESTER.digest(secret),), "he hears what he hears of a file that nobody has"
     assert not (tmp_path / "thief" / "project" / "x").exists()
-    with archive(one("project/x", secret + b"!")) as file, pytest.raises(LackingError):
+    with archive(one_file("project/x", secret + b"!")) as file, pytest.raises(LackingError):
         unpack(file, tmp_path / "thief", tmp_path / "store", DIGESTER, "f" * 32)
 
 

@@ -18,10 +18,11 @@ from receptor_runner.delta.content_store import ContentStore
 from receptor_runner.delta.lacking import LackingError
 from receptor_runner.delta.unpacker import unpack_delta
 from receptor_runner.delta.work_tree import WorkTree
+from receptor_runner.errors import LimitError
 from receptor_runner.limits import DEFAULT_LIMITS
 from receptor_runner.system.mounts import file_system_of
 from receptor_runner.system.removal import remove_tree, removing
-from tests.support.deltas import Client, seen, send_whole
+from tests.support.deltas import DIGESTER, OWNER, Client, archive, contents, one_file, seen, send_whole
 from tests.support.disks import bind_mount, small_disk
 
 PLACE = "0" * 32
@@ -490,4 +491,73 @@ def test_a_file_that_a_process_has_mapped_is_in_use(node: Node) -> None:
         user.stdin.flush()
         user.stdout.readline()
         node.end()
+    assert node.trees() == []
+
+
+def the_list(node: Node) -> Path:
+    """The only piece of the list of files, in the store."""
+    (piece,) = [path for path in contents(node.store) if path.read_bytes().startswith(b"[[")]
+    return piece
+
+
+def test_a_list_of_what_is_there_is_not_read(node: Node) -> None:
+    before = made(node.job())
+    node.end()
+    piece = the_list(node)
+    piece.write_bytes(piece.read_bytes().replace(b"three", b"THREE"))
+    assert node.client.send(node.directory, node.store, PLACE) == 1
+    assert made(node.directory / "project") == before
+    (node.client.directory / "project" / "one").write_text("changed")
+    assert made(node.job()).keys() == before.keys()
+    assert (node.directory / "project" / "one").read_text() == "changed"
+
+
+def test_a_list_that_the_store_has_lost_comes_again(node: Node) -> None:
+    """Another job of the same files may need it."""
+    node.job()
+    node.end()
+    piece = the_list(node)
+    piece.unlink()
+    assert node.client.send(node.directory, node.store, PLACE) == 2
+    assert piece.exists()
+
+
+def test_a_content_that_is_sent_again_gets_into_the_store(node: Node) -> None:
+    """Though the directory of an earlier job has it."""
+    node.job()
+    node.end()
+    (content,) = [path for path in contents(node.store / "v1") if path.read_bytes() == b"d/two"]
+    content.unlink()
+    node.client.there.remove(node.client.digester.digest(b"d/two"))
+    assert node.client.send(node.directory, node.store, PLACE) == 1
+    assert content.read_bytes() == b"d/two"
+
+
+def test_what_is_there_counts_as_what_comes(node: Node) -> None:
+    node.job()
+    node.end()
+    file, _ = node.client.packed()
+    remove_tree(str(node.directory))
+    node.directory.mkdir()
+    with file, ContentStore(node.store) as store:
+        tree = WorkTree(store, str(node.directory), node.client.owner, PLACE)
+        limits, owned = DEFAULT_LIMITS._replace(members=6), store.owned(node.client.owner)
+        unpacking = unpack_delta(file, str(node.directory), limits, node.client.digester, owned, tree)
+        with pytest.raises(LimitError, match="members"):
+            list(unpacking)
+
+
+def test_a_directory_whose_list_names_a_file_twice_is_not_kept(node: Node) -> None:
+    node.directory.mkdir()
+    files = {b"one": "project/x", b"two": "project/x"}
+    more = {f"/{DIGESTER.digest(data).hex()}": data for data in files}
+    with (
+        archive(*(one_file(name, data) for data, name in files.items()), more=more) as file,
+        ContentStore(node.store) as store,
+    ):
+        tree = WorkTree(store, str(node.directory), OWNER, PLACE)
+        for _ in unpack_delta(file, str(node.directory), DEFAULT_LIMITS, DIGESTER, store.owned(OWNER), tree):
+            pass
+        tree.give_back(lambda: ContentStore(node.store))
+    assert (node.directory / "project" / "x").read_bytes() == b"two"
     assert node.trees() == []

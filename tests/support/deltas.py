@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import IO
 
 from receptor_runner.archive.collect import collect
+from receptor_runner.archive.entry import Entry
 from receptor_runner.archive.pack import ZipPacker
 from receptor_runner.archive.unpack import unpack_zip
 from receptor_runner.delta.content_store import ContentStore
 from receptor_runner.delta.digest_index import DigestIndex
 from receptor_runner.delta.lacking import LackingError
+from receptor_runner.delta.manifest import PieceWriter, TreeEntry, write_root
 from receptor_runner.delta.packer import DeltaPacker
 from receptor_runner.delta.references import Digester
 from receptor_runner.delta.unpacker import unpack_delta
@@ -25,6 +27,9 @@ from receptor_runner.limits import DEFAULT_LIMITS
 from receptor_runner.system.removal import remove_tree
 
 OWNER = "0123456789abcdef" * 2
+
+DIGESTER = Digester(b"k" * 32)
+FILE = stat.S_IFREG | 0o644
 
 
 def refuse(path: str, reason: str, fatal: bool) -> None:
@@ -155,3 +160,25 @@ def seen(top: Path) -> dict[str, tuple[object, ...]]:
 def contents(store: Path) -> list[Path]:
     """The files of contents in a store."""
     return sorted(path for path in store.rglob("*") if path.is_file() and path.parent.name != "v1")
+
+
+def archive(*entries: TreeEntry, more: dict[str, bytes] | None = None) -> IO[bytes]:
+    """One whose manifest lists ``entries``, with the members ``more``."""
+    writer = PieceWriter()
+    pieces = [piece for entry in entries for piece in writer.add(entry)] + list(writer.rest())
+    references = [DIGESTER.reference(piece) for piece in pieces]
+    members = {f"/{one.digest.hex()}": piece for one, piece in zip(references, pieces, strict=True)}
+    members |= {"/manifest": write_root(references), **(more or {})}
+    return zipped(members)
+
+
+def zipped(members: dict[str, bytes]) -> IO[bytes]:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the test closes it
+    packer = ZipPacker(file, refuse)
+    for _ in packer.pack(Entry(name, FILE, 0, len(data), data=data) for name, data in members.items()):
+        pass
+    return file
+
+
+def one_file(name: str, data: bytes) -> TreeEntry:
+    return TreeEntry(name, FILE, 0, len(data), 0, (DIGESTER.reference(data),))
