@@ -1,8 +1,8 @@
 """What is noted of a directory that a job leaves for the next one: its untouched files, by the pieces that list them.
 
 Rules: it is written when no process of the job runs any more, and lies where no job has been. It is of one start of the
-machine, because what was written before a crash may never have reached the disk. A piece is in it only if all that it
-lists is there."""
+machine, because what was written before a crash may never have reached the disk; a checksum finds what a disk has
+damaged. A piece is in it only if all that it lists is there."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..archive.deflate import deflate
 from ..stream.bounded_json import parse_json
 from ..system.below import read_regular
 from .manifest import TreeEntry
 from .references import DIGEST_BYTES, Reference
 from .untouched import Seen, Untouched
 
-__all__ = ["MOST_FILES", "ListedPiece", "TreeRecord"]
+__all__ = ["MOST_CONTENTS", "MOST_FILES", "ListedPiece", "TreeRecord"]
 
 _NAME = "record"
 _LONGEST = 128 * 1024 * 1024
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 #: So many files are noted; the rest is made anew each time. All these names are in memory while the job runs.
 MOST_FILES = 200_000
+#: So many contents of them are, by the pieces that list them.
+MOST_CONTENTS = 400_000
 _HEX = 2 * DIGEST_BYTES
 
 
@@ -55,6 +58,11 @@ class ListedPiece(NamedTuple):
         )
 
     @property
+    def references(self) -> int:
+        """How many contents its files have, one behind the other."""
+        return len(self.contents) // _HEX
+
+    @property
     def members(self) -> int:
         return len(self.files) + len(self.directories)
 
@@ -79,10 +87,13 @@ class TreeRecord(NamedTuple):
     def read(cls, directory: str) -> TreeRecord:
         """:raises OSError: there is none.
         :raises ValueError: it is of an earlier start of the machine, or damaged.
-        :raises TypeError: it is damaged.
-        :raises KeyError: it is damaged.
+        :raises TypeError: it is of another version.
+        :raises KeyError: it is of another version.
         """
-        given = parse_json(read_regular(os.path.join(directory, _NAME), _LONGEST))
+        checksum, _, body = read_regular(os.path.join(directory, _NAME), _LONGEST).partition(b"\n")
+        if checksum != _checksum(body):
+            raise ValueError("the record is damaged")
+        given = parse_json(body)
         if given["boot"] != _boot():
             raise ValueError("the machine was started since")
         record = cls(_seen(given["files"]), {})
@@ -94,8 +105,12 @@ class TreeRecord(NamedTuple):
         return record
 
     @classmethod
-    def write(cls, directory: str, found: Untouched, listed: Iterable[ListedPiece]) -> None:
-        """:raises OSError: it cannot be written."""
+    def write(cls, directory: str, found: Untouched, listed: Iterable[ListedPiece]) -> int:
+        """Writes what is noted of ``found``, and returns how many bytes that are.
+
+        :raises OSError: it cannot be written.
+        :raises ValueError: nobody would read so long a one.
+        """
         left = dict(itertools.islice(found.files.items(), MOST_FILES))
         pieces = []
         for piece in listed:
@@ -103,12 +118,21 @@ class TreeRecord(NamedTuple):
                 files = [(name, *left.pop(name)) for name in piece.files]
                 pieces.append((piece.digest, files, *piece[2:]))
         files = [(name, *seen) for name, seen in left.items()]
-        with open(os.path.join(directory, _NAME), "x", encoding="ascii") as file:
-            file.write(json.dumps({"boot": _boot(), "files": files, "pieces": pieces}))
+        body = json.dumps({"boot": _boot(), "files": files, "pieces": pieces}).encode("ascii")
+        data = _checksum(body) + b"\n" + body
+        if len(data) > _LONGEST:
+            raise ValueError("there is too much to note")
+        with open(os.path.join(directory, _NAME), "xb") as file:
+            file.write(data)
+        return len(data)
 
 
 def _seen(files: Iterable[tuple[Any, ...]]) -> dict[str, Seen]:
     return {name: Seen(*seen) for name, *seen in files}
+
+
+def _checksum(body: bytes) -> bytes:
+    return b"%08x" % deflate.crc32(body)
 
 
 def _boot() -> str:

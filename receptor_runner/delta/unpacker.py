@@ -200,6 +200,8 @@ class _Maker:
             self._counted.add(entry.name, entry.size)
             if not is_kept(entry.name):
                 raise ArchiveError(f"the manifest of the archive has what belongs to no store: {entry.name[:200]!r}")
+            if _is_odd(entry.name):
+                raise ArchiveError(f"the manifest of the archive has a name that is not plain: {entry.name[:200]!r}")
             if not self._counted.members % _AT_ONCE:
                 yield
             if self._is_there(entry):
@@ -292,3 +294,8 @@ class _Maker:
         if data is None:
             self._lacking[reference.digest] = None
         return data
+
+
+def _is_odd(name: str) -> bool:
+    """Whether another name is a name of the same file."""
+    return "//" in name or "/./" in name or name.endswith(("/", "/."))

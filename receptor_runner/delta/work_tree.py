@@ -25,7 +25,8 @@ from .content_store import ContentStore
 from .manifest import TreeEntry
 from .reading import KEPT
 from .references import Reference
-from .tree_record import MOST_FILES, ListedPiece, TreeRecord
+from .store_count import room_for
+from .tree_record import MOST_CONTENTS, MOST_FILES, ListedPiece, TreeRecord
 from .untouched import Seen, Untouched, kind_of, look_over, seen_now
 
 __all__ = ["WorkTree"]
@@ -60,6 +61,7 @@ class WorkTree:
         self._old_pieces: dict[str, ListedPiece] = {}
         #: Of this job, as far as all of it can be noted.
         self._pieces: list[ListedPiece] = []
+        self._contents = 0
         #: Old directories in whose place is something else now.
         self._gone: set[str] = set()
         self._noted: dict[str, Seen] = {}
@@ -120,7 +122,8 @@ class WorkTree:
 
     def has_listed(self, piece: ListedPiece) -> None:
         """All that ``piece`` names was asked for by :meth:`has`."""
-        if len(self._made) < MOST_FILES:
+        self._contents += piece.references
+        if self._is_wanted and len(self._made) < MOST_FILES and self._contents < MOST_CONTENTS:
             self._pieces.append(piece)
 
     def has(self, entry: TreeEntry, *, anew: bool = False) -> bool:
@@ -168,6 +171,8 @@ class WorkTree:
         """
         if is_whole:
             yield from self._remove_unwanted()
+            for name in self._unlisted():  # there is something wanted in them
+                tree.add_directory(parts_of(name), self._usual_mode(), time.time_ns(), old=True)
         else:
             self._noted.update(item for item in self._old.files.items() if not self._is_gone(item[0]))
         for number, name in enumerate(self._old.directories & self._directories.keys()):
@@ -186,11 +191,24 @@ class WorkTree:
             with contextlib.suppress(OSError):
                 if not self._is_gone(name) and seen_now(self._path(name), seen.contents) == seen:
                     self._remove(name)
-        for number, name in enumerate(sorted(self._old.directories - self._directories.keys(), reverse=True)):
+        for number, name in enumerate(self._unlisted()):
             if not number % _AT_ONCE:
                 yield
-            if not self._is_gone(name):
-                _remove(self._path(name), os.rmdir)
+            _remove(self._path(name), os.rmdir)
+
+    def _unlisted(self) -> list[str]:
+        """Old directories that the list of files does not name, the deepest first."""
+        unlisted = sorted(self._old.directories - self._directories.keys(), reverse=True)
+        return [name for name in unlisted if not self._is_gone(name) and os.path.isdir(self._path(name))]
+
+    def _usual_mode(self) -> int:
+        """What a directory gets if nobody says what."""
+        aside = self._aside()
+        os.mkdir(aside, 0o755)
+        try:
+            return stat.S_IMODE(os.lstat(aside).st_mode)
+        finally:
+            os.rmdir(aside)
 
     def note(self) -> Iterator[None]:
         """Notes what was made, before anybody can touch it."""
@@ -237,8 +255,8 @@ class WorkTree:
             return
         for name in sorted(found.directories - self._directories.keys(), reverse=True):
             _remove(os.path.join(aside, name), os.rmdir)  # one that is wanted, perhaps, if it is not known what is
-        TreeRecord.write(aside, found, self._pieces)
-        store.keep_tree(self._owner, self._key, aside, found.size)
+        size = room_for(TreeRecord.write(aside, found, self._pieces))
+        store.keep_tree(self._owner, self._key, aside, found.size + size)
 
     def _path(self, name: str) -> str:
         return os.path.join(self._target, name)

@@ -25,6 +25,7 @@ _SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 def main() -> int:
     """Serves one stage on descriptors 0 and 1, as :mod:`receptor_runner.guard.main` does."""
     adopt_orphans()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever ignores it never hears of the end of a child
     signal.pthread_sigmask(signal.SIG_BLOCK, {*_SIGNALS, KEEPER_DIED})
     keeper = os.getpid()
     guard = os.fork()

@@ -24,7 +24,18 @@ from tests.support.deltas import (
 
 
 @pytest.mark.parametrize(
-    "name", ["project/../../x", "/project/x", "env/x", "x", "../project/x", "project/" + "d/" * 300]
+    "name",
+    [
+        "project/../../x",
+        "/project/x",
+        "env/x",
+        "x",
+        "../project/x",
+        "project/" + "d/" * 300,
+        "project//x",
+        "project/./x",
+        "project/x/",
+    ],
 )
 def test_no_name_of_a_manifest_leads_elsewhere(tmp_path: Path, name: str) -> None:
     (tmp_path / "job").mkdir()

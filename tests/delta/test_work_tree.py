@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
 import stat
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -88,8 +90,9 @@ def test_all_is_made_anew_after_the_machine_was_started(node: Node) -> None:
     before = made(node.job())
     node.end()
     (kept,) = node.trees()
-    record = json.loads((kept / "record").read_text())
-    (kept / "record").write_text(json.dumps({**record, "boot": "another"}))
+    record = json.loads((kept / "record").read_bytes().partition(b"\n")[2])
+    body = json.dumps({**record, "boot": "another"})
+    (kept / "record").write_text(f"{zlib.crc32(body.encode()):08x}\n{body}")
     after = made(node.job())
     assert {name for name in before if before[name] == after[name]} <= {"d", "d/e"}
 
@@ -138,7 +141,7 @@ def test_a_directory_is_kept_only_if_there_is_room(node: Node) -> None:
         before = store.use().used
     node.end()
     with ContentStore(node.store) as store:
-        assert store.use().used - before == 7 * 4096, "files, links and directories"
+        assert store.use().used - before == 8 * 4096, "files, links and directories, and what is noted of them"
     with ContentStore(node.store, 10) as full:
         owned = full.owned(node.client.owner)
         owned.put(node.client.digester.reference(b"more"), b"more")
@@ -561,3 +564,53 @@ def test_a_directory_whose_list_names_a_file_twice_is_not_kept(node: Node) -> No
         tree.give_back(lambda: ContentStore(node.store))
     assert (node.directory / "project" / "x").read_bytes() == b"two"
     assert node.trees() == []
+
+
+def test_a_record_that_is_damaged_anywhere_costs_time_alone(node: Node) -> None:
+    node.job()
+    node.end()
+    (kept,) = node.trees()
+    record = (kept / "record").read_bytes()
+    saved = node.directory.with_name("saved")
+    shutil.copytree(kept, saved, symlinks=True)
+    send_whole(node.client.directory, node.directory.with_name("whole"))
+    choose = random.Random(1)
+    mode = b"%d" % (node.client.directory / "project").stat().st_mode
+    assert mode in record
+    modes = [mode[:-1] + (b"4" if mode[-1:] != b"4" else b"0"), mode[:1] + b"e" + mode[2:]]
+    places = [(choose.randrange(len(record)), 1 << choose.randrange(7)) for _ in range(20)]
+    bits = [record[:place] + bytes([record[place] ^ bit]) + record[place + 1 :] for place, bit in places]
+    for damaged in [record.replace(mode, other, 1) for other in modes] + bits:
+        (kept / "record").write_bytes(damaged)
+        assert node.client.send(node.directory, node.store, PLACE) == 1
+        assert seen(node.directory) == seen(node.directory.with_name("whole"))
+        node.client.made = None
+        shutil.copytree(saved, kept, symlinks=True)
+
+
+def test_the_record_of_a_directory_takes_room_too(node: Node) -> None:
+    node.job()
+    node.end()
+    (kept,) = node.trees()
+    files = [path for path in kept.rglob("*") if not path.is_symlink()]
+    assert int(kept.name.split("-")[1]) >= sum(max(path.stat().st_size, 4096) for path in files)
+
+
+def test_a_directory_that_is_not_listed_gets_its_usual_mode(node: Node) -> None:
+    """Another sender may list none; what an earlier job has done to them is undone."""
+    data = b"content"
+    more = {f"/{DIGESTER.digest(data).hex()}": data}
+    modes = []
+    for _ in range(2):
+        remove_tree(str(node.directory))
+        node.directory.mkdir()
+        with archive(one_file("roles/r/x", data), more=more) as file, ContentStore(node.store) as store:
+            tree = WorkTree(store, str(node.directory), OWNER, PLACE)
+            for _ in unpack_delta(file, str(node.directory), DEFAULT_LIMITS, DIGESTER, store.owned(OWNER), tree):
+                pass
+            modes.append([path.stat().st_mode for path in (node.directory / "roles", node.directory / "roles" / "r")])
+            (node.directory / "roles").chmod(0o700)
+            (node.directory / "roles" / "r").chmod(0o777)
+            tree.give_back(lambda: ContentStore(node.store))
+    assert node.trees()
+    assert modes[0] == modes[1]

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -504,3 +505,16 @@ def test_a_prompt_that_takes_for_ever_is_named(make_dir: DirFactory) -> None:
     done = work(job(make_dir(args=command), ident="j", passwords={"(x+x+)+y": "a"}))
     assert done.returncode == 78
     assert "password prompt" in statuses(done.stdout)[-1]["job_explanation"]
+
+
+@pytest.mark.slow
+def test_a_worker_whose_starter_ignores_the_ends_of_its_children_ends(make_dir: DirFactory, no_leftovers: Path) -> None:
+    done = subprocess.run(
+        [*OURS, "worker"],
+        input=job(make_dir(tasks("command: echo hello"))),
+        capture_output=True,
+        check=False,
+        timeout=25,
+        preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN),
+    )
+    assert (done.returncode, statuses(done.stdout)[-1]["status"]) == (0, "successful")
