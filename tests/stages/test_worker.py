@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,9 @@ def test_a_command_that_somebody_kills_is_an_error_with_its_reason(
     last = statuses(results)[-1]
     assert (last["status"], worker.returncode, errors) == ("error", 70, b"")
     assert f"killed from outside of this job by {name}" in last["job_explanation"]
-    assert "the facts of h1 cannot be used" in last["result_traceback"]
+    core = tuple(map(int, version("ansible-core").split(".")[:2]))
+    said = "the facts of h1 cannot be used" in last["result_traceback"]
+    assert said == (core >= (2, 19)), "an older one gets the facts as they are"
     assert results.endswith(END_OF_STREAM)
 
 
