@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 
 from ..errors import OutputError
 from ..limits import MAX_DEPTH, MAX_HOLES, MAX_MEMBER_NAME, MAX_MEMBERS, MAX_UNPACKED
+from ..system.arguments import is_utf8
 from ..system.below import DIRECTORY
 from .entry import Entry
 
@@ -138,7 +139,7 @@ def excluded(name: str, patterns: Sequence[str]) -> bool:
 
 def _entry(level: _Level, own: str, name: str, report: Report) -> Entry | None:
     path = f"{level.path}/{own}"
-    if not own.isascii() and not _is_utf8(own):
+    if not own.isascii() and not is_utf8(own):
         report(path, "left out: its name is not UTF-8", False)
         return None
     try:
@@ -156,11 +157,3 @@ def _entry(level: _Level, own: str, name: str, report: Report) -> Entry | None:
         return None
     report(path, f"left out: it is {_KINDS.get(kind, 'not a file')}", False)
     return None
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -23,7 +23,6 @@ from .stretch import KnownFile, Stretch
 
 __all__ = ["KEPT", "Content", "FileReader", "Read", "is_kept"]
 
-_FILE = stat.S_IFREG | 0o600
 #: What is below these goes through the store of a node.
 KEPT = ("project", "roles", "inventory")
 
@@ -76,7 +75,7 @@ class FileReader:
     def _takes(self, stretch: Stretch) -> bool:
         """Whether a receiver takes the stretch beside what came before. That it does not is told."""
         self._members += len(stretch.names)
-        last = Entry(stretch.names[-1], _FILE, 0, stretch.size)
+        last = Entry(stretch.names[-1], stretch.facts[-1][0], 0, stretch.size)
         refused = refusal(last, self._members - 1, self._unpacked)
         self._unpacked += stretch.size
         if refused is not None:

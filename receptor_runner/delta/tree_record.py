@@ -58,11 +58,6 @@ class ListedPiece(NamedTuple):
         )
 
     @property
-    def references(self) -> int:
-        """How many contents its files have, one behind the other."""
-        return len(self.contents) // _HEX
-
-    @property
     def members(self) -> int:
         return len(self.files) + len(self.directories)
 

@@ -23,7 +23,6 @@ from .manifest import BLOB, MANIFEST, TreeEntry, read_piece, read_root
 from .owned_contents import OwnedContents
 from .reading import is_kept
 from .references import DIGEST_BYTES, Digester, Reference
-from .tree_record import ListedPiece
 from .work_tree import WorkTree
 
 __all__ = ["unpack_delta"]
@@ -181,7 +180,7 @@ class _Maker:
                 entries = list(read_piece(piece))
                 yield from self._make_all(entries)
                 if self._old is not None:
-                    self._old.has_listed(ListedPiece.of(reference, entries))
+                    self._old.has_listed(reference, entries)
         yield from self._copy_batch()
         if not known or self._lacking:
             raise LackingError(tuple(self._lacking) if known else ())

@@ -13,7 +13,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from ..archive.tree import Tree, parts_of
 from ..errors import OutputError, ReceptorRunnerError
@@ -120,11 +120,11 @@ class WorkTree:
         self._pieces.append(piece)
         return piece
 
-    def has_listed(self, piece: ListedPiece) -> None:
-        """All that ``piece`` names was asked for by :meth:`has`."""
-        self._contents += piece.references
+    def has_listed(self, reference: Reference, entries: Sequence[TreeEntry]) -> None:
+        """All ``entries`` of the piece ``reference`` were asked for by :meth:`has`."""
+        self._contents += sum(len(one.references) for one in entries)
         if self._is_wanted and len(self._made) < MOST_FILES and self._contents < MOST_CONTENTS:
-            self._pieces.append(piece)
+            self._pieces.append(ListedPiece.of(reference, entries))
 
     def has(self, entry: TreeEntry, *, anew: bool = False) -> bool:
         """Whether it is there, and nothing is to be done. If not, nothing else is in its place then.

@@ -276,11 +276,10 @@ class Mesh:
         :param progress: called with the number of bytes that were sent to all nodes so far, in any thread.
         :raises Interrupted: ``flag`` was raised.
         """
+        from .preparing import PrepareWish, prepare_each
 
         def select(node: str) -> tuple[Address, Route]:
             return self.address, self._select(RouteRequest(node, worktype), flag)
-
-        from .preparing import PrepareWish, prepare_each
 
         return prepare_each(select, nodes, PrepareWish(job, images, engine), flag, told, progress)
 

@@ -320,9 +320,8 @@ class SubmittedJob:
         status = run(handle.status(), flag)
         logger.debug("the unit of the job %s says: %s", self.id, status)
         if status.ended:
-            self.record.verdict = run(
-                ended_unit_verdict(handle, status, seconds, self.unsealer(), self._sealed_as), flag
-            )
+            with contextlib.closing(self.reader()) as reader:
+                self.record.verdict = run(ended_unit_verdict(handle, status, seconds, reader), flag)
         else:
             self.record.phase = PENDING if status.state == UNIT_PENDING else RUNNING
 

@@ -5,7 +5,6 @@ other reader."""
 
 from __future__ import annotations
 
-import contextlib
 import time
 
 from ..errors import ArchiveError, ProtocolError, RefusedError, TruncatedStreamError, UnreachableError
@@ -15,7 +14,7 @@ from ..results.artifact_dir import RC, RC_BYTES, event_file_name, rc_of
 from ..results.verdict import Evidence, Verdict, judge
 from ..stream.archive_receiver import ArchiveReceiver
 from ..stream.messages import JobEvent, JSONObject, Status
-from ..stream.reader import Opener, SealedAwayError, StreamReader
+from ..stream.reader import SealedAwayError, StreamReader
 from .following.unit_end import unfinished
 from .units import UnitHandle
 
@@ -23,23 +22,21 @@ __all__ = ["ended_unit_verdict"]
 
 
 async def ended_unit_verdict(
-    handle: UnitHandle, unit_status: UnitStatus, seconds: float, unseal: Opener | None = None, job: str | None = None
+    handle: UnitHandle, unit_status: UnitStatus, seconds: float, reader: StreamReader
 ) -> Verdict:
     """:param seconds: how long the results may take.
-    :param unseal: opens sealed results.
-    :param job: which one it must be, if that is to be looked at.
+    :param reader: reads them from their beginning, without archives.
     :raises UnreachableError: the results cannot be read, or not all of them.
     :raises LimitError: they are larger than a stream is by default.
     :raises CommandError: there are none to be had.
     :raises SealedAwayError: they are sealed, and the key is not here.
     """
     until = time.monotonic() + seconds
-    reader = StreamReader(archives=False, unseal=unseal, job=job)
     last: JSONObject = {}
     events = highest = 0
     rc: int | None = None
     refused: RefusedError | None = None
-    with contextlib.closing(reader), await handle.connect() as connection:
+    with await handle.connect() as connection:
         await connection.ask_for_results(handle.unit)
         while not reader.finished and reader.offset < unit_status.stdout_size:
             data = await connection.read(min(RESULTS_LAG_SECONDS, until - time.monotonic()))

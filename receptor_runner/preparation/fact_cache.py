@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from ..errors import OutputError
 from ..limits import MAX_FACTS
 from ..stream.bounded_json import check_bounds, parse_json
+from ..system.arguments import is_utf8
 from ..system.below import open_file, read_whole
 
 __all__ = ["FactCache", "kept_facts", "plain_facts"]
@@ -218,7 +219,7 @@ class FactCache:
         found = {}
         with os.scandir(self._lock) as entries:
             for entry in entries:
-                if entry.is_file(follow_symlinks=False) and not entry.name.startswith(".") and _usable(entry.name):
+                if entry.is_file(follow_symlinks=False) and not entry.name.startswith(".") and is_utf8(entry.name):
                     seen = entry.stat(follow_symlinks=False)
                     found[entry.name] = _Seen(seen.st_mtime_ns, seen.st_size, seen.st_ino)
         return found
@@ -310,11 +311,3 @@ def _untrusted(value: dict[str, Any]) -> Any:
 def _is_tagging(core: str) -> bool:
     numbers = re.findall(r"\d+", core)[:2]
     return tuple(map(int, numbers)) >= _TAGGING_CORE
-
-
-def _usable(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

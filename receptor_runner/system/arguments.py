@@ -1,4 +1,4 @@
-"""What a program can be given: its arguments, its environment, and paths.
+"""What a program can be given: its arguments, its environment, and paths. And which names can travel.
 
 Rules: no IO."""
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["passable"]
+__all__ = ["is_utf8", "passable"]
 
 
 def passable(text: str) -> bool:
@@ -15,3 +15,12 @@ def passable(text: str) -> bool:
         return b"\0" not in text.encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
     except UnicodeEncodeError:
         return False
+
+
+def is_utf8(name: str) -> bool:
+    """Whether the bytes of the file that is called ``name`` are UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
