@@ -370,4 +370,4 @@ def _submitted(mesh: Mesh, payload: bytes) -> bytes:
         run(connection.send(payload))
         connection.half_close()
         run(connection.readline(30))
-    return run(UnitHandle(address, unit).head(20, lambda head: b'"eof"' in head))
+    return run(UnitHandle(address, unit).head(60, lambda head: b'"eof"' in head))
