@@ -101,7 +101,7 @@ def test_a_local_run_works_outside_of_the_main_thread_and_can_be_cancelled(
         "the task is running",
     )
     stop.set()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert (runner.status, runner.rc, runner.canceled) == ("canceled", 254, True)
 
@@ -128,7 +128,7 @@ def test_the_three_stages_in_threads_with_pipes_between(make_dir: DirFactory) ->
     with os.fdopen(read_results, "rb") as source:
         result = receptor_runner.interface.run(streamer="process", _input=source, quiet=True, **parameters)
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert (result.status, result.rc) == ("successful", 0)
     assert events_of(directory / "artifacts" / "5")[-1]["event"] == "playbook_on_stats"
 

@@ -24,7 +24,7 @@ from receptor_runner.stream.codec import END_OF_STREAM, encode
 from tests.support.commands import CHILDREN, OURS, ours
 from tests.support.handlers import Calls
 from tests.support.private_data import DirFactory, tasks
-from tests.support.processes import wait_for
+from tests.support.processes import Stopwatch, wait_for
 from tests.support.streams import event, events_of, results
 
 pytestmark = pytest.mark.slow
@@ -228,11 +228,11 @@ def test_a_socket_shut_under_the_process_stage_ends_it_at_once(tmp_path: Path) -
         thread = threading.Thread(target=lambda: outcomes.append(process(file, tmp_path, **calls.handlers())))
         thread.start()
         wait_for(lambda: calls.calls, "it reads")
-        begun = time.monotonic()
+        begun = Stopwatch()
         reading.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        thread.join(60)
         file.close()
-    assert time.monotonic() - begun < 2
+    assert begun.seconds() < 2
     assert outcomes[0].status == "error"
     assert [call for call in calls.calls if call[0] == "finished"] == [("finished", "error")]
 

@@ -205,7 +205,7 @@ def test_an_interrupt_is_no_finding(tmp_path: Path) -> None:
         while b"temporary files" not in waiting.stdout.readline():
             pass
         waiting.send_signal(signal.SIGINT)
-        rest, _ = waiting.communicate(timeout=30)
+        rest, _ = waiting.communicate(timeout=90)
     assert waiting.returncode == 130
     assert b"fault" not in rest
 

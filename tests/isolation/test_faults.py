@@ -17,7 +17,7 @@ from tests.support.commands_in_isolation import READY_AND_WAIT
 from tests.support.engines import IMAGE, Podman
 from tests.support.jobs import job, start, statuses, work
 from tests.support.private_data import DirFactory, tasks
-from tests.support.processes import processes_with, wait_for
+from tests.support.processes import exit_code, processes_with, wait_for
 from tests.support.registry import PASSWORD, USER, registry
 
 pytestmark = pytest.mark.slow
@@ -120,7 +120,7 @@ def test_two_jobs_of_one_ident_in_one_place(podman: Podman, make_dir: DirFactory
     assert second.returncode == 69
     assert "already" in statuses(second.stdout)[-1]["job_explanation"]
     (place / "go").write_text("")
-    assert first.wait(90) == 0
+    assert exit_code(first, 90) == 0
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_credentials_of_a_registry_are_used_and_leave_no_trace(
         words = [word for process in processes_with(image) for word in process.cmdline()]
         kept = [path for path in temporary.rglob("auth.json") if path.stat().st_mode & 0o777 == 0o600]
         (place / "go").write_text("")
-        assert worker.wait(90) == 0
+        assert exit_code(worker, 90) == 0
     podman("rmi", image)
     assert words
     assert not [word for word in words if PASSWORD in word]
@@ -174,11 +174,11 @@ def test_a_cancel_while_the_image_is_being_pulled(
         image = f"127.0.0.1:{silent.getsockname()[1]}/slow:1"
         results = tmp_path / "results"
         worker = start(job(make_dir(PLAY), **podman.settings(container_image=image)), results=results)
-        silent.settimeout(20)
+        silent.settimeout(60)
         connection, _ = silent.accept()
         with connection:
             worker.send_signal(signal.SIGINT)
-            assert worker.wait(8) == 130
+            assert exit_code(worker, 8) == 130
     assert statuses(results.read_bytes())[-1]["status"] == "canceled"
     assert not podman.left()
 

@@ -14,7 +14,7 @@ from tests.support.engines import Podman
 from tests.support.jobs import job, start
 from tests.support.nodes import running_with, worktype
 from tests.support.private_data import DirFactory
-from tests.support.processes import wait_for
+from tests.support.processes import exit_code, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +79,7 @@ def test_the_image_of_a_running_job_stays(podman: Podman, make_dir: DirFactory, 
     wait_for(lambda: b"ready" in results.read_bytes(), "the job runs")
     assert cleanup("--remove-images", image) == [f"Kept the image {image}: a container of it is running", UNCHANGED]
     (place / "go").write_text("")
-    assert worker.wait(90) == 0
+    assert exit_code(worker, 90) == 0
     assert image in images(podman)
 
 

@@ -24,7 +24,7 @@ from tests.support.commands_in_isolation import POLITE, STUBBORN
 from tests.support.engines import Engine, Podman
 from tests.support.jobs import job, last_status, processed, start, statuses, work
 from tests.support.private_data import DirFactory, tasks
-from tests.support.processes import guard_of, processes_with, wait_for
+from tests.support.processes import Stopwatch, exit_code, guard_of, processes_with, wait_for
 from tests.support.streams import events_of
 
 pytestmark = pytest.mark.slow
@@ -121,10 +121,10 @@ def test_an_interrupt_reaches_the_command_as_from_its_terminal(
     results = tmp_path / "results"
     worker = start(in_isolation(engine, make_dir(args=POLITE)), results=results)
     wait_for(lambda: b"ready" in results.read_bytes(), "the command runs")
-    sent = time.monotonic()
+    sent = Stopwatch()
     worker.send_signal(number)
-    assert worker.wait(10) == 130
-    assert time.monotonic() - sent < 5
+    assert exit_code(worker, 10) == 130
+    assert sent.seconds() < 5
     assert last_status(results) == "canceled"
     assert "got-it" in plain(processed(results.read_bytes(), tmp_path / "after"))
     assert not engine.left()
@@ -137,7 +137,7 @@ def test_a_playbook_is_cancelled(engine: Engine, make_dir: DirFactory, tmp_path:
     worker = start(in_isolation(engine, make_dir(tasks(f"command: sh -c 'sleep 60; exit' {mark}"))), results=results)
     wait_for(lambda: processes_with(mark), "the task's process runs")
     worker.send_signal(signal.SIGINT)
-    assert worker.wait(8) == 130
+    assert exit_code(worker, 8) == 130
     assert results.read_bytes().endswith(END_OF_STREAM)
     assert last_status(results) == "canceled"
     assert "interrupted" in plain(processed(results.read_bytes(), tmp_path / "after"))
@@ -151,7 +151,7 @@ def test_a_command_that_nothing_moves_is_gone_before_receptor_kills_its_worker(
     worker = start(in_isolation(engine, make_dir(args=STUBBORN)), results=results)
     wait_for(lambda: b"ready" in results.read_bytes(), "the command runs")
     worker.send_signal(signal.SIGINT)
-    assert worker.wait(10) == 130
+    assert exit_code(worker, 10) == 130
     assert not engine.left()
     assert not list(no_leftovers.iterdir())
 
@@ -178,7 +178,7 @@ def test_a_cancel_while_the_container_is_being_made_leaves_none(
         wait_status(results, "running")
         time.sleep(delay)
         worker.send_signal(signal.SIGINT)
-        assert worker.wait(10) == 130
+        assert exit_code(worker, 10) == 130
         assert not podman.left()
         assert not list(no_leftovers.iterdir())
 
@@ -264,7 +264,7 @@ def test_no_value_of_the_environment_is_on_a_command_line_or_in_a_file(
     files = [path.read_bytes() for path in directory.rglob("*") if path.is_file() and path.name != "stdout"]
     files = [content for content in files if b'"counter"' not in content]
     (directory / "go").write_text("")
-    assert worker.wait(90) == 0
+    assert exit_code(worker, 90) == 0
     assert any("podman" in word for word in words)
     for secret in ("s3cr3t-value-1", "s3cr3t-value-2"):
         assert not [word for word in words if secret in word]
@@ -446,7 +446,7 @@ def test_a_container_that_somebody_kills_is_an_error(podman: Podman, make_dir: D
     worker = start(in_isolation(podman, make_dir(args=POLITE)), results=results)
     wait_for(lambda: b"ready" in results.read_bytes(), "the command runs")
     podman("kill", *podman.left())
-    assert worker.wait(90) == 70
+    assert exit_code(worker, 90) == 70
     assert last_status(results) == "error"
     assert "SIGKILL" in statuses(results.read_bytes())[-1]["job_explanation"]
 
@@ -456,7 +456,7 @@ def test_sigkill_of_the_guard_leaves_no_container(podman: Podman, make_dir: DirF
     worker = start(in_isolation(podman, make_dir(args=POLITE)), results=results)
     wait_for(lambda: b"ready" in results.read_bytes(), "the command runs")
     guard_of(worker.pid).kill()
-    assert worker.wait(90) == 70
+    assert exit_code(worker, 90) == 70
     assert not podman.left()
 
 
@@ -483,10 +483,10 @@ def cancelled_with(
     settings = podman.settings(process_isolation_executable=str(program))
     worker = start(job(make_dir(args=STUBBORN), **settings), results=results)
     wait_for(lambda: b"ready" in results.read_bytes(), "the command runs")
-    sent = time.monotonic()
+    sent = Stopwatch()
     worker.send_signal(signal.SIGINT)
     wait_for(lambda: results.read_bytes().endswith(END_OF_STREAM), "the end is told")
-    assert time.monotonic() - sent < 9
+    assert sent.seconds() < 9
     return statuses(results.read_bytes())[-1], worker
 
 
@@ -498,7 +498,7 @@ def test_a_cancelled_job_is_canceled_although_its_engine_hangs(
     final, worker = cancelled_with(engine, podman, make_dir, tmp_path)
     assert final["status"] == "canceled"
     (tmp_path / "well").write_text("")
-    assert worker.wait(90) == 130
+    assert exit_code(worker, 90) == 130
 
     def removed() -> bool:
         """A busy engine may be at it still."""
@@ -524,7 +524,7 @@ exec sleep 300"""
     final, worker = cancelled_with(engine, podman, make_dir, tmp_path)
     assert final["status"] == "error"
     assert "ansible_runner_job_" in final["job_explanation"]
-    assert worker.wait(90) == 70
+    assert exit_code(worker, 90) == 70
 
 
 def test_the_first_events_and_the_last_are_never_lost(engine: Engine, make_dir: DirFactory) -> None:

@@ -14,7 +14,7 @@ from tests.support.commands import ours
 from tests.support.engines import Engine, Podman
 from tests.support.jobs import processed, start, statuses, work
 from tests.support.private_data import DirFactory, tasks
-from tests.support.processes import wait_for
+from tests.support.processes import exit_code, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +61,7 @@ def test_the_engine_learns_nothing_of_a_sealed_job(
     assert telling(podman) == []
     (own,) = temporary.glob("receptor-runner-*")
     (own / "project" / "go").touch()
-    assert worker.wait(60) == 0
+    assert exit_code(worker, 60) == 0
     assert not list(temporary.glob("receptor-runner-*"))
     artifacts = processed(results.read_bytes(), tmp_path / "after")
     said = (artifacts / "stdout").read_text()
@@ -78,7 +78,7 @@ def test_a_sealed_job_is_interrupted_as_any(
     worker = start(stream, "--seal-key", str(key), results=results)
     wait_for(lambda: b"ready" in results.read_bytes(), "the command runs")
     worker.send_signal(signal.SIGINT)
-    assert worker.wait(20) == 130
+    assert exit_code(worker, 20) == 130
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ import pytest
 from tests.support.commands import CHILDREN, OURS, ours
 from tests.support.nodes import Mesh, Node
 from tests.support.private_data import DirFactory, tasks
-from tests.support.processes import processes_with, wait_for, words_of
+from tests.support.processes import exit_code, processes_with, wait_for, words_of
 from tests.support.sealed_results import unseal
 from tests.support.streams import events_of
 
@@ -145,7 +145,7 @@ def test_the_controllers_node_is_killed_and_comes_back(mesh: Mesh, make_dir: Dir
         mesh.controller.kill()
         time.sleep(moments.uniform(0.0, 0.5))
         mesh.controller.start()
-    assert process.wait(120) == 0
+    assert exit_code(process, 120) == 0
     keeper.result()
     check_delivered(directory, tmp_path, 0)
     wait_for(lambda: not mesh.units(), "no unit is left", 30)
@@ -164,7 +164,7 @@ def test_the_executors_daemon_is_killed_and_comes_back(mesh: Mesh, make_dir: Dir
     mesh.executor.kill()
     time.sleep(2)
     mesh.executor.start()
-    assert process.wait(150) == 0
+    assert exit_code(process, 150) == 0
     check_delivered(directory, tmp_path, 0)
 
 
@@ -178,7 +178,7 @@ def test_a_frozen_executor_is_not_lost(mesh: Mesh, make_dir: DirFactory, tmp_pat
     mesh.executor.signal(signal.SIGSTOP)
     time.sleep(40)
     mesh.executor.signal(signal.SIGCONT)
-    assert process.wait(120) == 0
+    assert exit_code(process, 120) == 0
     check_handled(directory / "artifacts" / "j", tmp_path / "log", 0)
 
 
@@ -268,7 +268,7 @@ def _stdin(process: psutil.Process) -> str | None:
 def test_sigkill_of_the_worker_is_truncated(mesh: Mesh, make_dir: DirFactory) -> None:
     with sleeping_job(mesh, make_dir(SLEEPING)) as (run, worker):
         worker.kill()
-        _, errors = run.communicate(timeout=10)
+        _, errors = run.communicate(timeout=90)
         assert run.returncode == 76, errors
         assert b"killed" in errors
 
@@ -278,7 +278,7 @@ def test_sigkill_of_the_runner_is_lost(mesh: Mesh, make_dir: DirFactory) -> None
         runner = worker.parent()
         assert runner is not None
         runner.kill()
-        _, errors = run.communicate(timeout=30)
+        _, errors = run.communicate(timeout=90)
         assert run.returncode == 74, errors
         wait_for(lambda: not worker.is_running(), "the worker has ended its job", 10)
 
@@ -359,7 +359,7 @@ def test_a_mesh_out_of_reach_is_left_and_found_again(mesh: Mesh, make_dir: DirFa
     attach = subprocess.Popen([*OURS, "attach", "j", "-q", "--lost-after", "2"], stderr=subprocess.PIPE)
     wait_for((directory / "artifacts" / "j" / "job_events").exists, "it follows")
     mesh.controller.kill()
-    _, errors = attach.communicate(timeout=30)
+    _, errors = attach.communicate(timeout=90)
     assert attach.returncode == 75, errors
     assert json.loads(ours("status", "j", "-o", "json").stdout)["state"] == "unreachable"
     mesh.controller.start()

@@ -11,7 +11,7 @@ import pytest
 from tests.support.commands import OURS, ours
 from tests.support.nodes import Mesh
 from tests.support.private_data import INVENTORY, DirFactory, tasks
-from tests.support.processes import wait_for
+from tests.support.processes import exit_code, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_jobs_left")]
 
@@ -62,7 +62,7 @@ def test_a_running_job_is_watched_to_its_end(mesh: Mesh, make_dir: DirFactory, t
         wait_for(lambda: b"early" in seen.read_bytes(), "the first output")
         assert watcher.poll() is None
         until.touch()
-        assert watcher.wait(60) == 0
+        assert exit_code(watcher, 60) == 0
     assert b"PLAY RECAP" in seen.read_bytes()
     assert ours("attach", "w", "-q").returncode == 0
 

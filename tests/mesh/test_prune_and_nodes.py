@@ -25,7 +25,7 @@ from receptor_runner.records.store import Records
 from tests.support.commands import OURS, ours
 from tests.support.nodes import BOTH, Mesh, running
 from tests.support.private_data import DirFactory, tasks
-from tests.support.processes import wait_for
+from tests.support.processes import exit_code, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -102,7 +102,7 @@ def test_run_shows_on_a_terminal_what_goes_on(mesh: Mesh, make_dir: DirFactory) 
             except OSError:
                 break
     os.close(ours_end)
-    assert run.wait(90) == 0
+    assert exit_code(run, 90) == 0
     assert f"{mesh.executor.name}: running".encode() in text
     assert b"1 task, 1 host" in text
     assert b"successful after" in text
@@ -118,7 +118,7 @@ def test_a_payload_that_is_interrupted_leaves_nothing(mesh: Mesh, make_dir: DirF
     run = mesh.popen("run", directory, "-p", "test.yml", "-i", "cut", stderr=subprocess.DEVNULL)
     wait_for(mesh.controller.units, "the unit is there")
     run.send_signal(signal.SIGINT)
-    assert run.wait(90) == 130
+    assert exit_code(run, 90) == 130
     wait_for(lambda: not mesh.units(), "no unit is left", 20)
     assert json.loads(ours("jobs", "-o", "json").stdout) == []
     assert not (directory / "artifacts").exists()
@@ -139,7 +139,7 @@ def test_an_interrupt_while_the_node_accepts_a_job_leaves_all_or_nothing(
         wait_for(lambda known=before: set(mesh.controller.units()) - known, "the unit is there")  # type: ignore[misc]
         time.sleep(moments.uniform(0, 0.012))
         process.send_signal(signal.SIGINT)
-        if process.wait(90) == 0:
+        if exit_code(process, 90) == 0:
             assert command == "submit"
             assert ours("attach", name, "-q").returncode == 0
             continue
@@ -167,7 +167,7 @@ def test_a_signal_after_the_job_was_accepted_changes_nothing(mesh: Mesh, make_di
     process.send_signal(signal.SIGINT)
     with os.fdopen(read_end, "rb") as output:
         assert output.read().lstrip(b"\0") == b"accepted\n"
-    assert process.wait(90) == 0
+    assert exit_code(process, 90) == 0
     assert ours("attach", "accepted", "-q").returncode == 0
 
 
@@ -277,5 +277,5 @@ def test_a_signal_is_heeded_while_a_daemon_is_mute(number: signal.Signals, make_
         client, _ = listener.accept()
         with client:
             submit.send_signal(number)
-            assert submit.wait(3) == 130
+            assert exit_code(submit, 3) == 130
     path.unlink()

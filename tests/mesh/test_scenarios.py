@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from receptor_runner import Mesh as Client
 from tests.support.commands import OURS, ours
 from tests.support.nodes import Mesh
 from tests.support.private_data import DirFactory, tasks
-from tests.support.processes import wait_for
+from tests.support.processes import Stopwatch, exit_code, wait_for
 from tests.support.streams import events_of
 
 pytestmark = pytest.mark.slow
@@ -94,14 +93,14 @@ def test_a_running_job_is_cancelled(how: str, mesh: Mesh, make_dir: DirFactory, 
     run = mesh.popen("run", directory, "-p", "test.yml", "-i", "c", stdout=subprocess.DEVNULL)
     events = directory / "artifacts" / "c" / "job_events"
     wait_for(lambda: any("runner_on_start" in p.read_text() for p in events.glob("*.json")), "the task runs", 30)
-    begun = time.monotonic()
+    begun = Stopwatch()
     if how == "ctrl-c":
         run.send_signal(signal.SIGINT)
     else:
         cancelled = ours("cancel", "c")
         assert cancelled.returncode == 0, cancelled.stderr
-    assert run.wait(20) == 130
-    assert time.monotonic() - begun < 12
+    assert exit_code(run, 20) == 130
+    assert begun.seconds() < 12
     assert (directory / "artifacts" / "c" / "status").read_text() == "canceled"
 
 
@@ -136,7 +135,7 @@ def test_sighup_detaches_and_attach_goes_on(mesh: Mesh, make_dir: DirFactory) ->
     events = directory / "artifacts" / "d" / "job_events"
     wait_for(lambda: any("runner_on_start" in p.read_text() for p in events.glob("*.json")), "the task runs", 30)
     run.send_signal(signal.SIGHUP)
-    _, errors = run.communicate(timeout=10)
+    _, errors = run.communicate(timeout=90)
     assert run.returncode == 75
     assert b"attach d" in errors
     assert ours("wait", "d", "--timeout", "0").returncode == 75
@@ -156,7 +155,7 @@ def test_a_job_has_one_follower(mesh: Mesh, make_dir: DirFactory) -> None:
     second = ours("attach", "one")
     assert second.returncode == 73
     assert b"another process" in second.stderr
-    assert first.wait(90) == 0
+    assert exit_code(first, 90) == 0
 
 
 def test_an_unknown_node_or_worktype_is_69(mesh: Mesh, make_dir: DirFactory) -> None:
@@ -192,11 +191,11 @@ def test_a_ttl_expires(mesh: Mesh, make_dir: DirFactory) -> None:
         "--ttl",
         "3s",
     ]
-    begun = time.monotonic()
+    begun = Stopwatch()
     expired = ours("run", *words)
     assert expired.returncode == 69, expired.stderr
     assert b"expired" in expired.stderr
-    assert time.monotonic() - begun < 15
+    assert begun.seconds() < 15
 
 
 def test_a_stranger_after_our_stream_is_no_harm(mesh: Mesh, make_dir: DirFactory) -> None:

@@ -17,7 +17,7 @@ import pytest
 from receptor_runner.receptor.control_protocol import command_line, created_unit, parse_reply
 from tests.support.commands import OURS, ours
 from tests.support.nodes import Node, node_directory
-from tests.support.processes import wait_for
+from tests.support.processes import exit_code, wait_for
 from tests.support.solo import Client, solo, state, submit
 
 pytestmark = pytest.mark.slow
@@ -202,7 +202,7 @@ def test_serve_ends_on_a_signal_whoever_is_connected(node: Node) -> None:
         reader.say(f"work results {unit}\n".encode())
         node.signal(signal.SIGTERM)
         assert node.process is not None
-        assert node.process.wait(5) == 0
+        assert exit_code(node.process, 5) == 0
         assert idle.rest() == b""
     assert b"Traceback" not in (node.directory / "solo.log").read_bytes()
     node.start()
@@ -214,7 +214,7 @@ def test_serve_ends_on_a_signal_and_leaves_no_socket(node: Node) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         node.signal(number)
         assert node.process is not None
-        assert node.process.wait(5) == 0
+        assert exit_code(node.process, 5) == 0
         assert not node.socket.exists()
         node.start()
 

@@ -26,7 +26,7 @@ from tests.support.http_server import Server, http_server
 from tests.support.made_jobs import made_events
 from tests.support.nodes import BOTH, running
 from tests.support.private_data import DirFactory, local, tasks
-from tests.support.processes import wait_for
+from tests.support.processes import exit_code, wait_for
 from tests.support.streams import RUNNING, STARTING, archive, final
 
 pytestmark = pytest.mark.slow
@@ -154,7 +154,7 @@ def test_who_goes_on_with_a_job_tells_all_of_it(kind: str, make_dir: DirFactory,
         wait_for(lambda: b"second" in output.readline(), "it follows")
         follower.send_signal(signal.SIGHUP)
         output.close()
-        assert follower.wait(60) == 75
+        assert exit_code(follower, 60) == 75
         until.touch()
         assert ours("attach", "j", "-q", *sinks).returncode == 0
         spans = spans_of(collector)

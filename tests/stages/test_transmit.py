@@ -25,6 +25,7 @@ from receptor_runner.system.removal import remove_tree
 from tests.support.commands import OURS, ours
 from tests.support.permissions import as_nobody
 from tests.support.private_data import DirFactory, tasks
+from tests.support.processes import exit_code
 from tests.support.strategies import describe
 
 PLAY = tasks("debug: {msg: hello}")
@@ -303,7 +304,7 @@ def test_a_reader_who_goes_ends_transmit_without_a_traceback(make_dir: DirFactor
         assert transmit.stdout is not None
         assert transmit.stderr is not None
         transmit.stdout.close()
-        assert transmit.wait(10) == OutputError.exit_code
+        assert exit_code(transmit, 10) == OutputError.exit_code
         assert b"Traceback" not in transmit.stderr.read()
 
 
@@ -311,7 +312,7 @@ def test_a_reader_who_goes_ends_transmit_without_a_traceback(make_dir: DirFactor
 def test_a_signal_ends_transmit(make_dir: DirFactory, number: signal.Signals) -> None:
     with begun(make_dir(PLAY)) as transmit:
         transmit.send_signal(number)
-        assert transmit.wait(2) == 130
+        assert exit_code(transmit, 2) == 130
 
 
 def test_exclude_holds_for_what_comes_from_elsewhere(make_dir: DirFactory, tmp_path: Path) -> None:

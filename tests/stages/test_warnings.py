@@ -18,6 +18,7 @@ import receptor_runner
 from tests.support.commands import OURS, ours
 from tests.support.jobs import job, start, statuses, wait_running, work
 from tests.support.private_data import DirFactory, tasks
+from tests.support.processes import exit_code
 
 pytestmark = pytest.mark.slow
 
@@ -113,7 +114,7 @@ def test_a_cancel_from_elsewhere_is_told_as_such(make_dir: DirFactory, tmp_path:
     worker = start(job(make_dir(tasks("command: sleep 60"))), results=tmp_path / "results")
     wait_running(tmp_path / "results")
     worker.send_signal(signal.SIGINT)
-    assert worker.wait(30) == 130
+    assert exit_code(worker, 30) == 130
     done = ours("process", tmp_path / "out", "-q", "--in", tmp_path / "results")
     assert done.returncode == 130
     assert b"cancelled, and not by this follower" in done.stderr
@@ -133,7 +134,7 @@ def test_a_reader_that_takes_its_time_is_no_idle_job(make_dir: DirFactory) -> No
         taken = worker.stdout.read(65536)
         time.sleep(5)  # this is the slow reader
         taken += worker.stdout.read()
-        assert worker.wait(30) == 0
+        assert exit_code(worker, 30) == 0
     assert statuses(taken)[-1]["status"] == "successful"
 
 
@@ -143,7 +144,7 @@ def test_the_line_before_a_prompt_is_seen_while_the_job_waits(make_dir: DirFacto
     script.chmod(0o755)
     results = tmp_path / "results"
     worker = start(job(make_dir(), playbook=None, binary=str(script), settings={"idle_timeout": 5}), results=results)
-    assert worker.wait(30) == 124
+    assert exit_code(worker, 30) == 124
     lines = [line for line in results.read_bytes().splitlines() if b'"counter"' in line]
     told = [(line["stdout"], line["start_line"], line["end_line"]) for line in map(json.loads, lines)]
     assert told[:2] == [("first", 0, 1), ("Passphrase for key: ", 1, 1)]

@@ -23,7 +23,7 @@ from receptor_runner.system.deletable import check_deletable
 from tests.support.commands import CHILDREN, OURS
 from tests.support.jobs import job, processed, statuses, work
 from tests.support.private_data import INVENTORY, DirFactory, tasks
-from tests.support.processes import guard_of, processes_with, wait_for
+from tests.support.processes import exit_code, guard_of, processes_with, wait_for
 from tests.support.streams import events_of, stream_lines
 
 PLAY = tasks("debug: {msg: hello}")
@@ -360,7 +360,7 @@ def test_a_directory_in_use_is_not_deleted(make_dir: DirFactory, tmp_path: Path)
     assert first.stdout is not None
     with first.stdout as results:
         assert results.read().endswith(END_OF_STREAM)
-    assert first.wait(90) == 0
+    assert exit_code(first, 90) == 0
 
 
 @pytest.mark.slow
@@ -393,7 +393,7 @@ def test_keep_alives_come_while_nothing_else_does(make_dir: DirFactory) -> None:
     worker.stdin.close()
     with worker.stdout as results:
         lines = results.read().split(b"\n")
-    assert worker.wait(90) == 0
+    assert exit_code(worker, 90) == 0
     running = lines.index(next(line for line in lines if b"runner_on_start" in line))
     assert lines[running + 1 :].count(alive.strip()) >= 3
 

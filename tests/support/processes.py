@@ -1,21 +1,56 @@
-"""Waits for conditions, and finds processes."""
+"""Waits for conditions, and finds processes.
+
+What is to happen within some seconds is measured in seconds that the machine gave: see ``Stopwatch``.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 
+class Stopwatch:
+    """Seconds since it was made, without those in which processes of the machine waited for its disk or a processor.
+
+    A machine that others use too stands still for half a minute now and then, and no promise about speed is broken by
+    that. Linux counts this as pressure; where it does not, all seconds count. A tenth of them always does.
+    """
+
+    def __init__(self) -> None:
+        self._began, self._stalled = time.monotonic(), _stalled()
+
+    def seconds(self) -> float:
+        passed = time.monotonic() - self._began
+        return max(passed / 10, passed - (_stalled() - self._stalled))
+
+
+def _stalled() -> float:
+    """Seconds, since the machine started, in which some process waited for the disk or a processor."""
+    total = 0
+    for resource in ("io", "cpu"):
+        with contextlib.suppress(OSError):
+            total += int(Path("/proc/pressure", resource).read_text().split("total=")[1].split()[0])
+    return total / 1e6
+
+
+def exit_code(process: subprocess.Popen[bytes], seconds: float) -> int:
+    """The exit code of ``process``, which ends within ``seconds``."""
+    wait_for(lambda: process.poll() is not None, f"{process.args!r} has ended", seconds)
+    return process.wait()
+
+
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """Waits until ``condition`` is true, and returns what it returned. Without ``seconds`` it is what a machine that
     stands still for a while needs, and promises nothing about speed."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    clock = Stopwatch()
+    while clock.seconds() < seconds:
         value = condition()
         if value:
             return value
