@@ -51,6 +51,7 @@ class WorkerInfo(TypedDict, total=False):
     archive_formats: list[str]
     store: StoreUse | None
     seal_key: str | None
+    seals_in_memory: bool | None
     disk_free_in_bytes: int
     time: float
 

@@ -66,6 +66,9 @@ class _WorkerGroup(click.Group):
 )
 @click.option("--store-size", type=SIZE, default=STORE_SIZE, help="What the store may take; 0 for none. [default: 10G]")
 @click.option("--seal-key", metavar="FILE", help="The key for sealed jobs. [default: in the state directory]")
+@click.option(
+    "--seal-dir", metavar="DIR", help="Where the private data dirs of sealed jobs are made. [default: temporary]"
+)
 @limit_options
 def worker(  # noqa: PLR0913 - an option each
     *,
@@ -77,6 +80,7 @@ def worker(  # noqa: PLR0913 - an option each
     store: str | None,
     store_size: int,
     seal_key: str | None,
+    seal_dir: str | None,
     limits: LimitOptions,
 ) -> int:
     """Run the job on standard input.
@@ -87,8 +91,9 @@ def worker(  # noqa: PLR0913 - an option each
         return 0
     from ..stages.node_means import NodeMeans
 
+    means = NodeMeans(store, store_size, seal_key, seal_dir)
     if worker_info:
-        return _print_info(NodeMeans(store, store_size, seal_key))
+        return _print_info(means)
     if os.isatty(0):
         raise click.UsageError("worker reads a job from standard input; pipe the output of transmit into it")
     if delete and private_data_dir is None:
@@ -106,7 +111,7 @@ def worker(  # noqa: PLR0913 - an option each
                 limits=limits.stream_limits(),
                 in_place=in_place,
                 keeper=keeper,
-                means=NodeMeans(store, store_size, seal_key),
+                means=means,
             )
         )
 
@@ -205,7 +210,7 @@ def _means_of(ctx: click.Context) -> NodeMeans:
     from ..stages.node_means import NodeMeans
 
     assert ctx.parent is not None
-    return NodeMeans(*(ctx.parent.params[name] for name in ("store", "store_size", "seal_key")))
+    return NodeMeans(*(ctx.parent.params[name] for name in ("store", "store_size", "seal_key", "seal_dir")))
 
 
 def _print_info(means: NodeMeans) -> int:

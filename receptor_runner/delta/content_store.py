@@ -17,7 +17,7 @@ from typing import NamedTuple
 from ..limits import STORE_SIZE
 from ..system.below import DIRECTORY
 from ..system.files import make_private
-from ..system.mounts import file_system_of, mount_of
+from ..system.mounts import IN_MEMORY, file_system_of, mount_of
 from ..system.removal import remove_tree
 from .kept_trees import KeptTrees, exhausted
 from .owned_contents import OwnedContents
@@ -32,8 +32,6 @@ logger = logging.getLogger(__name__)
 _VERSION = "v1"
 #: A store takes no more than this part of the room that would be free without it.
 _PART_OF_DISK = 10
-#: A file there can be changed through a mapping without another ctime.
-_WITHOUT_TIMES = frozenset(("tmpfs", "ramfs"))
 #: When it is full, so much of it is kept.
 _KEPT = 0.9
 #: So many contents are looked at before the caller has its turn.
@@ -93,10 +91,10 @@ class ContentStore:
 
     def keeps_trees_of(self, path: str) -> bool:
         """Whether a directory can be moved from ``path`` to the store, and it can be told what was touched in it. Not
-        if the store was removed.
+        if the store was removed, nor in memory: a file there can be changed through a mapping without another ctime.
         """
         with contextlib.suppress(OSError):
-            return mount_of(path) == mount_of(self._top) and file_system_of(path) not in _WITHOUT_TIMES
+            return mount_of(path) == mount_of(self._top) and file_system_of(path) not in IN_MEMORY
         return False
 
     def take_tree(self, owner: str, key: str, target: str) -> bool:

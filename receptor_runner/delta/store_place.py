@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from ..system.mounts import file_system_of
+from ..system.mounts import IN_MEMORY, file_system_of
 from .content_store import ContentStore
 
 __all__ = ["open_store"]
@@ -15,7 +15,7 @@ __all__ = ["open_store"]
 logger = logging.getLogger(__name__)
 
 #: A container's own root, and file systems in memory.
-_PASSING = frozenset(("tmpfs", "ramfs", "overlay", "aufs", "fuse.fuse-overlayfs"))
+_PASSING = IN_MEMORY | {"overlay", "aufs", "fuse.fuse-overlayfs"}
 
 
 def open_store(directory: str, size: int, *, is_named: bool) -> ContentStore | None:

@@ -189,7 +189,9 @@ class NodeChecks:
             yield fault(_GROUP, "node-seal-key", text, RefusedError.exit_code)
         elif key:
             trust = "trusted" if trusted is not None else "not trusted here"
-            yield ok(_GROUP, "node-seal-key", f"{node} opens sealed jobs; its key is {trust}: {fingerprint(key)}")
+            works = " and works on them in memory" if info.get("seals_in_memory") else ""
+            text = f"{node} opens sealed jobs{works}; its key is {trust}: {fingerprint(key)}"
+            yield ok(_GROUP, "node-seal-key", text)
 
     def _told_clock(self, info: JSONObject, asked: float, answered: float) -> Iterator[Finding]:
         there = info.get("time")

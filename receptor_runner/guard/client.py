@@ -146,13 +146,14 @@ class Guard:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def setup(self, *, temporary: bool = False, remove: str | None = None) -> Ready:
+    def setup(self, *, temporary: bool = False, remove: str | None = None, place: str | None = None) -> Ready:
         """Returns two paths: of a temporary directory, empty if none was asked for, and of a directory for the job's
         temporary files.
 
         :param remove: a directory that is removed at the end.
+        :param place: where they are made, if not where temporary files are.
         """
-        self._send(Setup(temporary, remove))
+        self._send(Setup(temporary, remove, place))
         poll = select.poll()
         poll.register(self._output, select.POLLIN)
         while True:

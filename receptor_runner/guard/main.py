@@ -54,6 +54,8 @@ class _Guard:
         #: else's.
         self._trees: list[str] = []
         self._made: list[Held] = []
+        #: Where temporary directories were made beside the usual place.
+        self._places: list[str] = []
         self._command_run: CommandRun | None = None
         #: What removes files of a rootless container's users.
         self._unshare: list[str] = []
@@ -115,18 +117,20 @@ class _Guard:
         path = ""
         if setup.remove:
             self._trees.append(setup.remove)
+        if setup.place:
+            self._places.append(setup.place)
         try:
             if setup.temporary:
-                path = self._temporary(JOB)
-            scratch = self._temporary(SCRATCH)
+                path = self._temporary(JOB, setup.place)
+            scratch = self._temporary(SCRATCH, setup.place)
         except OSError as exc:
-            text = f"cannot make a temporary directory in {temporary_place()}: {exc.strerror}"
+            text = f"cannot make a temporary directory in {setup.place or temporary_place()}: {exc.strerror}"
             self._channel.report(GuardFault(text, no_space=True))
             return
         self._channel.report(Ready(path, scratch, os.getpid()))
 
-    def _temporary(self, kind: str) -> str:
-        path, held = make_temporary(kind)
+    def _temporary(self, kind: str, place: str | None) -> str:
+        path, held = make_temporary(kind, place)
         self._locks.append(held)
         self._trees.append(path)
         return path
@@ -137,7 +141,7 @@ class _Guard:
         orders = select.poll()
         orders.register(self._channel.orders, select.POLLIN)
         with contextlib.suppress(Exception):  # no job is the worse for it
-            for _ in removing_abandoned():
+            for _ in removing_abandoned(self._places):
                 if time.monotonic() >= until or self._stop_requested or orders.poll(0):
                     return
 

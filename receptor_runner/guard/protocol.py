@@ -43,12 +43,14 @@ _READY, _WHOLE_LINES, _PART_OF_LINE, _RESULT, _PONG = b"P", b"W", b"w", b"R", b"
 
 @dataclass(frozen=True)
 class Setup:
-    """The first order: make a directory for the job's temporary files, and one to work in if ``temporary`` says so.
-    ``remove`` is a directory that goes at the end.
+    """Make a directory for the job's temporary files, and one to work in if ``temporary`` says so. ``remove`` is a
+    directory that goes at the end. ``place`` is where they are made, if not where temporary files are. It is the first
+    order, and the second one of a job that turns out to belong elsewhere.
     """
 
     temporary: bool
     remove: str | None
+    place: str | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ def decode_order(line: bytes) -> Order | None:
     """The order in a line without its newline; None for one of a version that this one does not know."""
     data = json.loads(line)
     if "setup" in data:
-        return Setup(bool(data["setup"].get("temporary")), data["setup"].get("remove"))
+        setup = data["setup"]
+        return Setup(bool(setup.get("temporary")), setup.get("remove"), setup.get("place"))
     if "own" in data:
         return Own(data["own"])
     if "run" in data:

@@ -17,7 +17,7 @@ import secrets
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..system.directories import locked
 from ..system.in_use import used_by_processes
@@ -38,12 +38,12 @@ _RANDOM_DIGITS = 8
 _SIGN_DIGITS = 6
 
 
-def make_temporary(kind: str) -> tuple[str, int]:
-    """A new private directory, and the descriptor that holds its lock.
+def make_temporary(kind: str, place: str | None = None) -> tuple[str, int]:
+    """A new private directory in ``place``, or where temporary files are, and the descriptor that holds its lock.
 
     :raises OSError: it cannot be made.
     """
-    path = os.path.join(tempfile.gettempdir(), new_name(kind))
+    path = os.path.join(place or tempfile.gettempdir(), new_name(kind))
     os.mkdir(path, 0o700)
     return path, locked(path, exclusive=False)
 
@@ -61,9 +61,10 @@ def _is_name(name: str) -> bool:
     return any(name == _signed(kind, name[len(kind) :][:_RANDOM_DIGITS]) for kind in (JOB, SCRATCH))
 
 
-def removing_abandoned() -> Iterator[None]:
-    """Removes what is abandoned, some of it, yielding often. What cannot be removed stays."""
-    old = (path for path in _candidates() if _is_old_and_ours(path))
+def removing_abandoned(more: Iterable[str] = ()) -> Iterator[None]:
+    """Removes what is abandoned, some of it, yielding often: where temporary files are, and in the places ``more``.
+    What cannot be removed stays."""
+    old = (path for place in (None, *more) for path in _candidates(place) if _is_old_and_ours(path))
     found = list(itertools.islice(old, _MOST))
     busy = used_by_processes(found)
     for path in found:
@@ -73,8 +74,8 @@ def removing_abandoned() -> Iterator[None]:
                 yield from removing(path)
 
 
-def _candidates() -> list[str]:
-    with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
+def _candidates(place: str | None) -> list[str]:
+    with contextlib.suppress(OSError), os.scandir(place or tempfile.gettempdir()) as entries:
         found = [entry.path for entry in entries if _is_name(entry.name)]
         random.shuffle(found)  # what cannot be removed is not in the way of the rest for ever
         return found

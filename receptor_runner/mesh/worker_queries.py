@@ -57,6 +57,7 @@ _TOLD: dict[str, tuple[type, ...]] = {
     "python_version": (str,),
     "ansible_core_version": (str,),
     "seal_key": (str,),
+    "seals_in_memory": (bool,),
 }
 _LISTS = ("errors", "container_engines", "stream_extensions", "archive_formats")
 

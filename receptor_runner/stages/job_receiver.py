@@ -124,6 +124,8 @@ class JobReceiver:
         from ..sealing.node_key import NodeKey
 
         self.sealed = True
+        if self._means.seal_dir is not None:
+            self._work_dir.move_to(self._means.seal_dir)
         by = SealedReceiver(self.extension, NodeKey(self._means.key_file), self._means.open_store, self._means.purpose)
         try:
             self._extract(archive, by)

@@ -21,12 +21,14 @@ class NodeMeans(NamedTuple):
     """:param store: the directory of the store, if one is named.
     :param store_size: what it may take, in bytes; 0 for no store.
     :param seal_key: the file with the key for sealed jobs, if one is named.
+    :param seal_dir: where the private data dirs of sealed jobs are made, if not where temporary files are.
     :param purpose: what jobs are taken for: ``job``, or ``prepare`` if they only fill the store.
     """
 
     store: str | None = None
     store_size: int = STORE_SIZE
     seal_key: str | None = None
+    seal_dir: str | None = None
     purpose: str = "job"
 
     @property

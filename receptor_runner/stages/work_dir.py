@@ -29,6 +29,7 @@ class WorkDir:
         self.path = ""
         #: For what the job puts into ``TMPDIR``; short, because sockets are made there.
         self.scratch = ""
+        self._left: list[str] = []
 
     @property
     def is_removed(self) -> bool:
@@ -61,10 +62,23 @@ class WorkDir:
             raise
         return self
 
+    def move_to(self, place: str) -> None:
+        """A temporary directory is now in ``place``: nothing was put into the one that it had. Another one stays where
+        it is.
+
+        :raises ReceptorRunnerError: it cannot be made there.
+        """
+        if self._private_data_dir is not None:
+            return
+        path, scratch, _ = self.guard.setup(temporary=True, place=place)
+        self._left += [self.path, self.scratch]
+        held = lock(path, exclusive=False)
+        os.close(self._lock)
+        self.path, self.scratch, self._lock = path, scratch, held
+
     def __exit__(self, *exc: object) -> None:
         self.guard.close()
         os.close(self._lock)
         # only if the guard was killed is there anything left
-        remove_tree(self.scratch)
-        if self.is_removed:
-            remove_tree(self.path)
+        for path in (*self._left, self.scratch, *([self.path] if self.is_removed else [])):
+            remove_tree(path)

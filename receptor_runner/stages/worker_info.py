@@ -13,7 +13,7 @@ import platform
 import shutil
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..preparation.ansible_version import core_version
 from ..preparation.environment import bare_environment_filled
 from ..stream.messages import EXTENSIONS, JSONObject
 from ..system.files import create_file
+from ..system.mounts import IN_MEMORY, file_system_of
 from ..system.places import temporary_place
 from ..utils.capacity import get_cpu_count, get_mem_in_bytes
 from .node_means import USUAL, NodeMeans
@@ -42,9 +43,9 @@ def worker_info(version: str, means: NodeMeans = USUAL) -> JSONObject:
     ``errors`` as of ``ansible-runner worker --worker-info``; and ours: ``version``, ``python_version``,
     ``ansible_core_version`` (None if there is none), ``container_engines``, ``stream_extensions``,
     ``disk_free_in_bytes`` where jobs work, ``archive_formats`` of jobs, ``seal_key`` (32 bytes in base64; None if there
-    is none), ``store`` (None if there is none) with its ``directory``, ``used_in_bytes``, ``limit_in_bytes`` and
-    ``keeps_directories`` (whether directories can move between it and where jobs work), and ``time``, in seconds since
-    the epoch.
+    is none), ``seals_in_memory`` (whether sealed jobs work in memory; None if there is no key), ``store`` (None if
+    there is none) with its ``directory``, ``used_in_bytes``, ``limit_in_bytes`` and ``keeps_directories`` (whether
+    directories can move between it and where jobs work), and ``time``, in seconds since the epoch.
 
     :param version: of this package.
     :param means: what the node has for jobs that are no plain archives.
@@ -74,11 +75,14 @@ def worker_info(version: str, means: NodeMeans = USUAL) -> JSONObject:
         "archive_formats": [ZIP.name, *([DELTA] if kept is not None else []), *([SEALED] if key is not None else [])],
         "store": kept,
         "seal_key": key,
+        "seals_in_memory": file_system_of(means.seal_dir or temporary_place()) in IN_MEMORY if key else None,
         "disk_free_in_bytes": told("how much room there is", _free_bytes, 0),
         "time": time.time(),
     }
     if info["ansible_core_version"] is None:
         errors.append("there is no ansible-playbook here, neither on PATH nor beside this program")
+    if means.seal_dir is not None:
+        errors += _faults_of_seal_dir(means.seal_dir)
     return info
 
 
@@ -112,6 +116,13 @@ def _seal_key(means: NodeMeans) -> str | None:
 
     public = NodeKey(means.key_file).public()
     return base64.b64encode(public).decode() if public is not None else None
+
+
+def _faults_of_seal_dir(place: str) -> Iterator[str]:
+    if not (os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)):
+        yield f"sealed jobs cannot work in {place}: it is no directory that this user can write to"
+    elif os.statvfs(place).f_flag & os.ST_NOEXEC:
+        yield f"scripts of sealed jobs cannot run in {place}: it is mounted with noexec"
 
 
 def _free_bytes() -> int:

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Mount", "file_system_of", "mount_id", "mount_of", "mount_points", "mounts", "seen_elsewhere"]
+__all__ = ["IN_MEMORY", "Mount", "file_system_of", "mount_id", "mount_of", "mount_points", "mounts", "seen_elsewhere"]
 
 #: Blanks, tabs, ends of lines and backslashes are in octal digits there.
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 _FIELDS = 6
+#: File systems that no disk has. (The system may swap them out.)
+IN_MEMORY = frozenset(("tmpfs", "ramfs"))
 
 
 class Mount(NamedTuple):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,13 @@ def test_a_variable_that_cannot_be_hidden_is_refused(podman: Podman, key: Path, 
     assert done.returncode == 78
     assert "'a.b' cannot be passed to a sealed job in a container" in statuses(done.stdout)[-1]["job_explanation"]
     assert PLANTED.encode() not in done.stdout
+
+
+def test_a_sealed_job_runs_in_memory(
+    engine: Engine, key: Path, make_dir: DirFactory, tmp_path: Path, no_leftovers: Path
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="rrt-", dir="/dev/shm") as place:
+        stream = sealed(make_dir(tasks("debug: {msg: hello}")), "-p", "test.yml", *engine.options())
+        done = work(stream, "--seal-key", str(key), "--seal-dir", place)
+        assert (done.returncode, statuses(done.stdout)[-1]["status"]) == (0, "successful"), done.stdout[-2000:]
+        assert os.listdir(place) == []

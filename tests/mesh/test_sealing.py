@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -51,21 +52,27 @@ class Place(NamedTuple):
         return bool(inside) and inside[0].startswith("receptor-runner-")
 
 
-@pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    params = f"{WORKER} --seal-key {tmp_path}/node/key --store {tmp_path}/store"
+@contextlib.contextmanager
+def placed(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str = "") -> Iterator[Place]:
+    params = f"{WORKER} --seal-key {tmp_path}/node/key --store {tmp_path}/store {more}"
     with tempfile.TemporaryDirectory(prefix="rrt-", dir="/tmp") as temporary:
         monkeypatch.setenv("TMPDIR", temporary)
         monkeypatch.setenv("HOME", str(tmp_path / "home"))
         (tmp_path / "home").mkdir()
         made = ours("worker", "--seal-key", tmp_path / "node" / "key", "seal-key")
         assert made.returncode == 0, made.stderr
-        with running_with(request.param, [worktype(params=params)]) as mesh:
+        with running_with(kind, [worktype(params=params)]) as mesh:
             mesh.wait_ready()
             node = mesh.executor.name
             trusted = ours("trust", node, "--fingerprint", made.stdout.decode().strip(), *mesh.arguments())
             assert trusted.returncode == 0, trusted.stderr
             yield Place(mesh, tmp_path, Path(temporary))
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    with placed(request.param, tmp_path, monkeypatch) as place:
+        yield place
 
 
 @pytest.fixture
@@ -121,6 +128,26 @@ def test_a_crash_leaves_nothing_in_clear(place: Place, secrets: Path) -> None:
     assert place.leaks() == []
     assert ours("attach", "crash", "-q").returncode != 0
     assert place.leaks() == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_node_that_lost_its_power_has_nothing_in_clear_on_its_disk(
+    kind: str, secrets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything of it ends at once, and nobody is left to clean up."""
+    with (
+        tempfile.TemporaryDirectory(prefix="rrt-", dir="/dev/shm") as memory,
+        placed(kind, tmp_path, monkeypatch, f"--seal-dir {memory}") as place,
+    ):
+        place.mesh.run("submit", secrets, *WORDS, "--delta", "-i", "power")
+        wait_for(functools.partial(_says_it, "power"), "it says it")
+        assert any(PLANTED in path.read_bytes() for path in Path(memory).rglob("*") if path.is_file())
+        of_the_nodes = processes_with(str(place.temporary))
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for process in of_the_nodes:
+                process.send_signal(number)
+        wait_for(lambda: not processes_with(str(place.temporary)), "they are dead")
+        assert [path for path in place.scanned() if PLANTED in path.read_bytes()] == []
 
 
 def test_a_follower_that_was_killed_is_followed_by_another(place: Place, secrets: Path) -> None:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -23,7 +23,17 @@ from receptor_runner.stream.codec import END_OF_STREAM
 from tests.support.commands import CHILDREN, OURS, ours
 from tests.support.jobs import job, last_status, start, statuses, wait_running, work
 from tests.support.private_data import DirFactory, tasks
-from tests.support.processes import Stopwatch, exit_code, guard_of, is_alive, keeper_of, processes_with, wait_for
+from tests.support.processes import (
+    Stopwatch,
+    exit_code,
+    guard_of,
+    is_alive,
+    keeper_of,
+    kill_at_once,
+    make_old,
+    processes_with,
+    wait_for,
+)
 from tests.support.streams import events_of, stream_lines
 
 pytestmark = pytest.mark.slow
@@ -101,20 +111,6 @@ def test_sigkill_of_a_process_between_is_an_error_and_ends_the_job(
     assert last_status(results) == "error"
     assert results.read_bytes().endswith(END_OF_STREAM)
     assert not processes_with(STUBBORN_MARK)
-
-
-def kill_at_once(worker: subprocess.Popen[bytes]) -> None:
-    """As a machine that loses its power does, or whoever kills a control group."""
-    top = psutil.Process(worker.pid)
-    for number in (signal.SIGSTOP, signal.SIGKILL):
-        for process in [top, *top.children(recursive=True)]:
-            process.send_signal(number)
-    worker.wait()
-
-
-def make_old(directories: Iterable[Path]) -> None:
-    for path in directories:
-        os.utime(path, (time.time() - 600,) * 2)
 
 
 def test_what_a_machine_that_lost_its_power_left_goes_with_the_next_job(
