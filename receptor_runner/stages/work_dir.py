@@ -29,6 +29,7 @@ class WorkDir:
         self.path = ""
         #: For what the job puts into ``TMPDIR``; short, because sockets are made there.
         self.scratch = ""
+        #: The directories that it had before it moved.
         self._left: list[str] = []
 
     @property
@@ -70,7 +71,7 @@ class WorkDir:
         """
         if self._private_data_dir is not None:
             return
-        path, scratch, _ = self.guard.setup(temporary=True, place=place)
+        path, scratch, _ = self.guard.setup(temporary=True, place=os.path.abspath(place))
         self._left += [self.path, self.scratch]
         held = lock(path, exclusive=False)
         os.close(self._lock)
