@@ -12,7 +12,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -20,7 +20,7 @@ from ..errors import OutputError
 from ..limits import KEEPALIVE_SECONDS, STORE_SIZE
 from .context import about
 from .log_setup import silence
-from .options import LimitOptions, limit_options
+from .options import LimitOptions, limit_options, option_group
 from .sizes import SIZE
 
 if TYPE_CHECKING:
@@ -53,6 +53,42 @@ class _WorkerGroup(click.Group):
         return resolved
 
 
+class _MeansOptions(NamedTuple):
+    """What the node has for jobs that are no plain archives."""
+
+    store: str | None
+    store_size: int
+    seal_key: str | None
+    seal_dir: str | None
+
+    def node_means(self) -> NodeMeans:
+        from ..stages.node_means import NodeMeans
+
+        return NodeMeans(*self)
+
+
+_means_options = option_group(
+    _MeansOptions,
+    "means",
+    (
+        click.option(
+            "--store",
+            metavar="DIR",
+            help="Where contents of jobs are kept for later jobs. [default: in the cache directory]",
+        ),
+        click.option(
+            "--store-size", type=SIZE, default=STORE_SIZE, help="What the store may take; 0 for none. [default: 10G]"
+        ),
+        click.option("--seal-key", metavar="FILE", help="The key for sealed jobs. [default: in the state directory]"),
+        click.option(
+            "--seal-dir",
+            metavar="DIR",
+            help="Where the private data dirs of sealed jobs are made. [default: temporary]",
+        ),
+    ),
+)
+
+
 @click.group(cls=_WorkerGroup, invoke_without_command=True)
 @click.option(
     "--private-data-dir", "--private_data_dir", "private_data_dir", help="Where to work. [default: temporary]"
@@ -61,14 +97,7 @@ class _WorkerGroup(click.Group):
 @click.option("--keepalive-seconds", type=float, help="Send a keep-alive after this long a silence.")
 @click.option("--in-place", is_flag=True, hidden=True, help="Work where the job says; for private nodes.")
 @click.option("--worker-info", is_flag=True, help="Only tell what this node is and can do, as YAML.")
-@click.option(
-    "--store", metavar="DIR", help="Where contents of jobs are kept for later jobs. [default: in the cache directory]"
-)
-@click.option("--store-size", type=SIZE, default=STORE_SIZE, help="What the store may take; 0 for none. [default: 10G]")
-@click.option("--seal-key", metavar="FILE", help="The key for sealed jobs. [default: in the state directory]")
-@click.option(
-    "--seal-dir", metavar="DIR", help="Where the private data dirs of sealed jobs are made. [default: temporary]"
-)
+@_means_options
 @limit_options
 def worker(  # noqa: PLR0913 - an option each
     *,
@@ -77,10 +106,7 @@ def worker(  # noqa: PLR0913 - an option each
     keepalive_seconds: float | None,
     in_place: bool,
     worker_info: bool,
-    store: str | None,
-    store_size: int,
-    seal_key: str | None,
-    seal_dir: str | None,
+    means: _MeansOptions,
     limits: LimitOptions,
 ) -> int:
     """Run the job on standard input.
@@ -89,11 +115,8 @@ def worker(  # noqa: PLR0913 - an option each
     """
     if click.get_current_context().invoked_subcommand is not None:
         return 0
-    from ..stages.node_means import NodeMeans
-
-    means = NodeMeans(store, store_size, seal_key, seal_dir)
     if worker_info:
-        return _print_info(means)
+        return _print_info(means.node_means())
     if os.isatty(0):
         raise click.UsageError("worker reads a job from standard input; pipe the output of transmit into it")
     if delete and private_data_dir is None:
@@ -111,7 +134,7 @@ def worker(  # noqa: PLR0913 - an option each
                 limits=limits.stream_limits(),
                 in_place=in_place,
                 keeper=keeper,
-                means=means,
+                means=means.node_means(),
             )
         )
 
@@ -207,10 +230,8 @@ def _captured_stderr() -> Iterator[Callable[[], str]]:
 
 def _means_of(ctx: click.Context) -> NodeMeans:
     """What the options of ``worker`` say of it, for a command below it."""
-    from ..stages.node_means import NodeMeans
-
     assert ctx.parent is not None
-    return NodeMeans(*(ctx.parent.params[name] for name in ("store", "store_size", "seal_key", "seal_dir")))
+    return _MeansOptions(*(ctx.parent.params[name] for name in _MeansOptions._fields)).node_means()
 
 
 def _print_info(means: NodeMeans) -> int:

@@ -64,7 +64,7 @@ def _is_name(name: str) -> bool:
 def removing_abandoned(more: Iterable[str] = ()) -> Iterator[None]:
     """Removes what is abandoned, some of it, yielding often: where temporary files are, and in the places ``more``.
     What cannot be removed stays."""
-    old = (path for place in (None, *more) for path in _candidates(place) if _is_old_and_ours(path))
+    old = (path for path in _candidates((tempfile.gettempdir(), *more)) if _is_old_and_ours(path))
     found = list(itertools.islice(old, _MOST))
     busy = used_by_processes(found)
     for path in found:
@@ -74,12 +74,13 @@ def removing_abandoned(more: Iterable[str] = ()) -> Iterator[None]:
                 yield from removing(path)
 
 
-def _candidates(place: str | None) -> list[str]:
-    with contextlib.suppress(OSError), os.scandir(place or tempfile.gettempdir()) as entries:
-        found = [entry.path for entry in entries if _is_name(entry.name)]
-        random.shuffle(found)  # what cannot be removed is not in the way of the rest for ever
-        return found
-    return []
+def _candidates(places: Iterable[str]) -> list[str]:
+    found: list[str] = []
+    for place in places:
+        with contextlib.suppress(OSError), os.scandir(place) as entries:
+            found += [entry.path for entry in entries if _is_name(entry.name)]
+    random.shuffle(found)  # what cannot be removed is not in the way of the rest for ever
+    return found
 
 
 def _is_old_and_ours(path: str) -> bool:
