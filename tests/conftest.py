@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from receptor_runner.system.mounts import IN_MEMORY, file_system_of
 from tests.support.commands import BIN
 from tests.support.jobs import end_started
 from tests.support.private_data import DirFactory
@@ -70,6 +71,15 @@ def no_leftovers(temporary: Path) -> Iterator[Path]:
     yield temporary
     wait_for(lambda: not processes_with(str(temporary)), f"no process of {temporary}", 15)
     wait_for(lambda: not list(temporary.iterdir()), "an empty temporary directory", 5)
+
+
+@pytest.fixture
+def in_memory() -> Iterator[Path]:
+    """A directory that no disk has."""
+    if file_system_of("/dev/shm") not in IN_MEMORY:
+        pytest.skip("/dev/shm is not in memory here")
+    with tempfile.TemporaryDirectory(prefix="rrt-", dir="/dev/shm") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture(scope="session")

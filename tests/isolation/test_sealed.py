@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import tempfile
 from pathlib import Path
 
 import pytest
 
-from receptor_runner.records.trusted_keys import TrustedKeys
-from receptor_runner.sealing.node_key import NodeKey
-from tests.support.commands import ours
 from tests.support.engines import Engine, Podman
 from tests.support.jobs import processed, start, statuses, work
 from tests.support.private_data import DirFactory, tasks
 from tests.support.processes import exit_code, wait_for
+from tests.support.sealed_jobs import sealed, trusted_key
 
 pytestmark = pytest.mark.slow
 
@@ -26,16 +23,7 @@ ODD = f"{PLANTED} \"a\" 'b' $HOME `id` \\\n\ttwo lines"
 
 @pytest.fixture
 def key(tmp_path: Path) -> Path:
-    """The key of the node, which this controller trusts."""
-    path = tmp_path / "key"
-    TrustedKeys().trust("node", NodeKey(str(path)).make(), None)
-    return path
-
-
-def sealed(directory: Path, *options: str) -> bytes:
-    done = ours("transmit", directory, *options, "-i", "job", "--seal-for", "node")
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return trusted_key(tmp_path)
 
 
 def telling(podman: Podman) -> list[Path]:
@@ -103,10 +91,9 @@ def test_a_variable_that_cannot_be_hidden_is_refused(podman: Podman, key: Path, 
 
 
 def test_a_sealed_job_runs_in_memory(
-    engine: Engine, key: Path, make_dir: DirFactory, tmp_path: Path, no_leftovers: Path
+    engine: Engine, key: Path, in_memory: Path, make_dir: DirFactory, no_leftovers: Path
 ) -> None:
-    with tempfile.TemporaryDirectory(prefix="rrt-", dir="/dev/shm") as place:
-        stream = sealed(make_dir(tasks("debug: {msg: hello}")), "-p", "test.yml", *engine.options())
-        done = work(stream, "--seal-key", str(key), "--seal-dir", place)
-        assert (done.returncode, statuses(done.stdout)[-1]["status"]) == (0, "successful"), done.stdout[-2000:]
-        assert os.listdir(place) == []
+    stream = sealed(make_dir(tasks("debug: {msg: hello}")), "-p", "test.yml", *engine.options())
+    done = work(stream, "--seal-key", str(key), "--seal-dir", str(in_memory))
+    assert (done.returncode, statuses(done.stdout)[-1]["status"]) == (0, "successful"), done.stdout[-2000:]
+    assert os.listdir(in_memory) == []

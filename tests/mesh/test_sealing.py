@@ -20,7 +20,7 @@ from receptor_runner.stream.codec import END_OF_STREAM, encode
 from tests.support.commands import OURS, ours
 from tests.support.nodes import WORKER, Mesh, running_with, worktype
 from tests.support.private_data import DirFactory, tasks
-from tests.support.processes import processes_with, wait_for
+from tests.support.processes import kill_at_once, processes_with, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -132,20 +132,14 @@ def test_a_crash_leaves_nothing_in_clear(place: Place, secrets: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_node_that_lost_its_power_has_nothing_in_clear_on_its_disk(
-    kind: str, secrets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, secrets: Path, in_memory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everything of it ends at once, and nobody is left to clean up."""
-    with (
-        tempfile.TemporaryDirectory(prefix="rrt-", dir="/dev/shm") as memory,
-        placed(kind, tmp_path, monkeypatch, f"--seal-dir {memory}") as place,
-    ):
+    with placed(kind, tmp_path, monkeypatch, f"--seal-dir {in_memory}") as place:
         place.mesh.run("submit", secrets, *WORDS, "--delta", "-i", "power")
         wait_for(functools.partial(_says_it, "power"), "it says it")
-        assert any(PLANTED in path.read_bytes() for path in Path(memory).rglob("*") if path.is_file())
-        of_the_nodes = processes_with(str(place.temporary))
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            for process in of_the_nodes:
-                process.send_signal(number)
+        assert any(PLANTED in path.read_bytes() for path in in_memory.rglob("*") if path.is_file())
+        kill_at_once(lambda: processes_with(str(place.temporary)))
         wait_for(lambda: not processes_with(str(place.temporary)), "they are dead")
         assert [path for path in place.scanned() if PLANTED in path.read_bytes()] == []
 

@@ -29,7 +29,7 @@ from tests.support.processes import (
     guard_of,
     is_alive,
     keeper_of,
-    kill_at_once,
+    kill_all_of,
     make_old,
     processes_with,
     wait_for,
@@ -120,7 +120,7 @@ def test_what_a_machine_that_lost_its_power_left_goes_with_the_next_job(
     killed = start(job(make_dir(STUBBORN)), results=tmp_path / "killed")
     wait_for(lambda: processes_with(STUBBORN_MARK), "the stubborn child")
     left = set(no_leftovers.iterdir())
-    kill_at_once(killed)
+    kill_all_of(killed)
     wait_for(lambda: not processes_with(STUBBORN_MARK), "all of it is dead")
     assert set(no_leftovers.iterdir()) == left
     quick = job(make_dir(tasks("debug: {msg: hello}"), name="quick"))

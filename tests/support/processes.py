@@ -102,13 +102,18 @@ def guard_of(worker: int) -> psutil.Process:
     return guard
 
 
-def kill_at_once(worker: subprocess.Popen[bytes]) -> None:
-    """As a machine that loses its power does, or whoever kills a control group."""
+def kill_all_of(worker: subprocess.Popen[bytes]) -> None:
+    """The worker and all below it."""
     top = psutil.Process(worker.pid)
-    for number in (signal.SIGSTOP, signal.SIGKILL):
-        for process in [top, *top.children(recursive=True)]:
-            process.send_signal(number)
+    kill_at_once(lambda: [top, *top.children(recursive=True)])
     worker.wait()
+
+
+def kill_at_once(found: Callable[[], Iterable[psutil.Process]]) -> None:
+    """As a machine that loses its power does, or whoever kills a control group."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for process in found():
+            process.send_signal(number)
 
 
 def make_old(directories: Iterable[Path]) -> None:
