@@ -12,7 +12,7 @@ import os
 import stat
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from ..errors import OutputError
 from ..limits import FREE_GROWTH, MAX_GROWTH, MAX_HOLES
@@ -21,7 +21,7 @@ from .collect import CHANGED, HOLES, Report, opened, refusal
 from .deflate import LEVEL, deflate
 from .entry import Entry, dos_time, extra_fields
 
-__all__ = ["ZipPacker", "holes_of"]
+__all__ = ["Squeezed", "ZipPacker", "holes_of", "squeezed"]
 
 _READ = 128 * 1024
 #: A file up to this size is read and compressed in one go.
@@ -36,6 +36,27 @@ _UTF8 = 0x800
 _DESCRIPTOR = 0x8
 _MADE_BY = 3 << 8 | 45
 _STORED, _DEFLATED = 0, 8
+
+
+class Squeezed(NamedTuple):
+    """A member as it is in the archive: ``entry`` without its content, ``data`` as ``method`` of the format has it, and
+    the CRC-32 of the content.
+    """
+
+    entry: Entry
+    method: int
+    data: bytes
+    crc: int
+
+
+def squeezed(entry: Entry, content: bytes) -> Squeezed:
+    """Compresses the content of ``entry``, if it is worth it. Any thread may."""
+    whole = entry._replace(data=None, size=len(content))
+    if len(content) > 64 and stat.S_ISREG(entry.mode):
+        packed = deflate.compress(content, LEVEL, wbits=-15)
+        if len(packed) < len(content) * _WORTH:
+            return Squeezed(whole, _DEFLATED, packed, deflate.crc32(content))
+    return Squeezed(whole, _STORED, content, deflate.crc32(content))
 
 
 class ZipPacker:
@@ -58,15 +79,16 @@ class ZipPacker:
     def sha256(self) -> str:
         return self._digest.hexdigest()
 
-    def pack(self, entries: Iterable[Entry]) -> Iterator[None]:
+    def pack(self, entries: Iterable[Entry | Squeezed]) -> Iterator[None]:
         """Writes ``entries`` and the central directory, yielding often. What no receiver takes is left out and told.
 
         :raises OutputError: the spool cannot be written, most likely because the disk is full.
         """
-        for entry in entries:
+        for item in entries:
+            entry = item.entry if isinstance(item, Squeezed) else item
             refused = refusal(entry, len(self._directory), self._unpacked)
             if refused is None:
-                yield from self._add(entry)
+                yield from self._add(item)
             else:
                 self._report(entry.path or entry.name, refused, True)
             yield
@@ -86,13 +108,15 @@ class ZipPacker:
         self._digest.update(data)
         self.size += len(data)
 
-    def _add(self, entry: Entry) -> Iterator[None]:
-        if stat.S_ISDIR(entry.mode):
-            self._add_whole(entry, b"")
-        elif entry.data is not None:
-            self._add_whole(entry, entry.data)
+    def _add(self, item: Entry | Squeezed) -> Iterator[None]:
+        if isinstance(item, Squeezed):
+            self._add_squeezed(item)
+        elif stat.S_ISDIR(item.mode):
+            self._add_squeezed(squeezed(item, b""))
+        elif item.data is not None:
+            self._add_squeezed(squeezed(item, item.data))
         else:
-            yield from self._add_file(entry)
+            yield from self._add_file(item)
 
     def _add_file(self, entry: Entry) -> Iterator[None]:
         fd = opened(entry, self._report)
@@ -100,7 +124,7 @@ class ZipPacker:
             return
         try:
             if entry.size <= _SMALL:
-                self._add_whole(entry, self._read_small(fd, entry))
+                self._add_squeezed(squeezed(entry, self._read_small(fd, entry)))
             else:
                 yield from self._add_large(entry, fd)
         except _Unreadable as exc:
@@ -115,18 +139,13 @@ class ZipPacker:
             self._report(entry.path, CHANGED, False)
         return data[: entry.size]
 
-    def _add_whole(self, entry: Entry, data: bytes) -> None:
-        packed, method = data, _STORED
-        if len(data) > 64 and stat.S_ISREG(entry.mode):
-            attempt = deflate.compress(data, LEVEL, wbits=-15)
-            if len(attempt) < len(data) * _WORTH:
-                packed, method = attempt, _DEFLATED
-        member = _Member(entry, method, self.size)
-        member.crc, member.size, member.packed = deflate.crc32(data), len(data), len(packed)
+    def _add_squeezed(self, item: Squeezed) -> None:
+        member = _Member(item.entry, item.method, self.size)
+        member.crc, member.size, member.packed = item.crc, item.entry.size, len(item.data)
         self._write(member.local_header())
-        self._write(packed)
-        self._unpacked += len(data)
-        self._finish_member(entry, member)
+        self._write(item.data)
+        self._unpacked += member.size
+        self._finish_member(item.entry, member)
 
     def _add_large(self, entry: Entry, fd: int) -> Iterator[None]:
         """Writes a file in pieces, and its sizes behind it. It writes no more than the size that was told, because a

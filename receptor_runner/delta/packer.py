@@ -3,18 +3,18 @@
 Rules: it is a zip. What belongs to no store, ``env`` first of all, is a member as ever. What is below ``project``,
 ``roles`` and ``inventory`` stands in a manifest, and its contents are members named by their digests, if the receiver
 lacks them. Another thread looks (``recognition.py``), reads and digests (``reading.py``) and lists (``listing.py``)
-while this one packs."""
+while this one packs, and compresses, too, if it is far ahead."""
 
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from contextlib import closing
-from typing import IO
+from typing import IO, TypeAlias
 
 from ..archive.collect import Report
 from ..archive.entry import Entry
-from ..archive.pack import ZipPacker
+from ..archive.pack import Squeezed, ZipPacker, squeezed
 from ..system.ahead import ahead
 from .digest_index import DigestIndex
 from .listing import Listing
@@ -29,6 +29,8 @@ __all__ = ["DeltaPacker"]
 #: So many bytes are read ahead of what is packed.
 _AHEAD = 16 * 1024 * 1024
 _FILE = stat.S_IFREG | 0o600
+#: A member of the archive, or what is told of others.
+_Packable: TypeAlias = Entry | Squeezed | TreeEntry | Stretch
 
 
 class DeltaPacker:
@@ -87,7 +89,7 @@ class DeltaPacker:
             entries = (entry for entry in entries if is_kept(entry.name))
         self._index.begin()
         read = self._reader.read(recognised(entries, self._index, self._there))
-        with closing(ahead(self._listing.listed(read), _weight, _AHEAD)) as items:
+        with closing(ahead(_packable(self._listing.listed(read)), _weight, _AHEAD, _eased)) as items:
             yield from self._zip.pack(self._members(items))
         self._index.save()
 
@@ -95,12 +97,10 @@ class DeltaPacker:
         if self.told is not None and not name.startswith(BLOB):
             self.told(name, mode, size, crc)
 
-    def _members(self, items: Iterator[Read]) -> Iterator[Entry]:
+    def _members(self, items: Iterator[_Packable]) -> Iterator[Entry | Squeezed]:
         for item in items:
-            if isinstance(item, Entry):
+            if isinstance(item, (Entry, Squeezed)):
                 yield item
-            elif isinstance(item, Content):
-                yield _blob(item.reference, item.data)
             elif self.told is not None:
                 for told in _told(item):
                     self.told(*told)
@@ -117,5 +117,14 @@ def _blob(reference: Reference, data: bytes) -> Entry:
     return Entry(BLOB + reference.digest.hex(), _FILE, 0, len(data), data=data)
 
 
-def _weight(item: Read) -> int:
-    return len(item.data) if type(item) is Content else 0
+def _packable(items: Iterable[Read]) -> Generator[_Packable, None, None]:
+    for item in items:
+        yield _blob(item.reference, item.data) if isinstance(item, Content) else item
+
+
+def _weight(item: _Packable) -> int:
+    return len(item.data or b"") if isinstance(item, (Entry, Squeezed)) else 0
+
+
+def _eased(item: _Packable) -> _Packable:
+    return squeezed(item, item.data) if isinstance(item, Entry) and item.data else item

@@ -1,7 +1,8 @@
 """Lets a thread work ahead of whoever takes its items, so that two processors work on one thing.
 
-Rules: no more than a bounded weight is ahead. What the thread raises is raised where its items are taken. When nobody
-takes them any more, the thread ends, and it has ended when its iterator is closed."""
+Rules: no more than a bounded weight is ahead. A thread that is far ahead does a part of its taker's work. What it
+raises is raised where its items are taken. When nobody takes them any more, the thread ends, and it has ended when its
+iterator is closed."""
 
 from __future__ import annotations
 
@@ -30,6 +31,11 @@ class _Belt(Iterator[list[T]]):
         self._ended = False
         self._left = False
         self._error: BaseException | None = None
+
+    @property
+    def is_far(self) -> bool:
+        """Whether whoever takes the items has enough to do."""
+        return self._weight > self._most // 2
 
     def put(self, batch: list[T], weight: int) -> bool:
         """Waits for room; false if nobody takes it."""
@@ -65,14 +71,18 @@ class _Belt(Iterator[list[T]]):
             raise StopIteration
 
 
-def ahead(items: Generator[T, None, None], weigh: Callable[[T], int], most: int) -> Generator[T, None, None]:
+def ahead(
+    items: Generator[T, None, None], weigh: Callable[[T], int], most: int, ease: Callable[[T], T]
+) -> Generator[T, None, None]:
     """The items, which a thread takes from ``items`` ahead of time.
 
     :param weigh: how heavy an item is, in bytes, say.
     :param most: no more than about so much is ahead.
+    :param ease: makes of an item another one that is less work for whoever takes it. The thread does it while more than
+        half of ``most`` is ahead.
     """
     belt: _Belt[T] = _Belt(most)
-    thread = threading.Thread(target=_take, args=(items, weigh, belt), name="receptor-runner-ahead", daemon=True)
+    thread = threading.Thread(target=_take, args=(items, weigh, ease, belt), name="receptor-runner-ahead", daemon=True)
     thread.start()
     try:
         for batch in belt:
@@ -82,11 +92,12 @@ def ahead(items: Generator[T, None, None], weigh: Callable[[T], int], most: int)
         thread.join()
 
 
-def _take(items: Generator[T, None, None], weigh: Callable[[T], int], belt: _Belt[T]) -> None:
+def _take(items: Generator[T, None, None], weigh: Callable[[T], int], ease: Callable[[T], T], belt: _Belt[T]) -> None:
     try:
         batch: list[T] = []
         weight = 0
-        for item in items:
+        for taken in items:
+            item = ease(taken) if belt.is_far else taken
             batch.append(item)
             weight += weigh(item)
             if len(batch) >= _ITEMS or weight >= _WEIGHT:

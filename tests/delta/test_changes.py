@@ -325,3 +325,24 @@ def test_one_worker_does_not_fill_a_disk_with_its_store(tmp_path: Path) -> None:
             data = b"%d" % number + b"x" * 100_000
             owned.put(digester.reference(data), data)
         assert sum(path.stat().st_size for path in contents(tmp_path / "store")) <= 1_000_000
+
+
+def test_whoever_compresses_makes_the_same_archive(tmp_path: Path) -> None:
+    """Two threads share the work, and how much each of them does is never the same twice."""
+    job = tmp_path / "job"
+    (job / "project").mkdir(parents=True)
+    noise = random.Random(0).randbytes(1 << 20)
+    for number in range(40):
+        content = (b"%d the same line again\n" % number) * 50_000 if number % 2 else b"%d" % number + noise
+        (job / "project" / f"file{number}").write_bytes(content)
+    client = Client(job, tmp_path / "memory")
+    archives = set()
+    for _ in range(3):
+        file, _ = client.packed()
+        with file:
+            file.seek(0)
+            archives.add(file.read())
+    assert len(archives) == 1
+    client.send(tmp_path / "node", tmp_path / "store")
+    send_whole(job, tmp_path / "whole")
+    assert seen(tmp_path / "node") == seen(tmp_path / "whole")
