@@ -1,5 +1,5 @@
-"""A large project over a real two-node mesh: sent whole, only what has changed, and sealed; beside ansible-runner's
-transmit. And what the node needs to make its directory, beside ``cp``.
+"""A large project over a real two-node mesh: sent whole, only what has changed, and sealed; beside ansible-runner over
+the same mesh, and Ansible alone. And what the node needs to make its directory, beside ``cp``.
 
 Rules: one project, changed step by step; every step prints what left the controller, when the first line of output
 came, and the client's memory. Needs the daemon for what goes over the mesh."""
@@ -12,6 +12,7 @@ import os
 import random
 import re
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,7 @@ from receptor_runner.limits import DEFAULT_LIMITS
 from receptor_runner.sealing.envelope import BlockCipher
 from receptor_runner.sealing.sealed_file import SealingWriter
 from tests.benchmarks import measure
-from tests.benchmarks.mesh import two_nodes
+from tests.benchmarks.mesh import RECEPTORCTL, two_nodes
 from tests.support.nodes import Mesh, daemon_binary
 
 FILES, SIZE = 20_000, 64 * 1024
@@ -53,10 +54,10 @@ def payload(scratch: Path, ours: str, theirs: str) -> None:
         return
     os.environ["XDG_STATE_HOME"] = str(scratch / "state")
     with tempfile.TemporaryDirectory(prefix="rrb-", dir="/tmp") as directory:
-        mesh = _mesh(Path(directory), scratch, binary, ours)
+        mesh = _mesh(Path(directory), scratch, binary, ours, theirs)
         try:
             mesh.start()
-            _over_mesh(job, mesh, ours)
+            _over_mesh(job, mesh, ours, theirs)
         finally:
             mesh.stop()
 
@@ -187,21 +188,25 @@ def _sealing(scratch: Path, job: Path) -> None:
     print(f"{'sealing: MB/s more than writing it; memory added':50} {megabytes / added:8.0f} MB/s {grown} KiB")
 
 
-def _mesh(directory: Path, scratch: Path, binary: str, ours: str) -> Mesh:
+def _mesh(directory: Path, scratch: Path, binary: str, ours: str, theirs: str) -> Mesh:
     params = f"worker --keepalive-seconds 10 --store {scratch}/store --store-size 100G --seal-key {scratch}/key"
     work = {"worktype": "receptor-runner", "command": ours, "params": params, "allowruntimeparams": True}
-    return two_nodes(directory, binary, [{"work-command": work}])
+    peer = {"worktype": "ansible-runner", "command": theirs, "params": "worker"}
+    return two_nodes(directory, binary, [{"work-command": work}, {"work-command": peer}])
 
 
-def _over_mesh(job: Path, mesh: Mesh, ours: str) -> None:
+def _over_mesh(job: Path, mesh: Mesh, ours: str, theirs: str) -> None:
     print(f"{'over one hop':50} {'bytes sent':>14} {'first line':>12} {'memory':>10}")
+    peer = _peer(job, mesh, theirs)
     step = functools.partial(_step, job, mesh, ours)
-    step("whole")
-    step("delta, the first time", "--delta")
+    whole = step("whole")
+    first = step("delta, the first time", "--delta")
     time.sleep(3)
     step("delta, files read again because they were young", "--delta")
-    step("delta, nothing changed", "--delta")
-    step("delta, nothing changed, again", "--delta")
+    unchanged = min(step(f"delta, nothing changed, {number}", "--delta") for number in (1, 2, 3))
+    print(f"{'Ansible alone, no mesh':50} {0:14} {_alone_first(job):10.2f} s")
+    print(f"{'  nothing changed : ansible-runner':50} {unchanged / peer:6.3f}")
+    print(f"{'  delta, the first time : whole':50} {first / whole:6.3f}")
     files = job / "project" / "roles" / "role7" / "files"
     with (files / "file7").open("r+b") as file:
         file.write(os.urandom(1000))
@@ -233,25 +238,51 @@ def _over_mesh(job: Path, mesh: Mesh, ours: str) -> None:
     step("delta, sealed, nothing changed", "--seal-results", "--delta")
 
 
-def _step(job: Path, mesh: Mesh, ours: str, name: str, *words: str) -> None:
-    """Runs the job; prints what left the controller, when the first line came, and the client's memory."""
+def _peer(job: Path, mesh: Mesh, theirs: str) -> float:
+    """What :func:`_step` does, with ansible-runner's stages and receptorctl; the seconds until the first line."""
+    counted, what = job.parent / "counted", shlex.quote(str(job))
+    submit = f"{RECEPTORCTL} --socket {mesh.controller.socket} work submit ansible-runner --node exec-1 -f --rm -p -"
+    sent = f"tee >(wc -c > {shlex.quote(str(counted))})"
+    command = f"{theirs} transmit {what} -p test.yml | {sent} | {submit} | {theirs} process {what}"
+    first = _first(["bash", "-o", "pipefail", "-c", command])
+    print(f"{'ansible-runner':50} {int(counted.read_text()):14} {first:10.2f} s", flush=True)
+    return first
+
+
+def _alone_first(job: Path) -> float:
+    """Seconds until the first line of Ansible itself, here."""
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory", "project/test.yml"]
+    return min(_first(command, job) for _ in range(3))
+
+
+def _first(command: list[str], directory: Path | None = None, said: IO[bytes] | None = None) -> float:
+    """Runs ``command``; the seconds until it writes something.
+
+    :param said: gets what it writes to its standard error; default: ours.
+    """
+    begun = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, cwd=directory)
+    assert process.stdout is not None
+    with process.stdout as output:
+        os.read(output.fileno(), 65536)
+        first = time.perf_counter() - begun
+        while os.read(output.fileno(), 65536):
+            pass
+    assert process.wait() == 0, command
+    return first
+
+
+def _step(job: Path, mesh: Mesh, ours: str, name: str, *words: str) -> float:
+    """Runs the job; prints what left the controller, when the first line came, and the client's memory. The seconds
+    until that line.
+    """
     where = [*mesh.arguments(), "--node", "exec-1"]
     words = (ours, "run", str(job), "-p", "test.yml", *where, "--debug", *words)
     measured = job.parent / "measured.json"
     with tempfile.TemporaryFile() as said:
-        begun = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, measure.__file__, str(measured), *words], stdout=subprocess.PIPE, stderr=said
-        )
-        assert process.stdout is not None
-        with process.stdout as output:
-            os.read(output.fileno(), 65536)
-            first = time.perf_counter() - begun
-            while os.read(output.fileno(), 65536):
-                pass
-        process.wait()
+        first = _first([sys.executable, "-I", "-S", measure.__file__, str(measured), *words], said=said)
         said.seek(0)
         text = said.read()
-    assert process.returncode == 0, text
     sent = sum(int(size) for size in re.findall(rb"(\d+) bytes are sent", text))
     print(f"{name:50} {sent:14} {first:10.2f} s {json.loads(measured.read_text())[2]:6.0f} MiB", flush=True)
+    return first
