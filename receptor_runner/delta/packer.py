@@ -2,8 +2,8 @@
 
 Rules: it is a zip. What belongs to no store, ``env`` first of all, is a member as ever. What is below ``project``,
 ``roles`` and ``inventory`` stands in a manifest, and its contents are members named by their digests, if the receiver
-lacks them. Another thread looks (``recognition.py``), reads and digests (``reading.py``) and lists (``listing.py``)
-while this one packs, and compresses, too, if it is far ahead."""
+lacks them. What is large is compressed by other threads, while this one looks (``recognition.py``), reads and digests
+(``reading.py``), lists (``listing.py``) and writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import IO, TypeAlias
 from ..archive.collect import Report
 from ..archive.entry import Entry
 from ..archive.pack import Squeezed, ZipPacker, squeezed
-from ..system.ahead import ahead
+from ..system.in_threads import in_threads
 from .digest_index import DigestIndex
 from .listing import Listing
 from .manifest import BLOB, TreeEntry
@@ -26,8 +26,8 @@ from .stretch import Stretch
 
 __all__ = ["DeltaPacker"]
 
-#: So many bytes are read ahead of what is packed.
-_AHEAD = 16 * 1024 * 1024
+#: From so many bytes on, to compress a content takes several times as long as to hand it over to another thread.
+_LARGE = 32 * 1024
 _FILE = stat.S_IFREG | 0o600
 #: A member of the archive, or what is told of others.
 _Packable: TypeAlias = Entry | Squeezed | TreeEntry | Stretch
@@ -89,7 +89,7 @@ class DeltaPacker:
             entries = (entry for entry in entries if is_kept(entry.name))
         self._index.begin()
         read = self._reader.read(recognised(entries, self._index, self._there))
-        with closing(ahead(_packable(self._listing.listed(read)), _weight, _AHEAD, _eased)) as items:
+        with closing(in_threads(_packable(self._listing.listed(read)), _compressed, _size, _LARGE)) as items:
             yield from self._zip.pack(self._members(items))
         self._index.save()
 
@@ -122,9 +122,10 @@ def _packable(items: Iterable[Read]) -> Generator[_Packable, None, None]:
         yield _blob(item.reference, item.data) if isinstance(item, Content) else item
 
 
-def _weight(item: _Packable) -> int:
-    return len(item.data or b"") if isinstance(item, (Entry, Squeezed)) else 0
+def _size(item: _Packable) -> int:
+    """Of what is in memory."""
+    return len(item.data or b"") if isinstance(item, Entry) else 0
 
 
-def _eased(item: _Packable) -> _Packable:
+def _compressed(item: _Packable) -> _Packable:
     return squeezed(item, item.data) if isinstance(item, Entry) and item.data else item
