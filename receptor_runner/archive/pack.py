@@ -79,20 +79,25 @@ class ZipPacker:
     def sha256(self) -> str:
         return self._digest.hexdigest()
 
-    def pack(self, entries: Iterable[Entry | Squeezed]) -> Iterator[None]:
+    def pack(self, entries: Iterable[Entry | Squeezed | None]) -> Iterator[None]:
         """Writes ``entries`` and the central directory, yielding often. What no receiver takes is left out and told.
 
+        :param entries: None is no entry: the caller has his turn.
         :raises OutputError: the spool cannot be written, most likely because the disk is full.
         """
         for item in entries:
-            entry = item.entry if isinstance(item, Squeezed) else item
-            refused = refusal(entry, len(self._directory), self._unpacked)
-            if refused is None:
-                yield from self._add(item)
-            else:
-                self._report(entry.path or entry.name, refused, True)
+            if item is not None:
+                yield from self._add_or_refuse(item)
             yield
         self._finish()
+
+    def _add_or_refuse(self, item: Entry | Squeezed) -> Iterator[None]:
+        entry = item.entry if isinstance(item, Squeezed) else item
+        refused = refusal(entry, len(self._directory), self._unpacked)
+        if refused is None:
+            yield from self._add(item)
+        else:
+            self._report(entry.path or entry.name, refused, True)
 
     def chunks(self) -> Iterator[bytes]:
         """The archive again, from its beginning."""

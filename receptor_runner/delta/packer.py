@@ -29,8 +29,8 @@ __all__ = ["DeltaPacker"]
 #: From so many bytes on, to compress a content takes several times as long as to hand it over to another thread.
 _LARGE = 32 * 1024
 _FILE = stat.S_IFREG | 0o600
-#: A member of the archive, or what is told of others.
-_Packable: TypeAlias = Entry | Squeezed | TreeEntry | Stretch
+#: A member of the archive, what is told of others, or nothing.
+_Packable: TypeAlias = Entry | Squeezed | TreeEntry | Stretch | None
 
 
 class DeltaPacker:
@@ -97,13 +97,16 @@ class DeltaPacker:
         if self.told is not None and not name.startswith(BLOB):
             self.told(name, mode, size, crc)
 
-    def _members(self, items: Iterator[_Packable]) -> Iterator[Entry | Squeezed]:
+    def _members(self, items: Iterator[_Packable]) -> Iterator[Entry | Squeezed | None]:
+        """The members, and None in the place of all else."""
         for item in items:
-            if isinstance(item, (Entry, Squeezed)):
+            if item is None or isinstance(item, (Entry, Squeezed)):
                 yield item
-            elif self.told is not None:
+                continue
+            if self.told is not None:
                 for told in _told(item):
                     self.told(*told)
+            yield None
 
 
 def _told(item: TreeEntry | Stretch) -> Iterable[tuple[str, int, int, int]]:

@@ -40,8 +40,8 @@ class Content(NamedTuple):
 
 
 #: What comes of reading: an entry that travels as ever, a content, what the manifest says of a file whose contents came
-#: before, or a stretch of files that the receiver has.
-Read: TypeAlias = Entry | Content | TreeEntry | Stretch
+#: before, or a stretch of files that the receiver has. None: something was read, and nothing comes of it.
+Read: TypeAlias = Entry | Content | TreeEntry | Stretch | None
 
 
 class FileReader:
@@ -137,7 +137,9 @@ class FileReader:
             size += len(data)
             crc = one.reference.crc if not cuts else deflate.crc32(data, crc)
             cuts.append(one)
-            if not self._is_there(one):
+            if self._is_there(one):
+                yield None
+            else:
                 self._sent.add(one.reference.digest)
                 yield Content(one.reference, data)
         unchanged = fd < 0 or size == entry.size == os.fstat(fd).st_size

@@ -21,8 +21,9 @@ T = TypeVar("T")
 
 #: So many threads at most: whoever takes the items has his own share of the work.
 _THREADS = 4
-#: So much weight is handed over at once: a thread takes its time to wake up.
+#: So much weight is handed over at once, or so many items: a thread takes its time to wake up.
 _AT_ONCE = 256 * 1024
+_ITEMS_AT_ONCE = 64
 #: So much is on its way to each thread.
 _OF_EACH = 4 * 1024 * 1024
 
@@ -64,7 +65,7 @@ class _Line(Generic[T]):
             return
         self._batch.append(item)
         self._weight += own
-        if self._weight >= _AT_ONCE:
+        if self._weight >= _AT_ONCE or len(self._batch) >= _ITEMS_AT_ONCE:
             self._hand_over()
             while self._under_way and (self._is_full() or self._under_way[0][0].done()):
                 yield from self._first()

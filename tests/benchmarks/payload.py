@@ -244,7 +244,7 @@ def _peer(job: Path, mesh: Mesh, theirs: str) -> float:
     submit = f"{RECEPTORCTL} --socket {mesh.controller.socket} work submit ansible-runner --node exec-1 -f --rm -p -"
     sent = f"tee >(wc -c > {shlex.quote(str(counted))})"
     command = f"{theirs} transmit {what} -p test.yml | {sent} | {submit} | {theirs} process {what}"
-    first = _first(["bash", "-o", "pipefail", "-c", command])
+    first = _first(["bash", "-c", command])
     print(f"{'ansible-runner':50} {int(counted.read_text()):14} {first:10.2f} s", flush=True)
     return first
 

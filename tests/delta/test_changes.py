@@ -346,3 +346,16 @@ def test_whoever_compresses_makes_the_same_archive(tmp_path: Path) -> None:
     client.send(tmp_path / "node", tmp_path / "store")
     send_whole(job, tmp_path / "whole")
     assert seen(tmp_path / "node") == seen(tmp_path / "whole")
+
+
+def test_whoever_packs_has_his_turn_while_a_large_file_is_read_and_nothing_is_sent(
+    large: Client, tmp_path: Path
+) -> None:
+    """So Ctrl-C is heard, whatever the size of the file."""
+    os.utime(large.directory / "project" / "large", (1, 1))
+    (large.directory / "project" / "before").write_bytes(random.Random(2).randbytes(100_000))
+    with tempfile.TemporaryFile() as file:
+        packer = DeltaPacker(file, refuse, large.digester, large.index(), frozenset(large.there))
+        turns = sum(1 for _ in packer.pack(collect(str(large.directory), refuse)))
+    assert packer.size < 200_000
+    assert turns > 40_000_000 // 262_144
