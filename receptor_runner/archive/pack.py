@@ -116,10 +116,8 @@ class ZipPacker:
     def _add(self, item: Entry | Squeezed) -> Iterator[None]:
         if isinstance(item, Squeezed):
             self._add_squeezed(item)
-        elif stat.S_ISDIR(item.mode):
-            self._add_squeezed(squeezed(item, b""))
-        elif item.data is not None:
-            self._add_squeezed(squeezed(item, item.data))
+        elif item.data is not None or stat.S_ISDIR(item.mode):
+            self._add_squeezed(squeezed(item, item.data or b""))
         else:
             yield from self._add_file(item)
 

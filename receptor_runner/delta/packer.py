@@ -8,7 +8,7 @@ lacks them. What is large is compressed by other threads, while this one looks (
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Container, Generator, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import closing
 from typing import IO, TypeAlias
 
@@ -21,7 +21,7 @@ from .listing import Listing
 from .manifest import BLOB, TreeEntry
 from .reading import Content, FileReader, Read, is_kept
 from .recognition import recognised
-from .references import Digester, Reference
+from .references import Digester
 from .stretch import Stretch
 
 __all__ = ["DeltaPacker"]
@@ -29,8 +29,8 @@ __all__ = ["DeltaPacker"]
 #: From so many bytes on, to compress a content takes several times as long as to hand it over to another thread.
 _LARGE = 32 * 1024
 _FILE = stat.S_IFREG | 0o600
-#: A member of the archive, what is told of others, or nothing.
-_Packable: TypeAlias = Entry | Squeezed | TreeEntry | Stretch | None
+#: What was read; a large content is compressed by now.
+_Packable: TypeAlias = Read | Squeezed
 
 
 class DeltaPacker:
@@ -89,7 +89,8 @@ class DeltaPacker:
             entries = (entry for entry in entries if is_kept(entry.name))
         self._index.begin()
         read = self._reader.read(recognised(entries, self._index, self._there))
-        with closing(in_threads(_packable(self._listing.listed(read)), _compressed, _size, _LARGE)) as items:
+        listed: Iterable[_Packable] = self._listing.listed(read)
+        with closing(in_threads(listed, _compressed, _size, _LARGE)) as items:
             yield from self._zip.pack(self._members(items))
         self._index.save()
 
@@ -100,13 +101,15 @@ class DeltaPacker:
     def _members(self, items: Iterator[_Packable]) -> Iterator[Entry | Squeezed | None]:
         """The members, and None in the place of all else."""
         for item in items:
-            if item is None or isinstance(item, (Entry, Squeezed)):
+            if isinstance(item, Content):
+                yield _blob(item)
+            elif item is None or isinstance(item, (Entry, Squeezed)):
                 yield item
-                continue
-            if self.told is not None:
-                for told in _told(item):
-                    self.told(*told)
-            yield None
+            else:
+                if self.told is not None:
+                    for told in _told(item):
+                        self.told(*told)
+                yield None
 
 
 def _told(item: TreeEntry | Stretch) -> Iterable[tuple[str, int, int, int]]:
@@ -116,19 +119,13 @@ def _told(item: TreeEntry | Stretch) -> Iterable[tuple[str, int, int, int]]:
     return ((item.name, item.mode, item.size, item.crc),)
 
 
-def _blob(reference: Reference, data: bytes) -> Entry:
-    return Entry(BLOB + reference.digest.hex(), _FILE, 0, len(data), data=data)
-
-
-def _packable(items: Iterable[Read]) -> Generator[_Packable, None, None]:
-    for item in items:
-        yield _blob(item.reference, item.data) if isinstance(item, Content) else item
+def _blob(content: Content) -> Entry:
+    return Entry(BLOB + content.reference.digest.hex(), _FILE, 0, len(content.data), data=content.data)
 
 
 def _size(item: _Packable) -> int:
-    """Of what is in memory."""
-    return len(item.data or b"") if isinstance(item, Entry) else 0
+    return len(item.data) if isinstance(item, Content) else 0
 
 
 def _compressed(item: _Packable) -> _Packable:
-    return squeezed(item, item.data) if isinstance(item, Entry) and item.data else item
+    return squeezed(_blob(item), item.data) if isinstance(item, Content) else item

@@ -17,11 +17,12 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psutil
 
 from receptor_runner import Mesh as Client
+from tests.benchmarks.measure import Times, timed
 from tests.support.nodes import Mesh, Node, free_port
 from tests.support.nodes import daemon_binary as find_daemon
 
@@ -35,14 +36,6 @@ JOB = """- hosts: all
 """
 QUIET = "- hosts: all\n  gather_facts: false\n  tasks:\n    - command: sleep 100\n"
 RECEPTORCTL = str(Path(sys.executable).parent / "receptorctl")
-
-
-class Times(NamedTuple):
-    """Seconds: from the start to the first text, from the last text to the end, in all."""
-
-    first: float
-    tail: float
-    whole: float
 
 
 def mesh(scratch: Path, ours: str, theirs: str) -> None:
@@ -92,21 +85,6 @@ def _job(scratch: Path, playbook: str) -> Path:
     return directory
 
 
-def _timed(command: str) -> Times:
-    """Runs a shell line; its output is the job's."""
-    begun = time.perf_counter()
-    process = subprocess.Popen(["bash", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdout is not None
-    first = last = begun
-    with process.stdout as output:
-        while os.read(output.fileno(), 65536):
-            last = time.perf_counter()
-            first = last if first == begun else first
-    process.wait()
-    ended = time.perf_counter()
-    return Times(first - begun, ended - last, ended - begun)
-
-
 def _lines(job: str, started: Mesh, ours: str, theirs: str, ident: str) -> dict[str, str]:
     """Shell lines that run one job in each way; their output is the job's."""
     socket = started.controller.socket
@@ -127,7 +105,7 @@ def _latency(scratch: Path, started: Mesh, ours: str, theirs: str) -> None:
     found: dict[str, list[Times]] = {name: [] for name in lines}
     for _ in range(ROUNDS):
         for name, line in lines.items():
-            found[name].append(_timed(line))
+            found[name].append(timed(["bash", "-c", line]))
     for name, times in found.items():
         first, tail, whole = (statistics.median(column) for column in zip(*times, strict=True))
         print(
@@ -189,7 +167,7 @@ def _throughput(scratch: Path, started: Mesh, ours: str, theirs: str) -> None:
             file.write(os.urandom(2**20))
     for name, line in _lines(shlex.quote(str(job)), started, ours, theirs, "-i b").items():
         if not name.startswith("ansible-runner"):
-            print(f"mesh: 200 MB there and back, {name:32} {_timed(line).whole:6.1f} s", flush=True)
+            print(f"mesh: 200 MB there and back, {name:32} {timed(['bash', '-c', line]).whole:6.1f} s", flush=True)
     (job / "project" / "big").unlink()
 
 

@@ -244,7 +244,7 @@ def _peer(job: Path, mesh: Mesh, theirs: str) -> float:
     submit = f"{RECEPTORCTL} --socket {mesh.controller.socket} work submit ansible-runner --node exec-1 -f --rm -p -"
     sent = f"tee >(wc -c > {shlex.quote(str(counted))})"
     command = f"{theirs} transmit {what} -p test.yml | {sent} | {submit} | {theirs} process {what}"
-    first = _first(["bash", "-c", command])
+    first = measure.timed(["bash", "-c", command]).first
     print(f"{'ansible-runner':50} {int(counted.read_text()):14} {first:10.2f} s", flush=True)
     return first
 
@@ -252,24 +252,7 @@ def _peer(job: Path, mesh: Mesh, theirs: str) -> float:
 def _alone_first(job: Path) -> float:
     """Seconds until the first line of Ansible itself, here."""
     command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory", "project/test.yml"]
-    return min(_first(command, job) for _ in range(3))
-
-
-def _first(command: list[str], directory: Path | None = None, said: IO[bytes] | None = None) -> float:
-    """Runs ``command``; the seconds until it writes something.
-
-    :param said: gets what it writes to its standard error; default: ours.
-    """
-    begun = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, cwd=directory)
-    assert process.stdout is not None
-    with process.stdout as output:
-        os.read(output.fileno(), 65536)
-        first = time.perf_counter() - begun
-        while os.read(output.fileno(), 65536):
-            pass
-    assert process.wait() == 0, command
-    return first
+    return min(measure.timed(command, job).first for _ in range(3))
 
 
 def _step(job: Path, mesh: Mesh, ours: str, name: str, *words: str) -> float:
@@ -280,7 +263,7 @@ def _step(job: Path, mesh: Mesh, ours: str, name: str, *words: str) -> float:
     words = (ours, "run", str(job), "-p", "test.yml", *where, "--debug", *words)
     measured = job.parent / "measured.json"
     with tempfile.TemporaryFile() as said:
-        first = _first([sys.executable, "-I", "-S", measure.__file__, str(measured), *words], said=said)
+        first = measure.timed([sys.executable, "-I", "-S", measure.__file__, str(measured), *words], said=said).first
         said.seek(0)
         text = said.read()
     sent = sum(int(size) for size in re.findall(rb"(\d+) bytes are sent", text))
